@@ -1,0 +1,46 @@
+"""The exceptions of Windfirm, one small tree.
+
+    WindfirmError                 everything below; the command line turns it into one line and exit code 2
+    ├── InputError                an argument, a file or a name that cannot be used as given
+    ├── DataError                 a data set that is missing, incomplete or not the one it claims to be
+    ├── CheckpointError           a weight file that is damaged or does not fit the network
+    ├── TrainingError             training that cannot go on (the loss is not finite)
+    ├── TraceError                a network whose forward pass could not be followed
+    └── CutError                  a cut that cannot be made, or could not be proved right
+
+Every message says where, what was expected, and what was found:
+``layer2.0.conv1: expected a ratio in [0, 1), got 1.2``.
+"""
+
+
+class WindfirmError(Exception):
+    """Base of all errors that Windfirm raises on purpose."""
+
+
+class InputError(WindfirmError):
+    """An argument, a file or a name that cannot be used as given."""
+
+
+class DataError(WindfirmError):
+    """A data set that is missing, incomplete or not the one it claims to be."""
+
+
+class CheckpointError(WindfirmError):
+    """A weight file that is damaged or does not fit the network."""
+
+
+class TrainingError(WindfirmError):
+    """Training that cannot go on."""
+
+
+class TraceError(WindfirmError):
+    """A network whose forward pass could not be followed."""
+
+
+class CutError(WindfirmError):
+    """A cut that cannot be made, or could not be proved right."""
+
+
+def expected(where: str, wanted: str, got: object) -> str:
+    """The one wording of a complaint: ``where: expected wanted, got got``."""
+    return f"{where}: expected {wanted}, got {got}"

@@ -1,0 +1,29 @@
+"""Where a network runs, and in which precision."""
+
+import torch
+
+from windfirm.errors import InputError, expected
+
+
+def pick(name: str = "auto") -> torch.device:
+    """``auto`` (a GPU when there is one), ``cpu`` or ``cuda``. Raises InputError when there is no such device."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(expected("--device", "auto, cpu or cuda", name))
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError(expected("--device cuda", "a GPU that PyTorch can use", "none on this machine"))
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 natively (emulation would be slower than float32)."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("sve_bf16"))
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """bfloat16 autocast where the device has it, a context that does nothing elsewhere."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device))
