@@ -1,0 +1,99 @@
+"""Applying kept indices to a network: the one place where a layer becomes physically smaller.
+
+``Kept`` says what stays: name of a parameter or buffer → axis → indices along it, ascending. It is all that is needed
+to turn a fresh network from the same factory into the pruned one, so it is also what a checkpoint stores.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from windfirm.errors import CutError, expected
+
+Kept = dict[str, dict[int, list[int]]]
+
+_RECORD = "windfirm_kept"
+
+
+def shrink(model: nn.Module, kept: Mapping[str, Mapping[int, list[int]]]) -> None:
+    """Keep only the named indices of ``model``'s parameters and buffers, in place, and mend the layers' attributes.
+
+    What was kept, relative to the network as its factory made it, is remembered on the model (see kept_of).
+    Raises CutError, before anything is changed, for a name, axis or index that the network does not have.
+    """
+    tensors = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
+    for name, axes in kept.items():
+        if name not in tensors:
+            raise CutError(expected(name, "a parameter or buffer of the network", "none of that name"))
+        for axis, indices in axes.items():
+            _check(name, tensors[name], axis, indices)
+    smaller: dict[int, Tensor] = {}  # by the identity of the old tensor, so that shared ones stay shared
+    for name, axes in kept.items():
+        old = tensors[name]
+        if id(old) not in smaller:
+            smaller[id(old)] = _take(old, axes)
+        owner, attribute = _locate(model, name)
+        if isinstance(old, nn.Parameter):
+            setattr(owner, attribute, smaller[id(old)])
+        else:
+            owner._buffers[attribute] = smaller[id(old)]
+    for path in {name.rpartition(".")[0] for name in kept}:
+        _mend(model.get_submodule(path))
+    setattr(model, _RECORD, _compose(kept_of(model), kept))
+
+
+def kept_of(model: nn.Module) -> Kept:
+    """What is left of the network that the factory made; empty for a network that was never cut."""
+    record: Kept = getattr(model, _RECORD, {})
+    return record
+
+
+def _check(name: str, tensor: Tensor, axis: int, indices: list[int]) -> None:
+    if not 0 <= axis < tensor.ndim:
+        raise CutError(expected(name, f"an axis below {tensor.ndim}", axis))
+    size = tensor.shape[axis]
+    ascending = all(a < b for a, b in zip(indices, indices[1:], strict=False))
+    if not ascending or (indices and not 0 <= indices[0] <= indices[-1] < size):
+        raise CutError(expected(name, f"ascending indices below {size} along axis {axis}", indices))
+
+
+def _take(tensor: Tensor, axes: Mapping[int, list[int]]) -> Tensor:
+    value = tensor.detach()
+    for axis, indices in axes.items():
+        value = value.index_select(axis, torch.tensor(indices, dtype=torch.long, device=value.device))
+    if value.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
+        value = value.contiguous(memory_format=torch.channels_last)
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(value, requires_grad=tensor.requires_grad)
+    return value
+
+
+def _locate(model: nn.Module, name: str) -> tuple[nn.Module, str]:
+    path, _, attribute = name.rpartition(".")
+    return model.get_submodule(path), attribute
+
+
+def _mend(module: nn.Module) -> None:
+    """Bring the sizes that a layer states in line with the tensors it holds."""
+    if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        depthwise = module.groups > 1 and module.groups == module.in_channels == module.out_channels
+        module.out_channels = module.weight.shape[0]
+        if depthwise:
+            module.groups = module.out_channels
+        module.in_channels = module.weight.shape[1] * module.groups
+    elif isinstance(module, nn.Linear):
+        module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+        tensor = module.running_mean if module.running_mean is not None else module.weight
+        module.num_features = len(tensor)
+
+
+def _compose(first: Mapping[str, Mapping[int, list[int]]], second: Mapping[str, Mapping[int, list[int]]]) -> Kept:
+    """The kept indices of two cuts in a row, in the numbering of the network before both."""
+    total: Kept = {name: {axis: list(indices) for axis, indices in axes.items()} for name, axes in first.items()}
+    for name, axes in second.items():
+        known = total.setdefault(name, {})
+        for axis, indices in axes.items():
+            known[axis] = [known[axis][i] for i in indices] if axis in known else list(indices)
+    return total

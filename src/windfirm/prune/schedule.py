@@ -1,0 +1,134 @@
+"""The four steps in one, and rounds of them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+
+from windfirm.errors import CutError, InputError, expected
+from windfirm.prune.criteria import score
+from windfirm.prune.cut import cut
+from windfirm.prune.select import Cut, eligible, select, select_macs
+from windfirm.prune.structure import anatomy
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much leaves: ``ratio``, the share of filters that go, or ``macs``, the share of multiply-adds that stay.
+
+    Exactly one of them is given, in (0, 1). ``ranking`` and ``floor`` are those of select; structures whose name matches
+    a pattern in ``protect`` stay whole.
+    """
+
+    ratio: float | None = None
+    macs: float | None = None
+    ranking: str = "global"
+    floor: float = 0.1
+    protect: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.ratio is None) == (self.macs is None):
+            raise InputError(expected("budget", "either a ratio or a share of MACs", "both" if self.ratio else "neither"))
+        for name, share in (("ratio", self.ratio), ("macs", self.macs)):
+            if share is not None and not 0 < share < 1:
+                raise InputError(expected(name, "a share in (0, 1)", f"{share:g}"))
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round as it was: its number from 1, the cut, and the MACs of the network before and after it."""
+
+    number: int
+    cut: Cut
+    macs_before: int
+    macs_after: int
+
+
+def prune(
+    model: nn.Module,
+    example_inputs: Tensor | Sequence[Tensor],
+    *,
+    criterion: str = "l1",
+    ratio: float | None = None,
+    macs: float | None = None,
+    structure: str = "filters",
+    ranking: str = "global",
+    floor: float = 0.1,
+    protect: Sequence[str] = (),
+    batches: Batches = (),
+    seed: int = 0,
+) -> nn.Module:
+    """A smaller, proved copy of ``model``; the input model is untouched.
+
+    See Budget for ``ratio`` … ``protect``. Criteria that need data take ``batches`` of (images (b, c, h, w) in [0, 1],
+    labels (b,)). Raises InputError for arguments out of range, TraceError and CutError as anatomy and cut do.
+    """
+    if structure != "filters":
+        raise InputError(expected("structure", "filters", structure))
+    budget = Budget(ratio, macs, ranking, floor, tuple(protect))
+    smaller, _ = prune_once(model, example_inputs, criterion, budget, batches, seed)
+    return smaller
+
+
+def prune_once(
+    model: nn.Module,
+    example_inputs: Tensor | Sequence[Tensor],
+    criterion: str,
+    budget: Budget,
+    batches: Batches = (),
+    seed: int = 0,
+    number: int = 1,
+) -> tuple[nn.Module, Round]:
+    """trace → couple → structure → score → select → cut → verify; the smaller network and what was done."""
+    body = anatomy(model, example_inputs)
+    candidates = eligible(body.structures, budget.protect)
+    if not candidates:
+        raise CutError(expected("prune", "a network with filters that can go", "none; see windfirm inspect"))
+    scores = score(criterion, model, candidates, batches, seed=seed)
+    before = body.macs()
+    if budget.ratio is not None:
+        chosen = select(candidates, scores, ratio=budget.ratio, ranking=budget.ranking, floor=budget.floor)
+    else:
+        target = int((budget.macs or 0) * before)
+        chosen = select_macs(body, scores, macs=target, ranking=budget.ranking, floor=budget.floor)
+    smaller = cut(model, chosen, example_inputs)
+    return smaller, Round(number, chosen, before, body.macs(chosen.kept()))
+
+
+def prune_in_rounds(
+    model: nn.Module,
+    example_inputs: Tensor | Sequence[Tensor],
+    criterion: str,
+    budget: Budget,
+    rounds: int,
+    *,
+    batches: Batches = (),
+    adjust: Callable[[nn.Module, int], None] | None = None,
+    seed: int = 0,
+) -> tuple[nn.Module, list[Round]]:
+    """Reach ``budget`` in ``rounds`` equal steps, each taking the same share of what is left; adjust after each.
+
+    ``adjust(network, round)`` trains the smaller network in place. ``batches`` is opened once a round. A ratio counts the
+    filters that leave in all rounds together.
+    """
+    if rounds < 1:
+        raise InputError(expected("rounds", "at least 1", rounds))
+    share = (1 - budget.ratio) if budget.ratio is not None else (budget.macs or 0)
+    step = share ** (1 / rounds)
+    done: list[Round] = []
+    start = 0
+    for number in range(1, rounds + 1):
+        if budget.ratio is not None:
+            part = replace(budget, ratio=1 - step)
+        else:
+            # Aim at a point of the way from the first network, so that rounding does not add up.
+            now = done[-1].macs_after if done else anatomy(model, example_inputs).macs()
+            start = start or now
+            part = replace(budget, macs=min(start * step**number / now, 1 - 1e-9))
+        model, entry = prune_once(model, example_inputs, criterion, part, batches, seed, number)
+        done.append(entry)
+        if adjust is not None:
+            adjust(model, number)
+    return model, done
