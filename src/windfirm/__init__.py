@@ -1,0 +1,64 @@
+"""Windfirm: prune convolutional networks, prove the cut, and measure what it did to robustness.
+
+The public names are below; each is loaded when it is first used, so importing windfirm is instant. Four of them
+(``prune``, ``adjust``, ``attack``, ``evaluate``) share their name with the room they live in: ``windfirm.prune`` is the
+function, and the room's modules are imported by their full path.
+"""
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+#: Public name → (module, attribute).
+PUBLIC = {
+    "structures": ("windfirm.prune.structure", "structures"),
+    "score": ("windfirm.prune.criteria", "score"),
+    "select": ("windfirm.prune.select", "select"),
+    "cut": ("windfirm.prune.cut", "cut"),
+    "prune": ("windfirm.prune.schedule", "prune"),
+    "adjust": ("windfirm.adjust.adjustments", "adjust"),
+    "attack": ("windfirm.evaluate.api", "attack"),
+    "evaluate": ("windfirm.evaluate.loop", "evaluate"),
+    "compare": ("windfirm.study.api", "compare"),
+    "build": ("windfirm.models.registry", "build"),
+    "cost": ("windfirm.models.cost", "cost"),
+    "save": ("windfirm.models.checkpoint", "save"),
+    "load": ("windfirm.models.checkpoint", "load"),
+    "WindfirmError": ("windfirm.errors", "WindfirmError"),
+}
+
+__all__ = sorted([*PUBLIC, "__version__"])
+
+if TYPE_CHECKING:
+    from windfirm.adjust.adjustments import adjust
+    from windfirm.errors import WindfirmError
+    from windfirm.evaluate.api import attack
+    from windfirm.evaluate.loop import evaluate
+    from windfirm.models.checkpoint import load, save
+    from windfirm.models.cost import cost
+    from windfirm.models.registry import build
+    from windfirm.prune.criteria import score
+    from windfirm.prune.cut import cut
+    from windfirm.prune.schedule import prune
+    from windfirm.prune.select import select
+    from windfirm.prune.structure import structures
+    from windfirm.study.api import compare
+
+
+class _Windfirm(ModuleType):
+    """The package itself, with public names that win over the rooms of the same name."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in PUBLIC:
+            module, attribute = PUBLIC[name]
+            return getattr(importlib.import_module(module), attribute)
+        return super().__getattribute__(name)
+
+    def __dir__(self) -> list[str]:
+        return __all__
+
+
+sys.modules[__name__].__class__ = _Windfirm

@@ -11,7 +11,7 @@ from windfirm.errors import InputError
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; when the block ends well it takes the place of ``path``, else it is removed.
+    """Yield a temporary path beside ``path``; it takes the place of ``path`` when the block ends well, else it goes.
 
     Raises InputError with one clear line when the folder cannot be made or written, or the disk is full.
     """
@@ -21,7 +21,7 @@ def atomic(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
-        temporary.chmod(0o644)
+        temporary.chmod(0o666 & ~_umask())
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
@@ -37,3 +37,10 @@ def write_text(path: Path, text: str) -> None:
     """Write a whole text file, or nothing."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _umask() -> int:
+    """The user's file mask, which can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""What happens after the cut, and to the control: the only training loop, recipes by name."""

@@ -1,5 +1,6 @@
 """What a training run leaves on disk after every epoch, so that it can be killed at any moment."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -8,13 +9,21 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import nn
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
 
 from windfirm.errors import CheckpointError
 from windfirm.files import atomic
 
 Entry = TypeVar("Entry")
+
+
+def fingerprint(model: nn.Module, images: Tensor, labels: Tensor) -> str:
+    """What a run must find again to go on: the network's tensors by name and shape, every pixel and every label."""
+    digest = hashlib.sha256(repr([(name, tuple(value.shape)) for name, value in model.state_dict().items()]).encode())
+    digest.update(images.contiguous().cpu().numpy())
+    digest.update(labels.contiguous().cpu().numpy())
+    return digest.hexdigest()
 
 
 def write_progress(
@@ -29,7 +38,7 @@ def write_progress(
     tensors = {name: value.contiguous() for name, value in tensors.items()}
     metadata = {"plan": json.dumps(plan, sort_keys=True), "history": json.dumps([asdict(entry) for entry in history])}
     with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata)
+        temporary.write_bytes(to_bytes(tensors, metadata))
 
 
 def read_progress(
@@ -46,7 +55,7 @@ def read_progress(
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         kept, history = json.loads(metadata["plan"]), json.loads(metadata["history"])
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: expected the state of a training run, got a damaged file ({error})") from error
     if kept != plan:
         raise CheckpointError(

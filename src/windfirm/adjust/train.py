@@ -16,11 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from windfirm import seeds
-from windfirm.adjust.resume import read_progress, write_progress
+from windfirm.adjust.resume import fingerprint, read_progress, write_progress
 from windfirm.adjust.schedule import SCHEDULES
 from windfirm.data.augment import Augmenter
 from windfirm.errors import InputError, TrainingError, expected
 from windfirm.models.device import autocast
+from windfirm.models.mode import mode
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ def train(
     device = device or torch.device("cpu")
     count = len(images)
     if count == 0 or len(labels) != count:
-        raise InputError(expected("training data", "as many labels as images, at least one", f"{len(labels)} and {count}"))
+        raise InputError(
+            expected("training data", "as many labels as images, at least one", f"{len(labels)} and {count}")
+        )
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(
         model.parameters(),
@@ -88,43 +91,42 @@ def train(
         nesterov=recipe.momentum > 0,
         fused=True,
     )
-    plan = {"recipe": asdict(recipe), "seed": seed, "images": count}
-    history = read_progress(checkpoint, model, optimizer, plan, Epoch) if checkpoint else []
+    history: list[Epoch] = []
+    if checkpoint:
+        plan = {"recipe": asdict(recipe), "seed": seed, "run": fingerprint(model, images, labels)}
+        history = read_progress(checkpoint, model, optimizer, plan, Epoch)
     augment = Augmenter(images, device)
     labels = labels.to(device)
     steps = math.ceil(count / recipe.batch)
     share = SCHEDULES[recipe.schedule]
-    was_training = model.training
-    model.train()
-    for epoch in range(len(history), recipe.epochs):
-        order = torch.randperm(count, generator=seeds.stream(seed, "order", epoch))
-        augmentation = seeds.stream(seed, "augment", epoch)
-        loss_sum = torch.zeros((), device=device)
-        right = torch.zeros((), device=device)
-        start = time.perf_counter()
-        for i, batch in enumerate(order.split(recipe.batch)):
-            optimizer.param_groups[0]["lr"] = recipe.lr * share((epoch + i / steps) / recipe.epochs)
-            target = labels[batch.to(device)]
-            with autocast(device):
-                logits = model(augment(batch, augmentation)).float()
-            loss = F.cross_entropy(logits, target)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            loss_sum += loss.detach() * len(batch)
-            right += (logits.detach().argmax(1) == target).sum()
-            if progress and (device.type == "cpu" or i % 20 == 0):
-                seen = epoch * count + i * recipe.batch + len(batch)
-                speed = (i * recipe.batch + len(batch)) / (time.perf_counter() - start)
-                progress(seen, recipe.epochs * count, speed, history[-1].loss if history else math.nan)
-        mean_loss = loss_sum.item() / count
-        seconds = time.perf_counter() - start
-        if not math.isfinite(mean_loss):
-            raise TrainingError(
-                f"epoch {epoch + 1}: expected a finite loss, got {mean_loss}; a lower --lr than {recipe.lr:g} may help"
-            )
-        history.append(Epoch(epoch + 1, mean_loss, right.item() / count, count / seconds, seconds))
-        if checkpoint:
-            write_progress(checkpoint, model, optimizer, plan, history)
-    model.train(was_training)
+    with mode(model, training=True):
+        for epoch in range(len(history), recipe.epochs):
+            order = torch.randperm(count, generator=seeds.stream(seed, "order", epoch))
+            augmentation = seeds.stream(seed, "augment", epoch)
+            loss_sum = torch.zeros((), device=device)
+            right = torch.zeros((), device=device)
+            start = time.perf_counter()
+            for i, batch in enumerate(torch.split(order, recipe.batch)):
+                optimizer.param_groups[0]["lr"] = recipe.lr * share((epoch + i / steps) / recipe.epochs)
+                target = labels[batch.to(device)]
+                with autocast(device):
+                    logits = model(augment(batch, augmentation)).float()
+                loss = F.cross_entropy(logits, target)
+                optimizer.zero_grad(set_to_none=True)
+                torch.autograd.backward(loss)
+                optimizer.step()
+                loss_sum += loss.detach() * len(batch)
+                right += (logits.detach().argmax(1) == target).sum()
+                if progress and (device.type == "cpu" or i % 20 == 0):
+                    seen = epoch * count + i * recipe.batch + len(batch)
+                    speed = (i * recipe.batch + len(batch)) / (time.perf_counter() - start)
+                    progress(seen, recipe.epochs * count, speed, history[-1].loss if history else math.nan)
+            mean_loss = loss_sum.item() / count
+            seconds = time.perf_counter() - start
+            if not math.isfinite(mean_loss):
+                remedy = f"a lower learning rate than {recipe.lr:g} may help"
+                raise TrainingError(f"epoch {epoch + 1}: expected a finite loss, got {mean_loss}; {remedy}")
+            history.append(Epoch(epoch + 1, mean_loss, right.item() / count, count / seconds, seconds))
+            if checkpoint:
+                write_progress(checkpoint, model, optimizer, plan, history)
     return history

@@ -1,0 +1,1 @@
+"""Name to network, what it costs, and how it is kept in a file."""

@@ -12,7 +12,7 @@ from windfirm.models.normalize import Normalize
 
 
 class Shortcut(nn.Module):
-    """Every ``stride``-th pixel, and channels of zeros before and after. Shape ``(b, i, h, w)`` to ``(b, o, h/s, w/s)``.
+    """Every ``stride``-th pixel, and channels of zeros around. Shape ``(b, i, h, w)`` to ``(b, o, h/s, w/s)``.
 
     The zeros are buffers, so that pruning can shrink them like any other tensor; a number in a call to ``pad`` could
     not be changed from outside. They are not part of the state dict.
@@ -30,11 +30,13 @@ class Shortcut(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x[:, :, :: self.stride, :: self.stride]
         b, _, h, w = x.shape
-        return torch.cat((self.before.to(x.dtype).expand(b, -1, h, w), x, self.after.to(x.dtype).expand(b, -1, h, w)), 1)
+        return torch.cat(
+            (self.before.to(x.dtype).expand(b, -1, h, w), x, self.after.to(x.dtype).expand(b, -1, h, w)), 1
+        )
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 convolutions and a shortcut: ``relu(x + f(x))``. Shape ``(b, i, h, w)`` to ``(b, o, h/stride, w/stride)``."""
+    """Two 3×3 convolutions and a shortcut: ``relu(f(x) + x)``. Shape ``(b, i, h, w)`` to ``(b, o, h/s, w/s)``."""
 
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
         super().__init__()

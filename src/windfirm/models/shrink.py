@@ -5,6 +5,7 @@ to turn a fresh network from the same factory into the pruned one, so it is also
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +54,7 @@ def _check(name: str, tensor: Tensor, axis: int, indices: list[int]) -> None:
     if not 0 <= axis < tensor.ndim:
         raise CutError(expected(name, f"an axis below {tensor.ndim}", axis))
     size = tensor.shape[axis]
-    ascending = all(a < b for a, b in zip(indices, indices[1:], strict=False))
+    ascending = all(a < b for a, b in pairwise(indices))
     if not ascending or (indices and not 0 <= indices[0] <= indices[-1] < size):
         raise CutError(expected(name, f"ascending indices below {size} along axis {axis}", indices))
 

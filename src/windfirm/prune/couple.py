@@ -26,6 +26,7 @@ Nodes = npt.NDArray[np.int64]
 Labels = dict[int, Nodes]
 Role = Literal["out", "in", "along"]
 
+
 @dataclass(frozen=True)
 class Axis:
     """One axis of one parameter or buffer; its nodes are ``start … start + size - 1``."""
@@ -137,4 +138,3 @@ def couple(trace: Trace) -> Coupling:
     for ref in trace.outputs:
         coupler.freeze_all(ref, "an output of the network")
     return coupler.finish()
-

@@ -199,7 +199,13 @@ MOVED = (
     aten.t.default, aten.unsqueeze.default, aten.squeeze.dim, aten.cat.default, aten.expand.default,
     aten.slice.Tensor, aten.constant_pad_nd.default,
 )  # fmt: skip
-UNCHANGED = (aten.clone.default, aten.detach.default, aten.alias.default, aten._to_copy.default, aten.contiguous.default)
+UNCHANGED = (
+    aten.clone.default,
+    aten.detach.default,
+    aten.alias.default,
+    aten._to_copy.default,
+    aten.contiguous.default,
+)
 
 RULES: dict[Any, Rule] = {
     aten.convolution.default: convolution,

@@ -15,11 +15,11 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
-class Budget:
+class Target:
     """How much leaves: ``ratio``, the share of filters that go, or ``macs``, the share of multiply-adds that stay.
 
-    Exactly one of them is given, in (0, 1). ``ranking`` and ``floor`` are those of select; structures whose name matches
-    a pattern in ``protect`` stay whole.
+    Exactly one of them is given, in (0, 1). ``ranking`` and ``floor`` are those of select; structures whose name
+    matches a pattern in ``protect`` stay whole.
     """
 
     ratio: float | None = None
@@ -30,7 +30,9 @@ class Budget:
 
     def __post_init__(self) -> None:
         if (self.ratio is None) == (self.macs is None):
-            raise InputError(expected("budget", "either a ratio or a share of MACs", "both" if self.ratio else "neither"))
+            raise InputError(
+                expected("prune", "either a ratio or a share of MACs", "both" if self.ratio else "neither")
+            )
         for name, share in (("ratio", self.ratio), ("macs", self.macs)):
             if share is not None and not 0 < share < 1:
                 raise InputError(expected(name, "a share in (0, 1)", f"{share:g}"))
@@ -62,13 +64,13 @@ def prune(
 ) -> nn.Module:
     """A smaller, proved copy of ``model``; the input model is untouched.
 
-    See Budget for ``ratio`` … ``protect``. Criteria that need data take ``batches`` of (images (b, c, h, w) in [0, 1],
+    See Target for ``ratio`` … ``protect``. Criteria that need data take ``batches`` of (images (b, c, h, w) in [0, 1],
     labels (b,)). Raises InputError for arguments out of range, TraceError and CutError as anatomy and cut do.
     """
     if structure != "filters":
         raise InputError(expected("structure", "filters", structure))
-    budget = Budget(ratio, macs, ranking, floor, tuple(protect))
-    smaller, _ = prune_once(model, example_inputs, criterion, budget, batches, seed)
+    target = Target(ratio, macs, ranking, floor, tuple(protect))
+    smaller, _ = prune_once(model, example_inputs, criterion, target, batches, seed)
     return smaller
 
 
@@ -76,23 +78,23 @@ def prune_once(
     model: nn.Module,
     example_inputs: Tensor | Sequence[Tensor],
     criterion: str,
-    budget: Budget,
+    target: Target,
     batches: Batches = (),
     seed: int = 0,
     number: int = 1,
 ) -> tuple[nn.Module, Round]:
     """trace → couple → structure → score → select → cut → verify; the smaller network and what was done."""
     body = anatomy(model, example_inputs)
-    candidates = eligible(body.structures, budget.protect)
+    candidates = eligible(body.structures, target.protect)
     if not candidates:
         raise CutError(expected("prune", "a network with filters that can go", "none; see windfirm inspect"))
     scores = score(criterion, model, candidates, batches, seed=seed)
     before = body.macs()
-    if budget.ratio is not None:
-        chosen = select(candidates, scores, ratio=budget.ratio, ranking=budget.ranking, floor=budget.floor)
+    if target.ratio is not None:
+        chosen = select(candidates, scores, ratio=target.ratio, ranking=target.ranking, floor=target.floor)
     else:
-        target = int((budget.macs or 0) * before)
-        chosen = select_macs(body, scores, macs=target, ranking=budget.ranking, floor=budget.floor)
+        limit = int((target.macs or 0) * before)
+        chosen = select_macs(body, scores, macs=limit, ranking=target.ranking, floor=target.floor)
     smaller = cut(model, chosen, example_inputs)
     return smaller, Round(number, chosen, before, body.macs(chosen.kept()))
 
@@ -101,32 +103,32 @@ def prune_in_rounds(
     model: nn.Module,
     example_inputs: Tensor | Sequence[Tensor],
     criterion: str,
-    budget: Budget,
+    target: Target,
     rounds: int,
     *,
     batches: Batches = (),
     adjust: Callable[[nn.Module, int], None] | None = None,
     seed: int = 0,
 ) -> tuple[nn.Module, list[Round]]:
-    """Reach ``budget`` in ``rounds`` equal steps, each taking the same share of what is left; adjust after each.
+    """Reach ``target`` in ``rounds`` equal steps, each taking the same share of what is left; adjust after each.
 
-    ``adjust(network, round)`` trains the smaller network in place. ``batches`` is opened once a round. A ratio counts the
-    filters that leave in all rounds together.
+    ``adjust(network, round)`` trains the smaller network in place. ``batches`` is opened once a round. A ratio counts
+    the filters that leave in all rounds together.
     """
     if rounds < 1:
         raise InputError(expected("rounds", "at least 1", rounds))
-    share = (1 - budget.ratio) if budget.ratio is not None else (budget.macs or 0)
+    share = (1 - target.ratio) if target.ratio is not None else (target.macs or 0)
     step = share ** (1 / rounds)
     done: list[Round] = []
     start = 0
     for number in range(1, rounds + 1):
-        if budget.ratio is not None:
-            part = replace(budget, ratio=1 - step)
+        if target.ratio is not None:
+            part = replace(target, ratio=1 - step)
         else:
             # Aim at a point of the way from the first network, so that rounding does not add up.
             now = done[-1].macs_after if done else anatomy(model, example_inputs).macs()
             start = start or now
-            part = replace(budget, macs=min(start * step**number / now, 1 - 1e-9))
+            part = replace(target, macs=min(start * step**number / now, 1 - 1e-9))
         model, entry = prune_once(model, example_inputs, criterion, part, batches, seed, number)
         done.append(entry)
         if adjust is not None:

@@ -20,7 +20,7 @@ Unit = tuple[Structure, int]
 
 @dataclass(frozen=True)
 class Cut:
-    """Which units of which structures leave; ``removed`` holds ascending unit numbers, structures without any left out."""
+    """Which units leave: ``removed`` holds ascending unit numbers for every structure that loses any."""
 
     removed: Mapping[Structure, tuple[int, ...]]
 
@@ -59,7 +59,8 @@ def select(
     """Remove the share ``ratio`` in [0, 1) of all scored units, lowest scores first.
 
     ``structures`` without scores stay whole. Of each structure at least ``max(1, ceil(floor * size))`` units stay, so
-    a high ratio can remove less than asked; Cut.units tells. Raises InputError for a ratio, floor or ranking out of range.
+    a high ratio can remove less than asked; Cut.units tells. Raises InputError for a ratio, floor or ranking out of
+    range.
     """
     if not 0 <= ratio < 1:
         raise InputError(expected("ratio", "a number in [0, 1)", f"{ratio:g}"))

@@ -7,6 +7,7 @@ scale them, the layers that read them. Residual additions make one group of a wh
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Literal
 
 from torch import Tensor, nn
@@ -52,11 +53,12 @@ class Structure:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A network's structures and its convolutions and matrix products, with the sizes of their weights."""
+    """A network's structures, its convolutions and matrix products, and the shapes of its parameters and buffers."""
 
     structures: tuple[Structure, ...]
     contractions: tuple[Contraction, ...]
     shapes: Mapping[str, tuple[int, ...]]
+    parameters: tuple[str, ...]
 
     def macs(self, kept: Kept | None = None) -> int:
         """Multiply-adds for one image when only ``kept`` is left: each weight's count shrinks with its axes."""
@@ -66,6 +68,14 @@ class Anatomy:
             for axis, indices in (kept or {}).get(contraction.weight, {}).items():
                 macs = macs * len(indices) // self.shapes[contraction.weight][axis]
             total += macs
+        return total
+
+    def params(self, kept: Kept | None = None) -> int:
+        """Numbers in all parameters when only ``kept`` is left; buffers do not count."""
+        total = 0
+        for name in self.parameters:
+            sizes = dict(enumerate(self.shapes[name])) | {a: len(i) for a, i in (kept or {}).get(name, {}).items()}
+            total += prod(sizes.values())
         return total
 
     def named(self, name: str) -> Structure:
@@ -81,7 +91,8 @@ def anatomy(model: nn.Module, example_inputs: Tensor | Sequence[Tensor]) -> Anat
     traced = trace(model, example_inputs)
     coupling = couple(traced)
     shapes = {name: ref.shape for name, ref in traced.parameters.items()}
-    return Anatomy(tuple(_structures(coupling)), coupling.contractions, shapes)
+    parameters = tuple(name for name, _ in model.named_parameters())
+    return Anatomy(tuple(_structures(coupling)), coupling.contractions, shapes, parameters)
 
 
 def structures(model: nn.Module, example_inputs: Tensor | Sequence[Tensor]) -> tuple[Structure, ...]:

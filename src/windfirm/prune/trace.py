@@ -5,7 +5,6 @@ The network is copied to the ``meta`` device, where tensors have shapes and no d
 flow works; the user's model is not touched.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
 from windfirm.errors import TraceError
+from windfirm.models.meta import on_meta
 
 
 @dataclass(frozen=True)
@@ -109,16 +109,6 @@ def trace(model: nn.Module, example_inputs: Tensor | Sequence[Tensor]) -> Trace:
         raise TraceError(f"{where}: expected a forward pass that runs on the given inputs, got: {message}") from error
     outputs = tuple(recorder.ref(leaf) for leaf in tree_flatten(result)[0] if isinstance(leaf, Tensor))
     return Trace(tuple(recorder.calls), input_refs, outputs, parameters)
-
-
-def on_meta(model: nn.Module) -> nn.Module:
-    """A copy of ``model`` in eval mode whose tensors are on ``meta``; no data is copied."""
-    memo: dict[int, Any] = {}
-    for parameter in model.parameters():
-        memo[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), parameter.requires_grad)
-    for buffer in model.buffers():
-        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
-    return copy.deepcopy(model, memo).eval()
 
 
 def _pop(stack: list[str]) -> None:

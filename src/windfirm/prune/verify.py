@@ -29,8 +29,8 @@ def verify(
 ) -> float:
     """The largest difference between the outputs, relative to the largest output, in float64 on random inputs.
 
-    The inputs are uniform in [0, 1) and shaped like ``example_inputs``. Raises CutError when the smaller network does not
-    run, or when the difference is not below ``tolerance``.
+    The inputs are uniform in [0, 1) and shaped like ``example_inputs``. Raises CutError when the smaller network does
+    not run, or when the difference is not below ``tolerance``.
     """
     examples = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
     generator = seeds.stream(0, "verify")
@@ -40,7 +40,9 @@ def verify(
         got = _outputs(_exact(smaller), inputs)
     except (RuntimeError, ValueError) as error:
         message = str(error).strip().partition("\n")[0]
-        raise CutError(expected("cut", "a smaller network that runs", f"an error in its forward pass: {message}")) from error
+        raise CutError(
+            expected("cut", "a smaller network that runs", f"an error in its forward pass: {message}")
+        ) from error
     if [tensor.shape for tensor in wanted] != [tensor.shape for tensor in got]:
         shapes = [tuple(tensor.shape) for tensor in wanted], [tuple(tensor.shape) for tensor in got]
         raise CutError(expected("cut", f"outputs of shapes {shapes[0]}", shapes[1]))
@@ -48,7 +50,9 @@ def verify(
     error = max(float((a - b).abs().max()) for a, b in zip(wanted, got, strict=True)) / scale
     if not error < tolerance:
         raise CutError(
-            expected("cut", f"the outputs of the silenced original within {tolerance:g}", f"a difference of {error:.2g}")
+            expected(
+                "cut", f"the outputs of the silenced original within {tolerance:g}", f"a difference of {error:.2g}"
+            )
         )
     return error
 

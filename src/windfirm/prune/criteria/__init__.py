@@ -1,4 +1,4 @@
-"""Criteria by name: how much each unit of a structure matters. Higher = keep; a criterion never ranks and never cuts."""
+"""Criteria by name: how much each unit of a structure matters. Higher = keep; a criterion never ranks or cuts."""
 
 from collections.abc import Callable, Iterable, Sequence
 

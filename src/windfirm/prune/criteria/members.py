@@ -8,7 +8,9 @@ from torch import Tensor
 from windfirm.prune.structure import Slice, Structure
 
 
-def mean_over_members(structures: Sequence[Structure], per_filter: Callable[[Slice], Tensor]) -> dict[Structure, Tensor]:
+def mean_over_members(
+    structures: Sequence[Structure], per_filter: Callable[[Slice], Tensor]
+) -> dict[Structure, Tensor]:
     """For each unit the mean over all filters that leave with it.
 
     ``per_filter`` gives, for a weight that makes channels, one score per index along its output axis, shape ``(out,)``.

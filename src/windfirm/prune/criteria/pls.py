@@ -1,8 +1,8 @@
 """Variable importance in projection of a partial least squares fit from filters to classes.
 
-Jordao et al., *Deep Network Compression based on Partial Least Squares*, Neurocomputing 2020; VIP after Wold et al. Every image gives
-one row: the global maximum of every convolution's raw output, all layers side by side. PLS regression with two components,
-on scaled columns, explains the one-hot labels; a filter's score is the VIP of its column.
+Jordao et al., *Deep Network Compression based on Partial Least Squares*, Neurocomputing 2020; VIP after Wold et al.
+Every image gives one row: the global maximum of every convolution's raw output, all layers side by side. PLS regression
+with two components, on scaled columns, explains the one-hot labels; a filter's score is the VIP of its column.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from windfirm.errors import InputError, expected
+from windfirm.models.mode import mode
 from windfirm.prune.criteria.members import mean_over_members
 from windfirm.prune.structure import Structure
 
@@ -59,16 +60,13 @@ def pooled_outputs(
         for name, module in model.named_modules()
         if isinstance(module, nn.Conv2d)
     ]
-    was_training = model.training
     device = next(model.parameters()).device
     try:
-        model.eval()
-        with torch.inference_mode():
+        with mode(model, training=False), torch.inference_mode():
             for images, targets in batches:
                 model(images.to(device))
                 labels.append(targets.cpu().numpy())
     finally:
-        model.train(was_training)
         for hook in hooks:
             hook.remove()
     features = {name: np.concatenate(parts) for name, parts in rows.items()}

@@ -14,6 +14,8 @@ def random(
 ) -> dict[Structure, Tensor]:
     """Uniform scores in [0, 1) of shape ``(size,)``; the same for the same seed and structure name."""
     return {
-        structure: torch.rand(structure.size, generator=seeds.stream(seed, "random", structure.name), dtype=torch.float64)
+        structure: torch.rand(
+            structure.size, generator=seeds.stream(seed, "random", structure.name), dtype=torch.float64
+        )
         for structure in structures
     }

@@ -1,0 +1,1 @@
+"""What makes the shipped files, and what measures speed and coverage."""

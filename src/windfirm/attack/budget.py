@@ -1,0 +1,101 @@
+"""What an attack may spend and where its random numbers come from.
+
+A random number belongs to (seed, purpose, trial, image) and not to a place in a batch. So neither the batch size nor
+the other images of a batch change a result, and two networks are shown the very same random changes.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from windfirm import seeds
+from windfirm.errors import InputError, expected
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What an attack is given besides model, images and labels.
+
+    ``eps``: the largest change of a value in [0, 1] (only attacks with a norm use it). ``trial``: which of several
+    draws or places this is. ``ids`` (b,): the number of each image in its data set; its place in the batch when None.
+    """
+
+    eps: float = 8 / 255
+    seed: int = 0
+    trial: int = 0
+    ids: Tensor | None = None
+
+    def draw(self, images: Tensor, count: int, purpose: str) -> Tensor:
+        """``count`` numbers in [0, 1) for each image of this trial: (b, count) float64 on the CPU."""
+        ids = torch.arange(len(images)) if self.ids is None else self.ids
+        if len(ids) != len(images):
+            raise InputError(expected("budget", f"{len(images)} image ids, one an image", len(ids)))
+        return uniform(ids, count, self.seed, purpose, self.trial)
+
+
+#: ``(model, images (b, c, h, w) in [0, 1], labels (b,), budget) -> images`` of the same shape and range.
+Apply = Callable[[nn.Module, Tensor, Tensor, Budget], Tensor]
+
+
+@dataclass(frozen=True)
+class Attack:
+    """An attack as tables print it: its name, what it does in words with all its numbers, and how to count it.
+
+    ``average``: accuracy is the mean over ``trials`` draws, on all images. Otherwise an image counts as right only when
+    no trial fools the network. ``norm``: the norm in which ``eps`` bounds the change, None when eps means nothing.
+    """
+
+    name: str
+    title: str
+    apply: Apply
+    trials: int
+    average: bool
+    norm: Literal["linf"] | None
+
+
+def parse_eps(text: str | float) -> float:
+    """A size of change in [0, 1] pixel units, from ``8/255``, ``0.25/255`` or ``0.03``.
+
+    Raises InputError for anything else.
+    """
+    above, slash, below = str(text).partition("/")
+    try:
+        eps = float(above) / (float(below) if slash else 1.0)
+    except (ValueError, ZeroDivisionError):
+        eps = math.nan
+    if not 0 <= eps <= 1:
+        raise InputError(expected("eps", "a number in [0, 1], such as 8/255", text))
+    return eps
+
+
+def show_eps(eps: float) -> str:
+    """The way people write it: ``8/255``, ``0.25/255``; parse_eps reads it back."""
+    return f"{eps * 255:.6g}/255"
+
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def uniform(ids: Tensor, count: int, seed: int, *purpose: str | int) -> Tensor:
+    """``count`` uniform numbers in [0, 1) for each id (b,) >= 0, as (b, count) float64 on the CPU.
+
+    Each is a function of its id, its column, the seed and the purpose alone: SplitMix64 (Steele, Lea & Flood, OOPSLA
+    2014), whose n-th number needs no numbers before it.
+    """
+    key = np.uint64(seeds.number(seed, *purpose))
+    rows = _mix(ids.cpu().numpy().astype(np.uint64) * _GOLDEN + key)
+    cells = _mix(rows[:, None] + np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN)
+    return torch.from_numpy((cells >> np.uint64(11)) * 2.0**-53)
+
+
+def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """SplitMix64's finaliser: every bit of the result depends on every bit of ``z``."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))

@@ -1,0 +1,14 @@
+"""No attack at all: the row that the others are compared with."""
+
+from torch import Tensor, nn
+
+from windfirm.attack.budget import Attack, Budget
+
+
+def clean(side: int) -> Attack:
+    """The images as they are."""
+
+    def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        return images
+
+    return Attack("clean", "unchanged images", apply, trials=1, average=True, norm=None)

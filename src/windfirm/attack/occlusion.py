@@ -1,0 +1,74 @@
+"""A square that hides a part of the image, at a random place (the tables' default) or at the worst of a grid."""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from windfirm.attack.budget import Attack, Budget
+from windfirm.errors import InputError, expected
+
+Colour = Literal["black", "grey", "mean", "noise"]
+
+
+def average(side: int, *, size: int | None = None, colour: Colour = "grey", trials: int = 10) -> Attack:
+    """A square at a random place, wholly inside the image; half the side when ``size`` is None: 16×16 at 32×32."""
+    size = side // 2 if size is None else size
+    _check("occlusion", side, size, colour)
+
+    def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        height, width = images.shape[-2:]
+        if size > min(height, width):
+            raise InputError(expected("occlusion", f"images of at least {size}×{size}", f"{height}×{width}"))
+        numbers = budget.draw(images, 2, "occlusion")
+        top, left = (numbers * torch.tensor([height - size + 1, width - size + 1])).long().unbind(1)
+        return cover(images, top, left, size, _fill(images, colour, budget))
+
+    title = f"one {colour} {size}×{size} square at a random place, mean of {trials} draws"
+    return Attack("occlusion", title, apply, trials, average=True, norm=None)
+
+
+def worst(side: int, *, size: int | None = None, stride: int | None = None, colour: Colour = "grey") -> Attack:
+    """A square at each place of a grid; a quarter of the side, an eighth apart when None: 8×8 every 4 at 32×32."""
+    size = side // 4 if size is None else size
+    stride = max(side // 8, 1) if stride is None else stride
+    _check("occlusion-worst", side, size, colour)
+    if stride < 1:
+        raise InputError(expected("occlusion-worst", "a stride of at least 1", stride))
+    places = range(0, side - size + 1, stride)
+
+    def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        height, width = images.shape[-2:]
+        if (height, width) != (side, side):
+            raise InputError(expected("occlusion-worst", f"images of {side}×{side}", f"{height}×{width}"))
+        row, column = divmod(budget.trial, len(places))
+        top, left = (torch.full((len(images),), places[i]) for i in (row, column))
+        return cover(images, top, left, size, _fill(images, colour, budget))
+
+    trials = len(places) ** 2
+    title = f"one {colour} {size}×{size} square, worst of {trials} places {stride} pixels apart"
+    return Attack("occlusion-worst", title, apply, trials, average=False, norm=None)
+
+
+def cover(images: Tensor, top: Tensor, left: Tensor, size: int, fill: Tensor) -> Tensor:
+    """``images`` (b, c, h, w) with ``fill``, broadcast to them, in squares with corners at ``top``, ``left`` (b,)."""
+    height, width = images.shape[-2:]
+    rows = torch.arange(height) - top[:, None]
+    columns = torch.arange(width) - left[:, None]
+    inside = ((rows >= 0) & (rows < size))[:, None, :, None] & ((columns >= 0) & (columns < size))[:, None, None, :]
+    return torch.where(inside.to(images.device), fill, images)
+
+
+def _fill(images: Tensor, colour: Colour, budget: Budget) -> Tensor:
+    if colour == "mean":
+        return images.mean((2, 3), keepdim=True)
+    if colour == "noise":
+        return budget.draw(images, images[0].numel(), "occlusion noise").to(images).view(images.shape)
+    return images.new_tensor(0.0 if colour == "black" else 0.5)
+
+
+def _check(name: str, side: int, size: int, colour: str) -> None:
+    if not 0 <= size <= side:
+        raise InputError(expected(name, f"a size in [0, {side}]", size))
+    if colour not in get_args(Colour):
+        raise InputError(expected(name, f"a colour out of {', '.join(get_args(Colour))}", colour))

@@ -1,0 +1,46 @@
+"""Attacks by the names that tables print and the command line takes."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Any
+
+from windfirm.attack import occlusion, semantic
+from windfirm.attack.budget import Attack
+from windfirm.attack.clean import clean
+from windfirm.attack.fgsm import fgsm
+from windfirm.errors import InputError, expected
+
+#: Name to factory: ``factory(side, **options) -> Attack``.
+ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
+    {
+        "clean": clean,
+        "semantic": semantic.hue,
+        "semantic-shift": semantic.shift,
+        "semantic-search": semantic.search,
+        "occlusion": occlusion.average,
+        "occlusion-worst": occlusion.worst,
+        "fgsm": fgsm,
+    }
+)
+
+
+def build(name: str, image_side: int = 32, **options: Any) -> Attack:
+    """The attack called ``name`` for images ``image_side`` pixels high and wide.
+
+    Sizes that are not given in ``options`` grow with the side. Raises InputError for an unknown name or option, and for
+    a value out of range.
+    """
+    if name not in ATTACKS:
+        near = get_close_matches(name, ATTACKS, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise InputError(expected("attack", f"one of {', '.join(ATTACKS)}", name) + hint)
+    factory = ATTACKS[name]
+    known = list(inspect.signature(factory).parameters)[1:]
+    for option in options:
+        if option not in known:
+            raise InputError(expected(name, f"options out of {', '.join(known)}" if known else "no options", option))
+    if options.get("trials", 1) < 1:
+        raise InputError(expected(name, "at least 1 trial", options["trials"]))
+    return factory(image_side, **options)

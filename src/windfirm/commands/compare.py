@@ -1,0 +1,81 @@
+"""``windfirm compare``: F′ beside F and the control, image by image."""
+
+from argparse import Namespace
+from pathlib import Path
+
+from windfirm import console
+from windfirm.commands.shared import chosen_attacks, folder, load_images, print_json, printer
+from windfirm.errors import InputError, expected
+from windfirm.evaluate.compare import Role, compare, to_json
+from windfirm.evaluate.examples import examples
+from windfirm.files import write_text
+from windfirm.models.device import pick
+from windfirm.models.source import Source, open_model
+from windfirm.report.page import page
+from windfirm.report.table import table
+from windfirm.report.words import answer
+from windfirm.study.measure import CURVE, measure
+from windfirm.study.provenance import digest, hardware, versions
+
+
+def run(args: Namespace) -> None:
+    """Measure two or three networks, print the answer and the table, write the page if asked."""
+    if args.out and Path(args.out).suffix != ".html":
+        raise InputError(expected("--out", "a name that ends in .html", args.out))
+    device = pick(args.device)
+    specs: dict[Role, str] = {"F": args.f, "F'": args.f_prime} | ({"control": args.control} if args.control else {})
+    sources: dict[Role, Source] = {
+        role: open_model(spec, factory=args.factory, arch=args.arch) for role, spec in specs.items()
+    }
+    images = load_images(args.data, "test", args.images)
+    attacks, eps = chosen_attacks(args, images.images.shape[-1])
+    if all(attack.name != "clean" for attack in attacks):
+        raise InputError(expected("--attack", "clean among the attacks of a comparison", ", ".join(args.attack)))
+    if args.out:
+        folder(str(Path(args.out).parent))
+    subjects = []
+    for role, source in sources.items():
+        with console.bar(f"attack {role}") as tick:
+            subjects.append(
+                measure(
+                    role,
+                    source.name,
+                    source.model,
+                    images,
+                    attacks,
+                    eps=eps,
+                    epses=CURVE if args.out else (),
+                    seed=args.seed,
+                    device=device,
+                    progress=tick,
+                )
+            )
+    comparison = compare(subjects, data=images.name, seed=args.seed)
+    if args.out:
+        networks = {role: source.model for role, source in sources.items()}
+        shown = [
+            example
+            for attack in attacks
+            if attack.name != "clean"
+            for example in examples(
+                networks, images, attack, range(min(6, len(images))), eps=eps, seed=args.seed, device=device
+            )
+        ]
+        provenance = {
+            "data": f"{images.name}, {len(images):,} images, SHA-256 {digest(images)}…",
+            "seed": str(args.seed),
+            "hardware": hardware(device),
+            "versions": versions(),
+        }
+        title = " and ".join(source.name for source in sources.values())
+        write_text(
+            Path(args.out), page(comparison, title=title, examples=shown, classes=images.classes, provenance=provenance)
+        )
+    if args.json:
+        print_json(to_json(comparison))
+        return
+    out = printer()
+    out.print("\n".join(answer(comparison)) + "\n")
+    out.print(table(comparison))
+    if args.out:
+        out.print(f"\npage: {args.out}")

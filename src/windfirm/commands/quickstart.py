@@ -1,0 +1,50 @@
+"""``windfirm quickstart``: the main job, from the package's own weights and images to a table and a page."""
+
+import json
+from argparse import Namespace
+
+from windfirm import console
+from windfirm.commands.prune import describe
+from windfirm.commands.shared import folder, print_json, printer
+from windfirm.evaluate.compare import to_json
+from windfirm.files import write_text
+from windfirm.models.checkpoint import save
+from windfirm.models.device import pick
+from windfirm.models.source import open_model
+from windfirm.report.figure import Layer
+from windfirm.report.page import page
+from windfirm.report.table import table
+from windfirm.report.words import answer
+from windfirm.study.quickstart import Plan, quickstart
+
+
+def run(args: Namespace) -> None:
+    """Run the study, write page, networks and numbers, print the answer."""
+    device = pick(args.device)
+    source = open_model("resnet56")
+    out = folder(args.out)
+    report = quickstart(source, Plan(), seed=args.seed, device=device, bar=console.bar)
+    save(report.smaller.cpu(), out / "pruned.safetensors", arch=source.arch)
+    save(report.control.cpu(), out / "control.safetensors", arch=source.arch)
+    document = to_json(report.comparison) | {
+        "rounds": [describe(entry) for entry in report.rounds],
+        "provenance": report.provenance,
+    }
+    write_text(out / "comparison.json", json.dumps(document, indent=1) + "\n")
+    text = page(
+        report.comparison,
+        title="Does pruning make a ResNet-56 harder to fool?",
+        examples=report.examples,
+        classes=report.classes,
+        profile=[Layer(*layer) for layer in report.profile],
+        provenance={"command": f"windfirm quickstart --seed {args.seed}"} | report.provenance,
+    )
+    write_text(out / "report.html", text)
+    if args.json:
+        print_json(document)
+        return
+    show = printer()
+    show.print("\n".join(answer(report.comparison)) + "\n")
+    show.print(table(report.comparison))
+    show.print(f"\n{report.provenance['data']}; {report.provenance['hardware']}; {report.provenance['time']}")
+    show.print(f"page: {out / 'report.html'}   networks: {out / 'pruned.safetensors'}, {out / 'control.safetensors'}")

@@ -1,0 +1,55 @@
+"""An attack on a tensor of images, for use in Python."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from windfirm.attack.registry import build
+from windfirm.data.augment import to_float
+from windfirm.data.images import Images
+from windfirm.errors import InputError, expected
+from windfirm.evaluate.loop import evaluate
+from windfirm.evaluate.network import private
+from windfirm.evaluate.outcome import Outcome
+
+
+def attack(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    name: str,
+    *,
+    eps: float | str = 8 / 255,
+    seed: int = 0,
+    device: torch.device | None = None,
+    **options: Any,
+) -> Outcome:
+    """What the attack called ``name`` does to ``model`` on ``images`` (n, c, h, w) in [0, 1] with ``labels`` (n,).
+
+    Floating-point images are rounded to the 256 values of a pixel first. ``options`` are those of the attack, such as
+    ``trials=5``.
+    Outcome.correct tells for each image how many trials it survived. Raises InputError for unknown names and options
+    and for images outside [0, 1].
+    """
+    data = as_images(model, images, labels)
+    return evaluate(model, data, build(name, images.shape[-1], **options), eps=eps, seed=seed, device=device)
+
+
+def as_images(model: nn.Module, images: Tensor, labels: Tensor | None) -> Images:
+    """``images``, uint8 or in [0, 1], with ``labels`` and as many classes as ``model`` tells apart.
+
+    Raises InputError for images outside [0, 1] and for labels that do not fit.
+    """
+    if labels is None:
+        raise InputError(expected("labels", "one for each image", "none"))
+    if images.dtype == torch.uint8:
+        pixels = images.cpu()
+    elif images.is_floating_point() and bool(((images >= 0) & (images <= 1)).all()):
+        pixels = (images.cpu() * 255).round().to(torch.uint8)
+    else:
+        got = f"{images.dtype} in [{images.min():.4g}, {images.max():.4g}]"
+        raise InputError(expected("images", "uint8, or floating point in [0, 1]", got))
+    with torch.no_grad():
+        classes = private(model, None)(to_float(pixels[:1])).shape[-1]
+    return Images(pixels, labels.to("cpu", torch.int64), tuple(map(str, range(classes))), "images")

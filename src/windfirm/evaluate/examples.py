@@ -1,0 +1,85 @@
+"""A few images as the networks saw them, for a report to show."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from windfirm.attack.budget import Attack, Budget, parse_eps
+from windfirm.data.images import Images
+from windfirm.errors import InputError, expected
+from windfirm.evaluate.loop import attacked, fetch
+from windfirm.evaluate.network import classify, private
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """An attacked image (h, w, c) uint8, rounded for showing, and the class predicted for the unrounded one."""
+
+    image: NDArray[np.uint8]
+    predicted: int
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One image: its number in the data set, its label, the image (h, w, c) uint8, and each network's view of it."""
+
+    id: int
+    label: int
+    attack: str
+    image: NDArray[np.uint8]
+    views: Mapping[str, View]
+
+
+@torch.no_grad()
+def examples(
+    models: Mapping[str, nn.Module],
+    images: Images,
+    attack: Attack,
+    ids: Sequence[int],
+    *,
+    eps: float | str = 8 / 255,
+    seed: int = 0,
+    device: torch.device | None = None,
+) -> tuple[Example, ...]:
+    """``attack`` on the images numbered ``ids``, made on each of ``models`` (role to network) separately.
+
+    Random changes are those that evaluate makes with the same seed. Of an attack that averages the first draw is shown;
+    of any other the first trial that fools the network, or the last. Raises what evaluate raises.
+    """
+    if not ids or not all(0 <= i < len(images) for i in ids):
+        raise InputError(expected("examples", f"image numbers in [0, {len(images)})", list(ids)))
+    eps = parse_eps(eps)
+    chosen = torch.tensor(ids)
+    views = {
+        role: _views(private(model, device), images, attack, chosen, eps, seed, device)
+        for role, model in models.items()
+    }
+    return tuple(
+        Example(i, int(images.labels[i]), attack.name, _hwc(images.images[i]), {role: views[role][k] for role in views})
+        for k, i in enumerate(ids)
+    )
+
+
+def _views(
+    network: nn.Module, images: Images, attack: Attack, ids: Tensor, eps: float, seed: int, device: torch.device | None
+) -> list[View]:
+    pixels, labels = fetch(images, ids, device)
+    shown, predicted = pixels.clone(), labels.clone()
+    left = torch.arange(len(ids))
+    for trial in range(1 if attack.average else attack.trials):
+        shown[left] = attacked(network, pixels[left], labels[left], attack, Budget(eps, seed, trial, ids[left]))
+        predicted[left] = classify(network, shown[left], images)
+        left = torch.nonzero((predicted == labels).cpu())[:, 0]
+        if len(left) == 0:
+            break
+    rounded = (shown * 255).round().clamp(0, 255).to(torch.uint8)
+    return [View(_hwc(image), int(label)) for image, label in zip(rounded, predicted, strict=True)]
+
+
+def _hwc(image: Tensor) -> NDArray[np.uint8]:
+    values: NDArray[np.uint8] = image.permute(1, 2, 0).cpu().numpy()
+    return values

@@ -1,0 +1,158 @@
+"""The only evaluation loop. It trusts no attack: it checks every image that comes back and predicts again itself.
+
+Images that are already wrong cannot be attacked further, so a worst-case attack is given only what is left: images
+leave the moment they are fooled, and batches are packed again from the others.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from windfirm.attack.budget import Attack, Budget, parse_eps, show_eps
+from windfirm.attack.clean import clean
+from windfirm.attack.fgsm import direction, fgsm, step
+from windfirm.data.augment import to_float
+from windfirm.data.images import Images
+from windfirm.errors import InputError, WindfirmError, expected
+from windfirm.evaluate.network import classify, private
+from windfirm.evaluate.outcome import Outcome
+
+#: Room for float32 rounding when the range and the size of a change are checked.
+TOLERANCE = 1e-6
+
+#: Called after every batch with (done, all), both in images times trials; images that were dropped count as done.
+Progress = Callable[[int, int], None]
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    images: Images,
+    attack: Attack,
+    *,
+    eps: float | str = 8 / 255,
+    seed: int = 0,
+    batch: int = 250,
+    device: torch.device | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """How many draws of ``attack`` each of ``images`` survives, in float32 on a private copy of ``model``.
+
+    An attack that averages is counted over all images and trials. Under any other, an image is right when its clean
+    prediction is right and no trial fools the network. The result does not depend on ``batch``. Raises InputError when
+    model and images do not fit together, and WindfirmError when an attack returns images that it may not return.
+    """
+    eps = parse_eps(eps)
+    network = private(model, device)
+    count = _count(images, batch)
+    correct = torch.zeros(count, dtype=torch.int64)
+
+    def survivors(ids: Tensor, attack: Attack, budget: Budget) -> Tensor:
+        done = budget.trial * count + count - len(ids)
+        kept = []
+        for chunk in torch.split(ids, batch):
+            pixels, labels = fetch(images, chunk, device)
+            changed = attacked(network, pixels, labels, attack, replace(budget, ids=chunk))
+            kept.append(chunk[(classify(network, changed, images) == labels).cpu()])
+            done += len(chunk)
+            if progress:
+                progress(done, attack.trials * count)
+        return torch.cat(kept)
+
+    left = torch.arange(count)
+    if not attack.average:
+        left = survivors(left, clean(0), Budget())
+    for trial in range(attack.trials):
+        if len(left) == 0:
+            break
+        right = survivors(left, attack, Budget(eps, seed, trial))
+        if attack.average:
+            correct[right] += 1
+        else:
+            left = right
+    if not attack.average:
+        correct[left] = 1
+    return _outcome(attack, eps, correct)
+
+
+@torch.no_grad()
+def curve(
+    model: nn.Module,
+    images: Images,
+    epses: Sequence[float | str],
+    *,
+    batch: int = 250,
+    device: torch.device | None = None,
+    progress: Progress | None = None,
+) -> tuple[Outcome, ...]:
+    """FGSM at each of ``epses``: what evaluate would return one by one, with one gradient an image for all of them.
+
+    ``progress`` counts images. Raises what evaluate raises.
+    """
+    sizes = [parse_eps(eps) for eps in epses]
+    network = private(model, device)
+    count = _count(images, batch)
+    attack = fgsm(0)
+    correct = torch.zeros(len(sizes), count, dtype=torch.int64)
+    for chunk in torch.split(torch.arange(count), batch):
+        pixels, labels = fetch(images, chunk, device)
+        right = classify(network, pixels, images) == labels
+        if right.any():
+            pixels, labels, ids = pixels[right], labels[right], chunk[right.cpu()]
+            signs = direction(network, pixels, labels)
+            for row, eps in zip(correct, sizes, strict=True):
+                changed = checked(attack, pixels, step(pixels, signs, eps), eps)
+                row[ids] = (classify(network, changed, images) == labels).long().cpu()
+        if progress:
+            progress(int(chunk[-1]) + 1, count)
+    return tuple(_outcome(attack, eps, row) for eps, row in zip(sizes, correct, strict=True))
+
+
+def fetch(images: Images, ids: Tensor, device: torch.device | None) -> tuple[Tensor, Tensor]:
+    """The images at ``ids`` as float32 in [0, 1], (b, c, h, w), and their labels (b,), on ``device``."""
+    return to_float(images.images[ids].to(device)), images.labels[ids].to(device)
+
+
+def attacked(network: nn.Module, pixels: Tensor, labels: Tensor, attack: Attack, budget: Budget) -> Tensor:
+    """The images (b, c, h, w) that ``attack`` makes of ``pixels``, which stay as they are; checked."""
+    return checked(attack, pixels, attack.apply(network, pixels.clone(), labels.clone(), budget), budget.eps)
+
+
+def checked(attack: Attack, pixels: Tensor, changed: Tensor, eps: float) -> Tensor:
+    """``changed`` if ``attack`` may return it for ``pixels``. Raises WindfirmError if it cheats.
+
+    It must have the same shape and type, stay in [0, 1], and be at most ``eps`` away where the attack has a norm.
+    """
+    where = f"attack {attack.name}"
+    if not isinstance(changed, Tensor):
+        raise WindfirmError(expected(where, "a tensor of images", type(changed).__name__))
+    if (changed.shape, changed.dtype) != (pixels.shape, pixels.dtype):
+        wanted, got = (f"{tuple(images.shape)} {images.dtype}" for images in (pixels, changed))
+        raise WindfirmError(expected(where, f"images {wanted}", got))
+    changed = changed.detach()
+    if not changed.isfinite().all():
+        raise WindfirmError(expected(where, "finite images", "NaN or infinity"))
+    low, high = changed.min().item(), changed.max().item()
+    if low < -TOLERANCE or high > 1 + TOLERANCE:
+        raise WindfirmError(expected(where, "images in [0, 1]", f"values in [{low:.6g}, {high:.6g}]"))
+    size = (changed - pixels).abs().max().item()
+    if attack.norm == "linf" and size > eps + TOLERANCE:
+        raise WindfirmError(expected(where, f"changes of at most {eps:.6g}", f"{size:.6g}"))
+    return changed
+
+
+def _count(images: Images, batch: int) -> int:
+    if len(images) == 0 or batch < 1:
+        raise InputError(
+            expected("evaluate", "at least one image, and batches of at least 1", f"{len(images)} and {batch}")
+        )
+    return len(images)
+
+
+def _outcome(attack: Attack, eps: float, correct: Tensor) -> Outcome:
+    trials = attack.trials if attack.average else 1
+    if attack.norm is None:
+        return Outcome(attack.name, attack.title, None, trials, correct.numpy())
+    return Outcome(attack.name, f"{attack.title}, eps {show_eps(eps)}", eps, trials, correct.numpy())

@@ -1,0 +1,43 @@
+"""The network as the evaluator uses it: a copy of its own, and predictions that are checked."""
+
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+from windfirm.data.images import Images
+from windfirm.errors import InputError, expected
+
+
+def private(model: nn.Module, device: torch.device | None) -> nn.Module:
+    """A float32, channels-last copy of ``model`` on ``device`` (the CPU when None), in evaluation mode.
+
+    Its parameters ask for no gradient, which saves memory. Whatever an attack does to it or raises, the network that it
+    was copied from stays in the state it was in.
+    """
+    network = deepcopy(model).float().eval().requires_grad_(False)
+    network.to(device=device or torch.device("cpu"), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def classify(network: nn.Module, pixels: Tensor, images: Images) -> Tensor:
+    """The predicted classes (b,) of ``pixels`` (b, c, h, w) out of the classes of ``images``.
+
+    Raises InputError when the network cannot take images of this size, or its outputs are not logits of shape
+    (b, classes).
+    """
+    network.eval()  # an attack may have switched it
+    try:
+        logits = network(pixels.contiguous(memory_format=torch.channels_last))
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        wanted = f"a network that takes images of shape {tuple(pixels.shape)}"
+        raise InputError(expected("model", wanted, f"an error: {str(error).splitlines()[0]}")) from error
+    shape = (len(pixels), len(images.classes))
+    if not isinstance(logits, Tensor) or logits.shape != shape:
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise InputError(expected("model", f"outputs of shape {shape} for the classes of {images.name}", got))
+    if logits.isnan().any():
+        raise InputError(expected("model", "outputs that are numbers", "NaN"))
+    return logits.argmax(1)

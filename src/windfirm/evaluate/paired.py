@@ -1,0 +1,88 @@
+"""Two networks on the same images: the difference, how sure it is, and whether chance alone would do."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal, stats
+
+from windfirm.errors import InputError, expected
+from windfirm.evaluate.intervals import normal_quantile
+from windfirm.evaluate.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class Difference:
+    """``points``: percentage points with a sign; ``low`` and ``high``: their 95 % interval; ``p``: exact, two-sided."""
+
+    points: float
+    low: float
+    high: float
+    p: float
+
+
+def difference(ours: Outcome, theirs: Outcome) -> Difference:
+    """Accuracy of ``ours`` minus accuracy of ``theirs``, image by image.
+
+    Raises InputError unless both are of the same attack, with as many draws, on as many images.
+    """
+    _check_same(ours, theirs)
+    per_image = ours.correct - theirs.correct
+    low, high = paired_interval(per_image / ours.trials)
+    points = 100 * int(per_image.sum()) / ours.total
+    return Difference(points, 100 * low, 100 * high, sign_flip(per_image))
+
+
+def paired_interval(differences: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
+    """An interval for the mean of ``differences`` (n,) in [-1, 1], one an image.
+
+    A normal interval after adding half an image to each way that two networks can differ on one: right and right,
+    wrong and wrong, +1, -1 (Agresti & Min, Statistics in Medicine 2005). It needs no draws of its own, covers well when
+    few images differ, and does not shrink to a point when none does. For several draws an image it is a little wide.
+    """
+    size = len(differences) + 2
+    mean = float(differences.sum()) / size
+    variance = (float((differences**2).sum()) + 1) / size - mean**2
+    half = normal_quantile(level) * math.sqrt(variance / size)
+    return max(mean - half, -1.0), min(mean + half, 1.0)
+
+
+def sign_flip(differences: NDArray[np.int64]) -> float:
+    """The exact two-sided p-value of the paired permutation test on integer ``differences`` (n,), one an image.
+
+    If it did not matter which network is which, every difference would be as likely with the other sign. p is the share
+    of the 2^n ways to choose signs whose sum is at least as far from zero as the one observed. For differences of -1, 0
+    and 1 this is McNemar's exact test. The distribution is the convolution of one binomial for each absolute value;
+    very long ones are convolved by FFT, where p is good to about 1e-14 rather than in every digit.
+    """
+    sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
+    if len(sizes) == 0:
+        return 1.0
+    unit = np.gcd.reduce(sizes)
+    positive = np.ones(
+        1
+    )  # distribution of the sum over the images whose sign is plus, in units of their common divisor
+    for size, count in zip(sizes // unit, counts, strict=True):
+        binomial = np.zeros(size * count + 1)
+        binomial[::size] = stats.binom.pmf(np.arange(count + 1), count, 0.5)
+        positive = signal.convolve(positive, binomial)
+    sums = 2 * np.arange(len(positive)) - (len(positive) - 1)
+    p = float(positive[np.abs(sums) >= abs(int(differences.sum())) // unit].sum())
+    return min(max(p, 2.0 * 0.5 ** int(counts.sum())), 1.0)
+
+
+def mean_of(outcomes: Sequence[Outcome], name: str = "average") -> Outcome:
+    """The mean of several attacks, image by image, each attack with the same weight; it is paired like any other."""
+    trials = math.lcm(*(outcome.trials for outcome in outcomes))
+    correct = np.sum([outcome.correct * (trials // outcome.trials) for outcome in outcomes], axis=0)
+    title = f"mean of {', '.join(outcome.attack for outcome in outcomes)}"
+    return Outcome(name, title, None, trials * len(outcomes), correct)
+
+
+def _check_same(ours: Outcome, theirs: Outcome) -> None:
+    keys = [(o.attack, o.title, o.eps, o.trials, len(o.correct)) for o in (ours, theirs)]
+    if keys[0] != keys[1]:
+        got = " and ".join(f"{o.title} ({o.trials} draws, {len(o.correct)} images)" for o in (ours, theirs))
+        raise InputError(expected("difference", "the same attack on the same images", got))

@@ -1,0 +1,146 @@
+"""The comparison as a table in the poster's form: on a terminal, as plain text, as Markdown.
+
+One list of rows serves every form. Columns are the attacks in the order they were measured, then ``clean`` and
+``average``, the poster's mean of semantic, occlusion, fgsm and clean.
+"""
+
+import math
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from windfirm.evaluate.compare import Comparison, Delta, Subject, Versus, with_average
+from windfirm.report import words
+
+#: Columns that fit side by side into 80 characters; more go into a further table below.
+FIT = 6
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: ``kind`` is ``accuracy`` (cells in percent), ``delta`` (points) or ``p`` (p-values).
+
+    ``strong`` marks the differences that are beyond chance at the 5 % level.
+    """
+
+    kind: str
+    label: str
+    cells: tuple[str, ...]
+    strong: tuple[bool, ...]
+
+
+def columns(comparison: Comparison) -> tuple[str, ...]:
+    """The column names: the attacks, ``clean``, and ``average`` where the poster's average was measured."""
+    average = [o.attack for o in with_average(words.pair(comparison)[0].outcomes) if o.attack == "average"]
+    return (*words.attacks(comparison), "clean", *average)
+
+
+def accuracies(network: Subject, names: tuple[str, ...]) -> list[float]:
+    """Accuracy in percent under each name; NaN where it was not measured."""
+    known = {outcome.attack: 100 * outcome.accuracy for outcome in with_average(network.outcomes)}
+    return [known.get(name, math.nan) for name in names]
+
+
+def deltas(comparison: Comparison, versus: Versus) -> list[Delta]:
+    """F′ − ``versus`` per column; where no difference was measured, one without numbers."""
+    none = (math.nan,) * 4
+    return [words.find(comparison, name, versus) or Delta(name, versus, *none) for name in columns(comparison)]
+
+
+def rows(comparison: Comparison) -> list[Row]:
+    """The rows in order: F, control, F′, then for each rival the differences and their p-values."""
+    names = columns(comparison)
+    plain = (False,) * len(names)
+    lines = [
+        Row("accuracy", words.prime(role), tuple(map(words.decimal, accuracies(network, names))), plain)
+        for role in ("F", "control", "F'")
+        if (network := words.subject(comparison, role))
+    ]
+    for versus in words.rivals(comparison):
+        found = deltas(comparison, versus)
+        strong = tuple(words.better(delta) or words.worse(delta) for delta in found)
+        lines.append(Row("delta", f"F′ − {versus}", tuple(words.poster(delta.points) for delta in found), strong))
+        lines.append(Row("p", "  p", tuple(words.probability(delta.p) for delta in found), plain))
+    return lines
+
+
+def costs(comparison: Comparison) -> list[tuple[str, str, str, str]]:
+    """The cost of both networks and the change: (what, F, F′, change). MACs and latency are per image."""
+    f, pruned = words.pair(comparison)
+    counts = [("MACs", f.macs, pruned.macs), ("parameters", f.params, pruned.params)]
+    lines = [(what, words.quantity(a), words.quantity(b), words.change(a, b)) for what, a, b in counts]
+    if math.isfinite(f.latency_ms) and math.isfinite(pruned.latency_ms):
+        times = (f"{words.decimal(ms, 3)} ms" for ms in (f.latency_ms, pruned.latency_ms))
+        lines.append(("latency", *times, words.change(f.latency_ms, pruned.latency_ms)))  # type: ignore[arg-type]
+    return lines
+
+
+def table(comparison: Comparison) -> RenderableType:
+    """The tables for a rich console, at most 80 columns wide: accuracies with differences, then costs."""
+    parts: list[RenderableType] = []
+    for chosen in _pages(comparison):
+        grid = _grid("accuracy, %", *(columns(comparison)[i] for i in chosen))
+        for row in rows(comparison):
+            style = {"accuracy": "", "delta": "", "p": "dim"}[row.kind]
+            grid.add_row(row.label, *(Text(row.cells[i], "bold" if row.strong[i] else style) for i in chosen))
+        parts.append(grid)
+    grid = _grid("per image", "F", "F′", "change")
+    for line in costs(comparison):
+        grid.add_row(*line)
+    return Group(*parts, Text(), grid)
+
+
+def plain(comparison: Comparison) -> str:
+    """The same tables as quiet text, for a file or a pipe. Ends with a line break."""
+    names, blocks = columns(comparison), []
+    for chosen in _pages(comparison):
+        head = ("accuracy, %", *(names[i] for i in chosen))
+        blocks.append([head, *((row.label, *(row.cells[i] for i in chosen)) for row in rows(comparison))])
+    blocks.append([("per image", "F", "F′", "change"), *costs(comparison)])
+    return "\n".join(map(_aligned, blocks))
+
+
+def markdown(comparison: Comparison) -> str:
+    """The same as Markdown tables, each difference with its 95 % interval and p-value. Ends with a line break."""
+    names = columns(comparison)
+    lines = [("accuracy, %", *names)]
+    lines += [(row.label, *row.cells) for row in rows(comparison) if row.kind == "accuracy"]
+    lines += [(f"F′ − {v}", *map(detail, deltas(comparison, v))) for v in words.rivals(comparison)]
+    return f"{_piped(lines)}\n{_piped([('per image', 'F', 'F′', 'change'), *costs(comparison)])}"
+
+
+def detail(delta: Delta) -> str:
+    """A difference on one line, ``(+) 1.58 [+0.40 to +2.76], p = 0.009``."""
+    text = words.poster(delta.points)
+    if words.interval(delta) != words.NONE:
+        text += f" [{words.interval(delta)}]"
+    return text if words.probability(delta.p) == words.NONE else f"{text}, {words.p_phrase(delta.p)}"
+
+
+def _pages(comparison: Comparison) -> list[range]:
+    """The column numbers, cut into runs that fit."""
+    count = len(columns(comparison))
+    return [range(start, min(start + FIT, count)) for start in range(0, count, FIT)]
+
+
+def _grid(first: str, *others: str) -> Table:
+    grid = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    grid.add_column(first, no_wrap=True, min_width=12)
+    for name in others:
+        grid.add_column(Text(name), justify="right", no_wrap=True, min_width=8)
+    return grid
+
+
+def _aligned(lines: list[tuple[str, ...]]) -> str:
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    ends = (cell.rjust(width) for line in lines for cell, width in zip(line[1:], widths[1:], strict=True))
+    rest = len(widths) - 1
+    return "".join(f"{line[0]:<{widths[0]}}  {'  '.join(next(ends) for _ in range(rest))}\n" for line in lines)
+
+
+def _piped(lines: list[tuple[str, ...]]) -> str:
+    rule = ("---", *["---:"] * (len(lines[0]) - 1))
+    cells = ([cell.strip().replace("|", "\\|") for cell in line] for line in (lines[0], rule, *lines[1:]))
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)

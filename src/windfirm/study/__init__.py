@@ -1,0 +1,1 @@
+"""Whole experiments, put together from the rooms before this one."""

@@ -1,0 +1,43 @@
+"""The poster's question for any two networks, for use in Python."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from windfirm.attack.registry import build
+from windfirm.data.images import Images
+from windfirm.evaluate.api import as_images
+from windfirm.evaluate.compare import Comparison, Role
+from windfirm.evaluate.compare import compare as compare_subjects
+from windfirm.study.measure import measure
+
+
+def compare(
+    F: nn.Module,  # noqa: N803
+    F_prime: nn.Module,  # noqa: N803
+    images: Tensor | Images,
+    labels: Tensor | None = None,
+    *,
+    attacks: Sequence[str] = ("semantic", "occlusion", "fgsm"),
+    control: nn.Module | None = None,
+    eps: float = 8 / 255,
+    epses: Sequence[float] = (),
+    seed: int = 0,
+    device: torch.device | None = None,
+) -> Comparison:
+    """F′ − F and F′ − control, image by image, on ``images`` (n, c, h, w) in [0, 1] with ``labels`` (n,).
+
+    Clean accuracy is always among the ``attacks``. ``epses`` asks for a curve of FGSM. ``images`` may be an
+    Images, which has its labels in it. Raises InputError for unknown attacks and for networks that do not
+    take these images.
+    """
+    data = images if isinstance(images, Images) else as_images(F, images, labels)
+    side = data.images.shape[-1]
+    chosen = [build(name, side) for name in (*(name for name in attacks if name != "clean"), "clean")]
+    networks: dict[Role, nn.Module] = {"F": F, "F'": F_prime} | ({"control": control} if control else {})
+    subjects = [
+        measure(role, role, network, data, chosen, eps=eps, epses=epses, seed=seed, device=device)
+        for role, network in networks.items()
+    ]
+    return compare_subjects(subjects, data=data.name, seed=seed)

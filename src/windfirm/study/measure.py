@@ -1,0 +1,49 @@
+"""Everything that a comparison needs to know about one network."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from windfirm.attack.budget import Attack
+from windfirm.data.augment import to_float
+from windfirm.data.images import Images
+from windfirm.evaluate.compare import Role, Subject
+from windfirm.evaluate.loop import curve, evaluate
+from windfirm.models.cost import cost
+from windfirm.models.latency import latency
+
+#: The sizes of FGSM that a robustness curve shows, in [0, 1] pixel units.
+CURVE = tuple(eps / 255 for eps in (0.25, 0.5, 1, 2, 4, 8))
+
+
+def measure(
+    role: Role,
+    name: str,
+    model: nn.Module,
+    images: Images,
+    attacks: Sequence[Attack],
+    *,
+    eps: float = 8 / 255,
+    epses: Sequence[float] = CURVE,
+    seed: int = 0,
+    device: torch.device | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Subject:
+    """Costs, latency for a single image, every attack's outcome on every image, and FGSM at each of ``epses``.
+
+    ``progress`` counts attacks. Raises InputError when network and images do not fit together.
+    """
+    example = to_float(images.images[:1])
+    outcomes = []
+    steps = len(attacks) + 1
+    for done, attack in enumerate(attacks):
+        outcomes.append(evaluate(model, images, attack, eps=eps, seed=seed, device=device))
+        if progress:
+            progress(done + 1, steps)
+    swept = curve(model, images, epses, device=device) if epses else ()
+    arithmetic = cost(model, example)
+    time = latency(model, example).median
+    if progress:
+        progress(steps, steps)
+    return Subject(role, name, arithmetic.macs, arithmetic.params, 1000 * time, tuple(outcomes), swept)

@@ -1,0 +1,115 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from windfirm.adjust.train import Epoch, Recipe, train
+from windfirm.errors import CheckpointError, TrainingError
+
+RECIPE = Recipe(epochs=4, lr=0.1, batch=8)
+COUNT = 32
+
+
+class Killed(BaseException):
+    """What a signal does to a run, at a place of our choice."""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def toy(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(64, 3)
+    )
+
+
+def data() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (COUNT, 3, 8, 8), dtype=torch.uint8, generator=generator)
+    return images, torch.randint(0, 3, (COUNT,), generator=generator)
+
+
+def killed_in_the_middle_of_epoch_three(seen: int, total: int, speed: float, loss: float) -> None:
+    if seen == 2 * COUNT + 16:
+        raise Killed
+
+
+def what_was_computed(history: list[Epoch]) -> list[tuple[int, float, float]]:
+    return [(entry.epoch, entry.loss, entry.accuracy) for entry in history]
+
+
+def test_a_run_that_was_killed_ends_with_the_very_weights_of_one_that_was_not(tmp_path: Path) -> None:
+    undisturbed, started, resumed = toy(), toy(), toy(seed=9)
+    path = tmp_path / "progress.safetensors"
+    expected = train(undisturbed, *data(), RECIPE)
+    with pytest.raises(Killed):
+        train(started, *data(), RECIPE, checkpoint=path, progress=killed_in_the_middle_of_epoch_three)
+    assert list(tmp_path.iterdir()) == [path]
+    history = train(resumed, *data(), RECIPE, checkpoint=path)
+    assert what_was_computed(history) == what_was_computed(expected)
+    for name, value in undisturbed.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+
+
+def test_a_run_that_was_finished_is_not_run_again(tmp_path: Path) -> None:
+    first, second = toy(), toy(seed=9)
+    path = tmp_path / "progress.safetensors"
+    history = train(first, *data(), RECIPE, checkpoint=path)
+    assert train(second, *data(), RECIPE, checkpoint=path, progress=lambda *_: pytest.fail("trained again")) == history
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+def test_a_loss_that_is_not_finite_leaves_the_last_good_epoch_on_disk(tmp_path: Path) -> None:
+    model, path = toy(), tmp_path / "progress.safetensors"
+    good: dict[str, Tensor] = {}
+
+    def poison(seen: int, total: int, speed: float, loss: float) -> None:
+        if seen == COUNT:
+            good.update({name: value.clone() for name, value in model.state_dict().items()})
+        if seen > COUNT:
+            nn.init.constant_(model.get_parameter("0.weight"), torch.nan)
+
+    with pytest.raises(TrainingError) as error:
+        train(model, *data(), RECIPE, checkpoint=path, progress=poison)
+    assert str(error.value) == "epoch 2: expected a finite loss, got nan; a lower --lr than 0.1 may help"
+    kept = load_file(path)
+    assert all(torch.equal(kept[f"model.{name}"], value) for name, value in good.items())
+
+
+@pytest.mark.parametrize("change", ["recipe", "seed", "images"])
+def test_the_state_of_another_run_is_refused_and_left_alone(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "progress.safetensors"
+    train(toy(), *data(), Recipe(epochs=1, batch=8), checkpoint=path)
+    before = path.read_bytes()
+    images, labels = data()
+    recipe = Recipe(epochs=1, batch=16 if change == "recipe" else 8)
+    if change == "images":
+        images, labels = images[:-1], labels[:-1]
+    with pytest.raises(CheckpointError) as error:
+        train(toy(), images, labels, recipe, seed=int(change == "seed"), checkpoint=path)
+    assert str(error.value) == (
+        f"{path}: expected the state of this run, got one of another run; the folder needs another name, or the file "
+        "removing"
+    )
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("size", [0, 5, 300, -1])
+def test_a_damaged_state_is_refused(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "progress.safetensors"
+    recipe = Recipe(epochs=1, batch=8)
+    train(toy(), *data(), recipe, checkpoint=path)
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(CheckpointError) as error:
+        train(toy(), *data(), recipe, checkpoint=path)
+    cause = error.value.__cause__
+    assert str(error.value) == f"{path}: expected the state of a training run, got a damaged file ({cause})"

@@ -1,0 +1,121 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from windfirm.adjust.train import Recipe, train
+from windfirm.errors import InputError, TrainingError
+
+
+def toy(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(128, 2)
+    )
+
+
+def dark_and_bright(count: int = 32) -> tuple[Tensor, Tensor]:
+    """Two classes that differ in brightness, which neither a crop nor a flip can hide."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(count) % 2
+    noise = torch.randint(0, 60, (count, 3, 8, 8), generator=generator)
+    return (noise + 180 * labels.view(-1, 1, 1, 1)).to(torch.uint8), labels
+
+
+def test_a_separable_problem_is_learnt() -> None:
+    history = train(toy(), *dark_and_bright(), Recipe(epochs=8, lr=0.05, batch=8))
+    assert [entry.epoch for entry in history] == list(range(1, 9))
+    assert history[-1].loss < 0.2 < history[0].loss
+    assert history[-1].accuracy == 1.0
+    assert all(entry.seconds > 0 and entry.images_per_second > 0 for entry in history)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
+    recipe = Recipe(epochs=1, batch=8)
+    one, same, other = toy(), toy(), toy()
+    train(one, *dark_and_bright(), recipe, seed=0)
+    train(same, *dark_and_bright(), recipe, seed=0)
+    train(other, *dark_and_bright(), recipe, seed=1)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def test_one_plain_step_is_gradient_descent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("windfirm.models.device.has_bfloat16", lambda _: False)
+    images = torch.full((4, 3, 8, 8), 255, dtype=torch.uint8)
+    seen: list[Tensor] = []
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+    hook = model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    weight, bias = (parameter.detach().clone() for parameter in model.parameters())
+    weight.requires_grad_()
+    recipe = Recipe(epochs=1, lr=0.5, batch=4, schedule="step", momentum=0, weight_decay=0)
+    train(model, images, torch.tensor([0, 0, 0, 0]), recipe)
+    hook.remove()
+    logits = seen[0].flatten(1) @ weight.T + bias
+    (gradient,) = torch.autograd.grad((logits.logsumexp(1) - logits[:, 0]).mean(), weight)
+    torch.testing.assert_close(model.get_parameter("1.weight"), weight - 0.5 * gradient)
+
+
+def test_the_rate_follows_the_schedule_within_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[float] = []
+    step = torch.optim.SGD.step
+
+    def noting(self: torch.optim.SGD) -> None:
+        rates.append(self.param_groups[0]["lr"])
+        step(self)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", noting)
+    train(toy(), *dark_and_bright(16), Recipe(epochs=4, lr=2e-3, batch=8, schedule="step"))
+    assert rates == [2e-3 * share for share in (1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01)]
+
+
+def test_progress_hears_of_every_step_and_of_the_last_loss() -> None:
+    heard: list[tuple[int, int, float]] = []
+    history = train(
+        toy(),
+        *dark_and_bright(12),
+        Recipe(epochs=2, batch=8),
+        progress=lambda n, of, _, loss: heard.append((n, of, loss)),
+    )
+    assert [(n, of) for n, of, _ in heard] == [(8, 24), (12, 24), (20, 24), (24, 24)]
+    assert all(math.isnan(loss) for _, _, loss in heard[:2])
+    assert [loss for _, _, loss in heard[2:]] == [history[0].loss] * 2
+
+
+def test_the_mode_of_the_model_is_put_back() -> None:
+    model = toy().eval()
+    train(model, *dark_and_bright(8), Recipe(epochs=1, batch=8))
+    assert not model.training
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_advice() -> None:
+    model = toy()
+    nn.init.constant_(model.get_parameter("0.weight"), torch.nan)
+    with pytest.raises(TrainingError) as error:
+        train(model, *dark_and_bright(), Recipe(epochs=2, lr=0.3))
+    assert str(error.value) == "epoch 1: expected a finite loss, got nan; a lower --lr than 0.3 may help"
+
+
+def test_data_that_cannot_be_trained_on_is_refused() -> None:
+    images, labels = dark_and_bright(8)
+    for some_images, some_labels, got in [(images, labels[:5], "5 and 8"), (images[:0], labels[:0], "0 and 0")]:
+        with pytest.raises(InputError) as error:
+            train(toy(), some_images, some_labels, Recipe())
+        assert str(error.value) == f"training data: expected as many labels as images, at least one, got {got}"
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"epochs": 0}, "recipe: expected epochs and batch of at least 1, got 0 and 128"),
+        ({"batch": 0}, "recipe: expected epochs and batch of at least 1, got 50 and 0"),
+        ({"lr": 0.0}, "recipe: expected a learning rate above 0, got 0.0"),
+        ({"lr": math.nan}, "recipe: expected a learning rate above 0, got nan"),
+        ({"schedule": "cosine"}, "recipe: expected a schedule out of onecycle, step, got cosine"),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_refused(setting: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        Recipe(**setting)  # type: ignore[arg-type]
+    assert str(error.value) == message

@@ -1,0 +1,71 @@
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from windfirm.attack import ATTACKS, Budget, build
+from windfirm.errors import InputError
+
+TITLES = {
+    "clean": "unchanged images",
+    "semantic": "one random hue shift a full turn wide, mean of 10 draws",
+    "semantic-shift": "one random translation by up to 4 pixels, zero filled, mean of 10 draws",
+    "semantic-search": "random hue and growing saturation shifts, worst of 1000 trials",
+    "occlusion": "one grey 16×16 square at a random place, mean of 10 draws",
+    "occlusion-worst": "one grey 8×8 square, worst of 49 places 4 pixels apart",
+    "fgsm": "one step along the sign of the loss gradient, white-box, true labels",
+}
+
+
+def test_every_attack_says_what_it_does_with_all_its_numbers() -> None:
+    assert {name: build(name).title for name in ATTACKS} == TITLES
+    assert {name: build(name).name for name in ATTACKS} == {name: name for name in ATTACKS}
+
+
+def test_sizes_grow_with_the_image() -> None:
+    assert build("occlusion", 64).title == "one grey 32×32 square at a random place, mean of 10 draws"
+    assert build("occlusion-worst", 64).title == "one grey 16×16 square, worst of 49 places 8 pixels apart"
+    assert build("semantic-shift", 64).title == TITLES["semantic-shift"].replace("4", "8")
+
+
+def test_options_reach_the_title() -> None:
+    assert build("semantic", turn=0.25, trials=3).title == "one random hue shift 0.25 of a turn wide, mean of 3 draws"
+    black = build("occlusion-worst", size=12, stride=10, colour="black")
+    assert black.title == "one black 12×12 square, worst of 9 places 10 pixels apart"
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_every_attack_keeps_shape_type_and_range_and_ignores_its_company(name: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
+    images, labels, ids = torch.rand(10, 3, 8, 8), torch.arange(10) % 4, torch.arange(10)
+    attack = build(name, 8)
+    changed = attack.apply(model, images, labels, Budget(ids=ids))
+    assert (changed.shape, changed.dtype) == (images.shape, images.dtype)
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    some = torch.tensor([7, 2, 9])
+    alone = attack.apply(model, images[some], labels[some], Budget(ids=some))
+    torch.testing.assert_close(alone, changed[some], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("fsgm", {}, f"attack: expected one of {', '.join(ATTACKS)}, got fsgm; did you mean fgsm?"),
+        ("zzz", {}, f"attack: expected one of {', '.join(ATTACKS)}, got zzz"),
+        ("fgsm", {"steps": 3}, "fgsm: expected no options, got steps"),
+        ("semantic", {"pixels": 3}, "semantic: expected options out of turn, trials, got pixels"),
+        ("semantic", {"turn": 2.0}, "semantic: expected a turn in [0, 1], got 2.0"),
+        ("semantic", {"trials": 0}, "semantic: expected at least 1 trial, got 0"),
+        ("semantic-shift", {"pixels": 32}, "semantic-shift: expected pixels in [0, 32), got 32"),
+        ("occlusion", {"size": 33}, "occlusion: expected a size in [0, 32], got 33"),
+        ("occlusion", {"colour": "pink"}, "occlusion: expected a colour out of black, grey, mean, noise, got pink"),
+        ("occlusion-worst", {"stride": 0}, "occlusion-worst: expected a stride of at least 1, got 0"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_with_one_line(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        build(name, **options)
+    assert str(error.value) == message

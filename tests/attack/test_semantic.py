@@ -1,0 +1,63 @@
+import torch
+from torch import Tensor, nn
+
+from tests.oracles import turned
+from windfirm.attack.budget import Budget, uniform
+from windfirm.attack.colour import rgb_to_hsv
+from windfirm.attack.registry import build
+
+LABELS = torch.zeros(6, dtype=torch.int64)
+MODEL = nn.Identity()
+
+
+def random_images(side: int = 8) -> Tensor:
+    return torch.rand(6, 3, side, side, generator=torch.Generator().manual_seed(1))
+
+
+def test_hue_shifts_by_the_number_of_the_image() -> None:
+    images = random_images()
+    changed = build("semantic", 8).apply(MODEL, images, LABELS, Budget(seed=4, trial=2))
+    numbers = uniform(torch.arange(6), 1, 4, "semantic", 2)
+    for image, result, number in zip(images, changed, numbers, strict=True):
+        torch.testing.assert_close(result, turned(image, number.item() - 0.5), rtol=0, atol=1e-5)
+
+
+def test_hue_leaves_saturation_and_value_alone() -> None:
+    images = random_images()
+    changed = build("semantic", 8).apply(MODEL, images, LABELS, Budget())
+    assert (changed - images).abs().max() > 0.1
+    torch.testing.assert_close(rgb_to_hsv(changed)[:, 1:], rgb_to_hsv(images)[:, 1:], rtol=0, atol=1e-5)
+
+
+def test_no_turn_changes_nothing() -> None:
+    images = random_images()
+    changed = build("semantic", 8, turn=0.0).apply(MODEL, images, LABELS, Budget())
+    torch.testing.assert_close(changed, images, rtol=0, atol=1e-6)
+
+
+def test_shift_moves_the_image_and_fills_with_zeros() -> None:
+    marked = torch.zeros(500, 1, 9, 9)
+    marked[:, :, 4, 4] = 1
+    changed = build("semantic-shift", 9, pixels=2).apply(MODEL, marked, LABELS, Budget())
+    _, _, rows, columns = changed.nonzero(as_tuple=True)
+    assert len(rows) == 500
+    assert set(zip(rows.tolist(), columns.tolist(), strict=True)) == {(y, x) for y in range(2, 7) for x in range(2, 7)}
+    edges = build("semantic-shift", 9, pixels=8).apply(MODEL, torch.ones(500, 1, 9, 9), LABELS, Budget())
+    assert edges.sum((1, 2, 3)).min() < 10
+    assert edges.sum((1, 2, 3)).max() > 60
+
+
+def test_shift_by_no_pixels_changes_nothing() -> None:
+    images = random_images()
+    assert torch.equal(build("semantic-shift", 8, pixels=0).apply(MODEL, images, LABELS, Budget()), images)
+
+
+def test_search_starts_with_hue_alone_and_grows_wilder() -> None:
+    images = random_images()
+    attack = build("semantic-search", 8, trials=10)
+    first = attack.apply(MODEL, images, LABELS, Budget(trial=0))
+    torch.testing.assert_close(rgb_to_hsv(first)[:, 1:], rgb_to_hsv(images)[:, 1:], rtol=0, atol=1e-5)
+    numbers = uniform(torch.arange(6), 2, 0, "semantic-search", 9)
+    last = attack.apply(MODEL, images, LABELS, Budget(trial=9))
+    for image, result, (turn, more) in zip(images, last, numbers.tolist(), strict=True):
+        torch.testing.assert_close(result, turned(image, turn, (2 * more - 1) * 9 / 10), rtol=0, atol=1e-5)

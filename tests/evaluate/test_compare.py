@@ -1,0 +1,102 @@
+import json
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pytest
+
+from windfirm.errors import InputError
+from windfirm.evaluate import Outcome, Subject, compare, difference, from_json, to_json, with_average
+from windfirm.evaluate.compare import Role
+
+TRIALS = {"clean": 1, "semantic": 10, "occlusion": 10, "fgsm": 1}
+
+
+def subject(role: Role, chance: float, attacks: dict[str, int] = TRIALS, size: int = 300) -> Subject:
+    random = np.random.default_rng([ord(letter) for letter in role])
+    outcomes = tuple(
+        Outcome(name, name, 8 / 255 if name == "fgsm" else None, trials, random.binomial(trials, chance, size))
+        for name, trials in attacks.items()
+    )
+    curve = tuple(Outcome("fgsm", "fgsm", eps, 1, random.binomial(1, chance, size)) for eps in (0.001, 0.002))
+    return Subject(role, f"toy {role}", 1000, 10, 0.25, outcomes, curve)
+
+
+def test_every_attack_and_the_average_is_set_against_f_and_the_control() -> None:
+    subjects = [subject("F", 0.5), subject("F'", 0.7), subject("control", 0.7)]
+    comparison = compare(subjects, data="toy/test", seed=3)
+    columns = [*TRIALS, "average"]
+    assert [(d.attack, d.versus) for d in comparison.deltas] == [(c, v) for v in ("F", "control") for c in columns]
+    for delta in comparison.deltas:
+        ours, theirs = (
+            next(o for o in with_average(s.outcomes) if o.attack == delta.attack)
+            for s in (subjects[1], subjects[0] if delta.versus == "F" else subjects[2])
+        )
+        assert delta.points == pytest.approx(100 * (ours.accuracy - theirs.accuracy))
+        truth = asdict(difference(ours, theirs))
+        assert {name: asdict(delta)[name] for name in truth} == truth
+    assert (comparison.images, comparison.data, comparison.seed) == (300, "toy/test", 3)
+    assert comparison.deltas[4].p < 1e-6
+    assert comparison.deltas[9].p > 0.001
+
+
+def test_the_average_is_that_of_the_posters_four_columns() -> None:
+    outcomes = subject("F", 0.5, {**TRIALS, "occlusion-worst": 1}).outcomes
+    average = with_average(outcomes)[-1]
+    assert average.title == "mean of semantic, occlusion, fgsm, clean"
+    assert average.accuracy == pytest.approx(sum(o.accuracy for o in outcomes[:4]) / 4)
+    assert with_average(outcomes[1:]) == outcomes[1:]
+
+
+def test_json_brings_back_every_image() -> None:
+    comparison = compare([subject("F", 0.5), subject("F'", 0.7)], data="toy/test", seed=3)
+    text = json.dumps(to_json(comparison))
+    again = from_json(json.loads(text))
+    assert json.dumps(to_json(again)) == text
+    assert again.deltas == comparison.deltas
+    for ours, theirs in zip(again.subjects, comparison.subjects, strict=True):
+        assert (ours.role, ours.name, ours.macs, ours.latency_ms) == (theirs.role, theirs.name, 1000, 0.25)
+        for a, b in zip(ours.outcomes + ours.curve, theirs.outcomes + theirs.curve, strict=True):
+            assert (a.attack, a.title, a.eps, a.trials) == (b.attack, b.title, b.eps, b.trials)
+            assert a.correct.dtype == np.int64
+            assert a.correct.tolist() == b.correct.tolist()
+
+
+def _spoil(values: dict[str, Any], key: str, value: object) -> dict[str, Any]:
+    values["subjects"][0]["outcomes"][0][key] = value
+    return values
+
+
+def test_damaged_json_is_refused() -> None:
+    comparison = compare([subject("F", 0.5, {"clean": 1}), subject("F'", 0.7, {"clean": 1})], data="toy", seed=3)
+    count = comparison.subjects[0].outcomes[0].count
+    for key, value, message in (
+        ("correct", "AAAA", "outcome clean: expected packed counts per image, got damage ("),
+        ("correct", "?", "outcome clean: expected packed counts per image, got damage ("),
+        ("count", -1, f"outcome clean: expected -1 right of 300, got {count} of 300"),
+    ):
+        with pytest.raises(InputError) as error:
+            from_json(_spoil(to_json(comparison), key, value))
+        assert str(error.value).startswith(message)
+    with pytest.raises(InputError) as error:
+        from_json({"data": "toy"})
+    assert str(error.value) == "comparison: expected the values of a comparison, got others ('subjects')"
+
+
+def test_subjects_that_cannot_be_compared_are_refused() -> None:
+    roles = "compare: expected one F, one F' and at most one control, got "
+    fewer = subject("F'", 0.5, {"clean": 1})
+    for subjects, message in (
+        ([subject("F", 0.5)], roles + "['F']"),
+        (
+            [subject("F", 0.5), subject("F'", 0.5), subject("F", 0.5)],
+            roles + """["F", "F'", "F"]""".replace('"F"', "'F'"),
+        ),
+        (
+            [subject("F", 0.5), fewer],
+            "compare: F: expected the attacks clean, got clean, semantic, occlusion, fgsm, average",
+        ),
+    ):
+        with pytest.raises(InputError) as error:
+            compare(subjects, data="toy", seed=0)
+        assert str(error.value) == message

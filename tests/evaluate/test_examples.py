@@ -1,0 +1,60 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.evaluate.toys import Counting, labelled, make, small_network
+from windfirm.attack import Budget, build
+from windfirm.errors import InputError
+from windfirm.evaluate import evaluate, examples
+
+
+def test_each_network_is_shown_its_own_attacked_image() -> None:
+    models = {"F": small_network(), "F'": Counting()}
+    images = labelled(models["F"])
+    shown = examples(models, images, build("fgsm", 8), [12, 9], eps=0.2)
+    assert [(e.id, e.label, e.attack) for e in shown] == [(i, int(images.labels[i]), "fgsm") for i in (12, 9)]
+    for example in shown:
+        original = images.images[example.id].permute(1, 2, 0)
+        assert example.image.tolist() == original.tolist()
+        assert set(example.views) == {"F", "F'"}
+        distance = torch.from_numpy(example.views["F"].image).int() - original.int()
+        assert distance.abs().max() == 51
+        assert example.views["F'"].image.tolist() == original.tolist()  # rounded inputs: no gradient
+
+
+def test_predictions_are_those_of_the_evaluation() -> None:
+    model = Counting()
+    images = labelled(model)
+    for attack in (build("occlusion", 8, trials=1), build("occlusion-worst", 8)):
+        outcome = evaluate(model, images, attack, seed=4)
+        shown = examples({"F": model}, images, attack, range(8, 40), seed=4)
+        right = [int(example.views["F"].predicted == example.label) for example in shown]
+        assert right == outcome.correct[8:].tolist()
+        assert 0 < sum(right) < 32
+
+
+def test_the_first_trial_that_fools_is_shown() -> None:
+    model = Counting()
+    images = labelled(model)
+
+    def darken(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        return images * (1 - budget.trial / 4)
+
+    (example,) = examples({"F": model}, images, make(darken, trials=5), [20])
+    view = example.views["F"]
+    shares = [
+        trial
+        for trial in range(5)
+        if (view.image == (images.images[20] * (1 - trial / 4)).round().numpy().transpose(1, 2, 0)).all()
+    ]
+    predictions = [int(model((images.images[20:21] / 255) * (1 - t / 4)).argmax(1)) for t in range(5)]
+    first = next((t for t in range(5) if predictions[t] != example.label), 4)
+    assert shares == [first]
+    assert view.predicted == predictions[first]
+
+
+def test_image_numbers_out_of_range_are_refused() -> None:
+    model = Counting()
+    with pytest.raises(InputError) as error:
+        examples({"F": model}, labelled(model), build("clean", 8), [3, 40])
+    assert str(error.value) == "examples: expected image numbers in [0, 40), got [3, 40]"

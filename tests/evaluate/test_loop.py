@@ -1,0 +1,226 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.evaluate.toys import Counting, labelled, make, nothing, small_network
+from windfirm.attack import Budget, build
+from windfirm.errors import InputError, WindfirmError
+from windfirm.evaluate import curve, evaluate
+
+
+def test_clean_accuracy_is_the_share_of_right_predictions() -> None:
+    model = Counting()
+    outcome = evaluate(model, labelled(model), build("clean", 8))
+    assert outcome.correct.tolist() == [0] * 8 + [1] * 32
+    assert (outcome.count, outcome.total, outcome.accuracy) == (32, 40, 0.8)
+    assert (outcome.attack, outcome.title, outcome.eps, outcome.trials) == ("clean", "unchanged images", None, 1)
+
+
+@pytest.mark.parametrize("name", ["semantic", "semantic-shift", "occlusion", "semantic-search", "occlusion-worst"])
+def test_the_batch_size_changes_nothing(name: str) -> None:
+    model = Counting()
+    images = labelled(model)
+    attack = build(name, 8, **({"trials": 5} if name == "semantic-search" else {}))
+    results = [evaluate(model, images, attack, batch=batch).correct.tolist() for batch in (1, 7, 40)]
+    assert results[0] == results[1] == results[2]
+    assert 0 < sum(results[0]) < len(images) * attack.trials
+
+
+def test_an_average_counts_every_draw_of_every_image() -> None:
+    model = Counting()
+    images = labelled(model)
+    attack = build("occlusion", 8, trials=4)
+    outcome = evaluate(model, images, attack, seed=3)
+    expected = torch.zeros(40, dtype=torch.int64)
+    for trial in range(4):
+        changed = attack.apply(model, images.images / 255, images.labels, Budget(seed=3, trial=trial))
+        expected += model(changed).argmax(1) == images.labels
+    assert outcome.correct.tolist() == expected.tolist()
+    assert (outcome.trials, outcome.total) == (4, 160)
+
+
+def test_the_worst_case_is_the_minimum_over_clean_and_every_trial() -> None:
+    model = Counting()
+    images = labelled(model)
+    attack = build("occlusion-worst", 8)
+    outcome = evaluate(model, images, attack)
+    right = model(images.images / 255).argmax(1) == images.labels
+    for trial in range(attack.trials):
+        changed = attack.apply(model, images.images / 255, images.labels, Budget(trial=trial))
+        right &= model(changed).argmax(1) == images.labels
+    assert outcome.correct.tolist() == right.long().tolist()
+    assert (outcome.trials, outcome.total) == (1, 40)
+
+
+def test_images_leave_when_they_are_wrong_or_fooled_and_batches_are_packed_again() -> None:
+    model = Counting()
+    seen = []
+
+    def fool_one_in_four(_: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        assert budget.ids is not None
+        seen.append((budget.trial, budget.ids.tolist()))
+        classes = model.weight.T
+        foes = (classes[(labels + 1) % 3] > classes[labels]).float().view_as(images)
+        return torch.where((budget.ids % 4 == budget.trial)[:, None, None, None], foes, images)
+
+    outcome = evaluate(model, labelled(model), make(fool_one_in_four, trials=3), batch=16)
+    fooled = [i for i in range(8, 40) if outcome.correct[i] == 0]
+    assert fooled == [i for i in range(8, 40) if i % 4 != 3]
+    assert [(trial, len(ids)) for trial, ids in seen] == [(0, 16), (0, 16), (1, 16), (1, 8), (2, 16)]
+    assert seen[-1][1] == [i for i in range(8, 40) if i % 4 in (2, 3)]
+
+
+def test_nothing_is_attacked_once_every_image_is_fooled() -> None:
+    model = Counting()
+    outcome = evaluate(model, labelled(model, wrong=40), make(_fail, trials=2))
+    assert outcome.count == 0
+
+
+def _fail(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+    raise AssertionError
+
+
+def _add(value: float) -> Callable[..., Tensor]:
+    return lambda model, images, labels, budget: images + value
+
+
+def _in_place(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+    labels.copy_(model(images * 0).argmax(1))
+    return images.mul_(0)
+
+
+CHEATS: dict[str, tuple[Callable[..., object], str]] = {
+    "above": (_add(1.5), "attack toy: expected images in [0, 1], got values in [1.5, 2.5]"),
+    "below": (_add(-1.5), "attack toy: expected images in [0, 1], got values in [-1.5, -0.5]"),
+    "nan": (_add(float("nan")), "attack toy: expected finite images, got NaN or infinity"),
+    "ball": (lambda m, x, y, b: 1 - x, "attack toy: expected changes of at most 0.0313725, got 1"),
+    "in place": (_in_place, "attack toy: expected changes of at most 0.0313725, got 1"),
+    "shape": (
+        lambda m, x, y, b: x[:, :1],
+        "attack toy: expected images (40, 3, 8, 8) torch.float32, got (40, 1, 8, 8) torch.float32",
+    ),
+    "type": (
+        lambda m, x, y, b: x.double(),
+        "attack toy: expected images (40, 3, 8, 8) torch.float32, got (40, 3, 8, 8) torch.float64",
+    ),
+    "none": (lambda m, x, y, b: None, "attack toy: expected a tensor of images, got NoneType"),
+}
+
+
+@pytest.mark.parametrize("cheat", CHEATS)
+def test_an_attack_that_cheats_is_caught(cheat: str) -> None:
+    apply, message = CHEATS[cheat]
+    model = Counting()
+    images = labelled(model)
+    images.images[0, 0, 0, 0], images.images[0, 0, 0, 1] = 0, 255
+    with pytest.raises(WindfirmError) as error:
+        evaluate(model, images, make(apply, average=True, norm=True))  # type: ignore[arg-type]
+    assert str(error.value) == message
+
+
+def test_an_attack_that_changes_labels_and_mode_gains_nothing() -> None:
+    model = small_network()
+
+    def meddle(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        labels.zero_()
+        model.train()
+        return images
+
+    images = labelled(model)
+    assert evaluate(model, images, make(meddle, average=True)).correct.tolist() == [0] * 8 + [1] * 32
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_model_is_left_in_the_state_it_was_in(fails: bool) -> None:
+    model = small_network()
+    images = labelled(model)
+    model.train()
+    model.get_submodule("1").eval()
+    model.get_parameter("0.weight").requires_grad_(False)
+    model.get_parameter("4.bias").grad = torch.ones(3)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    if fails:
+        with pytest.raises(AssertionError):
+            evaluate(model, images, make(_fail))
+    else:
+        evaluate(model, images, build("fgsm", 8))
+        curve(model, images, [0.1])
+    assert [module.training for module in model.modules()] == [True, True, False, True, True, True]
+    assert [p.requires_grad for p in model.parameters()] == [False, True, True, True, True, True]
+    assert [p.grad is None for p in model.parameters()] == [True, True, True, True, True, False]
+    grad = model.get_parameter("4.bias").grad
+    assert grad is not None
+    assert grad.tolist() == [1, 1, 1]
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_eps_0_gives_the_clean_accuracy_and_eps_is_in_the_title() -> None:
+    model = small_network()
+    images = labelled(model)
+    outcome = evaluate(model, images, build("fgsm", 8), eps="0")
+    assert outcome.correct.tolist() == evaluate(model, images, build("clean", 8)).correct.tolist()
+    assert outcome.eps == 0
+    title = "one step along the sign of the loss gradient, white-box, true labels, eps 8/255"
+    assert evaluate(model, images, build("fgsm", 8)).title == title
+
+
+def test_the_curve_is_what_evaluate_finds_one_by_one() -> None:
+    model = small_network()
+    images = labelled(model)
+    sizes = ["0", "2/255", "8/255", "0.2"]
+    outcomes = curve(model, images, sizes, batch=16)
+    for eps, outcome in zip(sizes, outcomes, strict=True):
+        alone = evaluate(model, images, build("fgsm", 8), eps=eps)
+        assert outcome.correct.tolist() == alone.correct.tolist()
+        assert (outcome.attack, outcome.title, outcome.eps) == (alone.attack, alone.title, alone.eps)
+    assert outcomes[0].count == 32
+    assert outcomes[-1].count < 32
+
+
+def test_the_curve_takes_a_batch_with_nothing_left() -> None:
+    model = small_network()
+    assert curve(model, labelled(model), ["8/255"], batch=4)[0].correct[:8].sum() == 0
+
+
+def test_progress_ends_at_everything() -> None:
+    model = Counting()
+    calls: list[tuple[int, int]] = []
+    attack = build("occlusion", 8, trials=2)
+    evaluate(model, labelled(model), attack, batch=25, progress=lambda *call: calls.append(call))
+    assert calls == [(25, 80), (40, 80), (65, 80), (80, 80)]
+
+
+def test_a_network_that_does_not_fit_is_refused() -> None:
+    model = Counting()
+    images = labelled(model)
+    with pytest.raises(InputError) as error:
+        evaluate(Counting(classes=5), images, make(nothing))
+    wanted = "model: expected outputs of shape (40, 3) for the classes of toy/test, got "
+    assert str(error.value) == wanted + "(40, 5)"
+    with pytest.raises(InputError) as error:
+        evaluate(nn.Identity(), images, make(nothing))
+    assert str(error.value) == wanted + "(40, 3, 8, 8)"
+    with pytest.raises(InputError) as error:
+        evaluate(Counting(side=9), images, make(nothing))
+    wanted = "model: expected a network that takes images of shape (40, 3, 8, 8), got an error: "
+    assert str(error.value) == wanted + "mat1 and mat2 shapes cannot be multiplied (40x192 and 243x3)"
+
+
+def test_outputs_that_are_not_numbers_are_refused() -> None:
+    model = small_network()
+    images = labelled(model)
+    with torch.no_grad():
+        model.get_parameter("4.bias").fill_(torch.nan)
+    with pytest.raises(InputError) as error:
+        evaluate(model, images, make(nothing))
+    assert str(error.value) == "model: expected outputs that are numbers, got NaN"
+
+
+def test_no_images_and_empty_batches_are_refused() -> None:
+    model = Counting()
+    for images, batch, got in ((labelled(model)[:0], 1, "0 and 1"), (labelled(model), 0, "40 and 0")):
+        with pytest.raises(InputError) as error:
+            evaluate(model, images, make(nothing), batch=batch)
+        assert str(error.value) == f"evaluate: expected at least one image, and batches of at least 1, got {got}"

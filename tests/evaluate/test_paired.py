@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.oracles import every_sign, mcnemar
+from windfirm.errors import InputError
+from windfirm.evaluate import Outcome, difference
+from windfirm.evaluate.paired import mean_of, paired_interval, sign_flip
+
+
+def outcome(correct: object, trials: int = 1, attack: str = "toy", eps: float | None = None) -> Outcome:
+    return Outcome(attack, f"a {attack}", eps, trials, np.asarray(correct))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_sign_flip_agrees_with_every_choice_of_signs(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    for size, reach in ((1, 1), (7, 1), (9, 3), (12, 10)):
+        differences = random.integers(-reach, reach + 1, size)
+        assert sign_flip(differences) == pytest.approx(every_sign(differences.tolist()), rel=1e-12)
+        assert sign_flip(differences * 6) == sign_flip(differences)
+
+
+@pytest.mark.parametrize(("size", "tilt"), [(5, 0.5), (200, 0.5), (10000, 0.5), (10000, 0.52), (10000, 0.9)])
+def test_one_draw_an_image_is_mcnemars_exact_test(size: int, tilt: float) -> None:
+    random = np.random.default_rng(2)
+    ours, theirs = random.binomial(1, tilt, size), random.binomial(1, 0.5, size)
+    assert difference(outcome(ours), outcome(theirs)).p == pytest.approx(mcnemar(ours, theirs), rel=1e-9)
+
+
+def test_many_images_and_draws_agree_with_the_normal_limit() -> None:
+    random = np.random.default_rng(3)
+    differences = random.integers(-40, 42, 10000)
+    # Sums are two apart, so the continuity correction is one.
+    normal = 2 * stats.norm.sf((differences.sum() - 1) / (differences**2).sum() ** 0.5)
+    assert 0.001 < normal < 0.2
+    assert sign_flip(differences) == pytest.approx(normal, abs=1e-5)
+
+
+def test_no_difference_has_p_1_and_an_interval_around_0() -> None:
+    same = difference(outcome([1, 0, 1, 1]), outcome([1, 0, 1, 1]))
+    assert (same.points, same.p) == (0.0, 1.0)
+    assert same.low == -same.high < 0
+
+
+def test_points_by_hand() -> None:
+    ours, theirs = outcome([4, 4, 0, 2], 4), outcome([4, 2, 0, 1], 4)
+    result = difference(ours, theirs)
+    assert result.points == 100 * 3 / 16
+    assert result.p == pytest.approx(0.5)  # of (±2, ±1), two choices of four reach 3
+    assert result.low < result.points < result.high
+    opposite = difference(theirs, ours)
+    assert (opposite.points, opposite.low, opposite.high) == (-result.points, -result.high, -result.low)
+
+
+def test_the_interval_is_that_of_agresti_and_min() -> None:
+    better, worse, size = 30, 18, 400
+    b, c, n = better + 0.5, worse + 0.5, size + 2  # their formula, on a 2×2 table with a half added to each cell
+    half = 1.959963984540054 * ((b + c) - (b - c) ** 2 / n) ** 0.5 / n
+    low, high = paired_interval(np.array([1.0] * better + [-1.0] * worse + [0.0] * (size - better - worse)))
+    assert (low, high) == pytest.approx(((b - c) / n - half, (b - c) / n + half), abs=1e-12)
+
+
+def test_the_interval_covers_as_often_as_it_says() -> None:
+    random = np.random.default_rng(4)
+    draws = random.choice([1.0, 0.0, -1.0], (1000, 200), p=[0.10, 0.84, 0.06])
+    hits = sum(low < 0.04 < high for low, high in map(paired_interval, draws))
+    assert 0.93 < hits / 1000 < 0.98
+
+
+def test_the_mean_weighs_attacks_alike_and_keeps_the_images() -> None:
+    mean = mean_of([outcome([10, 5, 0], 10, "semantic"), outcome([1, 1, 0], 1, "clean"), outcome([3, 0, 4], 4, "x")])
+    assert mean.trials == 60
+    assert mean.correct.tolist() == [20 + 20 + 15, 10 + 20, 20]
+    assert mean.accuracy == pytest.approx((15 / 30 + 2 / 3 + 7 / 12) / 3)
+    assert (mean.attack, mean.title, mean.eps) == ("average", "mean of semantic, clean, x", None)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "got"),
+    [
+        (outcome([1, 0, 1]), "a toy (1 draws, 3 images)"),
+        (outcome([1, 0], attack="other"), "a other (1 draws, 2 images)"),
+        (outcome([1, 0], 2), "a toy (2 draws, 2 images)"),
+        (outcome([1, 0], eps=0.1), "a toy (1 draws, 2 images)"),
+    ],
+)
+def test_outcomes_that_cannot_be_compared_are_refused(theirs: Outcome, got: str) -> None:
+    with pytest.raises(InputError) as error:
+        difference(outcome([1, 0]), theirs)
+    start = "difference: expected the same attack on the same images, got a toy (1 draws, 2 images) and "
+    assert str(error.value) == start + got

@@ -1,0 +1,124 @@
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from windfirm.errors import InputError, TraceError
+from windfirm.models.cost import Cost, cost
+from windfirm.models.registry import build
+
+IMAGE = torch.zeros(1, 3, 32, 32)
+
+
+def test_resnet56_counted_by_hand() -> None:
+    stem = 32 * 32 * 16 * 3 * 9
+    stage1 = 18 * (32 * 32 * 16 * 16 * 9)
+    stage2 = 16 * 16 * 32 * 16 * 9 + 17 * (16 * 16 * 32 * 32 * 9)
+    stage3 = 8 * 8 * 64 * 32 * 9 + 17 * (8 * 8 * 64 * 64 * 9)
+    linear = 64 * 10
+    macs = stem + stage1 + stage2 + stage3 + linear
+    assert macs == 125_485_696
+    weights = 9 * (3 * 16 + 18 * 16 * 16 + 16 * 32 + 17 * 32 * 32 + 32 * 64 + 17 * 64 * 64)
+    norms = 2 * (19 * 16 + 18 * 32 + 18 * 64)
+    assert cost(build("resnet56"), IMAGE) == Cost(macs, weights + norms + 64 * 10 + 10)
+
+
+def test_mobilenet_v2_counted_by_hand() -> None:
+    # Per block: channels in, expansion, channels out, side of the map before and after.
+    blocks = [(32, 1, 16, 32, 32), (16, 6, 24, 32, 32), (24, 6, 24, 32, 32), (24, 6, 32, 32, 16)]
+    blocks += 2 * [(32, 6, 32, 16, 16)] + [(32, 6, 64, 16, 8)] + 3 * [(64, 6, 64, 8, 8)]
+    blocks += [(64, 6, 96, 8, 8)] + 2 * [(96, 6, 96, 8, 8)] + [(96, 6, 160, 8, 4)] + 2 * [(160, 6, 160, 4, 4)]
+    blocks += [(160, 6, 320, 4, 4)]
+    macs = 32 * 32 * 32 * 3 * 9 + 4 * 4 * 1280 * 320 + 1280 * 10
+    params = 32 * 3 * 9 + 2 * 32 + 1280 * 320 + 2 * 1280 + 1280 * 10 + 10
+    for before, expansion, after, side, side_after in blocks:
+        wide = before * expansion
+        macs += side**2 * before * wide + side_after**2 * wide * (9 + after)
+        params += before * wide + wide * (9 + after) + 2 * (wide + wide + after)
+        if side == side_after and before != after:  # the projection shortcut
+            macs += side**2 * before * after
+            params += before * after + 2 * after
+    assert (macs, params) == (91_154_944, 2_296_922)
+    assert cost(build("mobilenet-v2"), IMAGE) == Cost(macs, params)
+
+
+def test_vgg16_counted_by_hand() -> None:
+    channels = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
+    sides = [32, 32, 16, 16, 8, 8, 8, 4, 4, 4, 2, 2, 2]
+    pairs = list(zip(channels, channels[1:], sides, strict=False))
+    macs = sum(9 * before * after * side**2 for before, after, side in pairs) + 512 * 10
+    assert macs == 313_201_664
+    params = sum(9 * before * after + 2 * after for before, after, _ in pairs) + 512 * 10 + 10
+    assert cost(build("vgg16-bn"), IMAGE) == Cost(macs, params)
+
+
+class Functional(nn.Module):
+    """A stranger's network: no layer is a module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.zeros(8, 3, 3, 3))
+        self.table = torch.zeros(8 * 16, 5)  # neither parameter nor buffer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.kernel, stride=2, padding=1).flatten(1) @ self.table + torch.ones(5)
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = nn.MultiheadAttention(16, 4, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mixed: Tensor = self.heads(x, x, x)[0]
+        return mixed
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "macs", "params"),
+    [
+        (nn.Linear(7, 5), (1, 7), 7 * 5, 7 * 5 + 5),
+        (nn.Linear(7, 5), (1, 4, 7), 4 * 7 * 5, 7 * 5 + 5),
+        (nn.Conv2d(8, 12, 3, padding=1, groups=4), (1, 8, 6, 5), 6 * 5 * 12 * (8 // 4) * 9, 12 * 2 * 9 + 12),
+        (nn.Conv2d(6, 6, 5, stride=2, groups=6), (1, 6, 9, 9), 3 * 3 * 6 * 25, 6 * 25 + 6),
+        (nn.ConvTranspose2d(4, 2, 2, stride=2), (1, 4, 3, 3), 3 * 3 * 4 * 2 * 4, 4 * 2 * 4 + 2),
+        (Functional(), (1, 3, 8, 8), 4 * 4 * 8 * 3 * 9 + 8 * 16 * 5, 8 * 3 * 9),
+        (Attention(), (1, 5, 16), 4 * (5 * 16 * 16) + 2 * (5 * 5 * 16), 4 * (16 * 16 + 16)),
+        (nn.Sequential(nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2)), (1, 3, 4, 4), 0, 6),
+    ],
+)
+def test_single_operations_counted_by_hand(model: nn.Module, shape: tuple[int, ...], macs: int, params: int) -> None:
+    assert cost(model, torch.zeros(shape)) == Cost(macs, params)
+    assert cost(model, torch.zeros(3, *shape[1:])) == Cost(macs, params)  # per image, whatever the batch
+
+
+def test_neither_the_model_nor_its_gradients_nor_its_mode_change() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(), nn.Flatten(), nn.Linear(4 * 4, 2))
+    model[1].eval()
+    model(torch.rand(2, 3, 4, 4)).sum().backward()
+    before = copy.deepcopy(model.state_dict())
+    gradients = [parameter.grad for parameter in model.parameters()]
+    cost(model, torch.rand(2, 3, 4, 4))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is gradient for parameter, gradient in zip(model.parameters(), gradients, strict=True))
+    assert [module.training for module in model] == [True, False, True, True, True]
+
+
+def test_shared_weights_are_used_twice_and_counted_once() -> None:
+    layer = nn.Linear(6, 6, bias=False)
+    assert cost(nn.Sequential(layer, layer), torch.zeros(1, 6)) == Cost(2 * 36, 36)
+
+
+def test_an_example_that_does_not_fit_is_one_line() -> None:
+    with pytest.raises(TraceError) as error:
+        cost(nn.Linear(7, 5), torch.zeros(1, 6))
+    cause = str(error.value.__cause__).partition("\n")[0]
+    assert str(error.value) == f"cost: expected a network that runs on a meta tensor of shape (1, 6), got {cause}"
+
+
+def test_an_empty_example_is_refused() -> None:
+    with pytest.raises(InputError) as error:
+        cost(nn.Linear(7, 5), torch.zeros(0, 7))
+    assert str(error.value) == "cost: expected an example batch with at least one image, got shape (0, 7)"

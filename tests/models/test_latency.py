@@ -1,0 +1,46 @@
+import time
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from windfirm.errors import InputError
+from windfirm.models.latency import WARM_UP, Latency, latency
+
+
+class Spy(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen = nn.BatchNorm2d(1).eval()
+        self.seen: list[tuple[bool, bool]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append((self.training or self.frozen.training, torch.is_inference_mode_enabled()))
+        return x
+
+
+def test_median_and_quartiles_per_image_of_a_clock_that_is_told_what_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter([0.0, 8.0, 10.0, 11.0, 20.0, 22.0, 30.0, 34.0, 40.0, 56.0])  # passes of 8, 1, 2, 4 and 16 seconds
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
+    assert latency(Spy(), torch.zeros(2, 1, 4, 4), repeats=5) == Latency(2.0, 1.0, 4.0, batch=2, repeats=5)
+
+
+def test_every_pass_is_in_eval_and_inference_mode_and_every_module_gets_its_own_mode_back() -> None:
+    model = Spy()
+    result = latency(model, torch.zeros(1, 1, 4, 4), repeats=4)
+    assert model.seen == [(False, True)] * (WARM_UP + 4)
+    assert (model.training, model.frozen.training) == (True, False)
+    assert 0 < result.low <= result.median <= result.high
+
+
+def test_the_mode_comes_back_after_an_error_too() -> None:
+    model = nn.Sequential(nn.Linear(3, 3))
+    with pytest.raises(RuntimeError):
+        latency(model, torch.zeros(1, 4))
+    assert model.training
+
+
+def test_a_single_repeat_has_no_spread_and_is_refused() -> None:
+    with pytest.raises(InputError) as error:
+        latency(Spy(), torch.zeros(1, 1, 4, 4), repeats=1)
+    assert str(error.value) == "latency: expected at least one image and two repeats, got 1 and 1"

@@ -1,0 +1,61 @@
+"""A comparison by hand: every number in it is chosen, so that every word about it can be expected."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from windfirm.evaluate.compare import Comparison, Delta, Role, Subject, Versus
+from windfirm.evaluate.outcome import Outcome
+
+Numbers = tuple[float, float, float, float]  # points, low, high, p
+
+GAIN: Numbers = (2.0, 1.0, 3.0, 0.0001)
+LOSS: Numbers = (-2.0, -3.0, -1.0, 0.0001)
+NOTHING: Numbers = (0.4, -0.5, 1.3, 0.42)
+CLEAN: Numbers = (-0.4, -0.9, 0.1, 0.13)
+
+RIGHT: Mapping[Role, dict[str, int]] = {
+    "F": {"semantic": 700, "occlusion": 780, "fgsm": 186, "clean": 931},
+    "control": {"semantic": 702, "occlusion": 790, "fgsm": 210, "clean": 934},
+    "F'": {"semantic": 716, "occlusion": 800, "fgsm": 223, "clean": 927},
+}
+CURVE: Mapping[Role, tuple[int, int]] = {"F": (600, 186), "control": (610, 210), "F'": (620, 223)}
+
+
+def outcome(attack: str, right: int, total: int = 1000, eps: float | None = None) -> Outcome:
+    return Outcome(attack, f"{attack} in words", eps, 1, (np.arange(total) < right).astype(np.int64))
+
+
+def subject(
+    role: Role, name: str = "resnet56", macs: int = 125_485_000, params: int = 853_018, ms: float = 2.0
+) -> Subject:
+    outcomes = tuple(
+        outcome(attack, right, eps=8 / 255 if attack == "fgsm" else None) for attack, right in RIGHT[role].items()
+    )
+    curve = tuple(outcome("fgsm", right, eps=eps) for right, eps in zip(CURVE[role], (2 / 255, 8 / 255), strict=True))
+    return Subject(role, name, macs, params, ms, outcomes, curve)
+
+
+def comparison(
+    f: Mapping[str, Numbers],
+    control: Mapping[str, Numbers] | None = None,
+    *,
+    images: int = 1000,
+    name: str = "resnet56",
+) -> Comparison:
+    """F, F′ and, when there are numbers against it, the control."""
+    subjects = [subject("F", name), subject("F'", name, 62_742_500, 426_509, 1.5)]
+    if control is not None:
+        subjects.insert(1, subject("control", name))
+    against: list[tuple[Versus, Mapping[str, Numbers]]] = [("F", f), ("control", control or {})]
+    deltas = [Delta(attack, versus, *numbers) for versus, of in against for attack, numbers in of.items()]
+    return Comparison(tuple(subjects), tuple(deltas), images, "cifar10/test", 3)
+
+
+def every(numbers: Numbers, clean: Numbers = CLEAN) -> dict[str, Numbers]:
+    """The same numbers for each attack, and those for clean images."""
+    return {"semantic": numbers, "occlusion": numbers, "fgsm": numbers, "clean": clean}
+
+
+NAN: Numbers = (math.nan, math.nan, math.nan, math.nan)

@@ -1,0 +1,153 @@
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.report.made import GAIN, NAN, comparison, every
+from windfirm.evaluate.examples import Example, View
+from windfirm.report import Layer, page
+from windfirm.report.page import _amplified, _factor
+
+EVIL = "<script>alert(1)</script>"
+VOID = {"meta", "br", "img"}
+SVG_VOID = {"path", "rect"}
+
+
+class Reader(HTMLParser):
+    """Checks that tags are balanced, and collects tags, attributes and text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.values: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.values += [value or "" for _, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in SVG_VOID
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def read(html: str) -> Reader:
+    reader = Reader()
+    reader.feed(html)
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+def example(attack: str, *, shared: bool, number: int = 0, label: int = 1) -> Example:
+    noise = np.random.default_rng(number)
+    clean = noise.integers(8, 248, (32, 32, 3)).astype(np.uint8)
+
+    def attacked() -> NDArray[np.uint8]:
+        return clean + noise.choice([-8, 8], clean.shape).astype(np.uint8)  # -8 wraps to 248, and the sum back
+
+    image = attacked()
+    said = {"F": 0, "control": 0, "F'": 1}
+    views = {role: View(image if shared else attacked(), predicted) for role, predicted in said.items()}
+    return Example(number, label, attack, clean, views)
+
+
+def full(name: str = "resnet56", classes: tuple[str, ...] = ("cat", "dog")) -> str:
+    return page(
+        comparison(every(GAIN), every(GAIN), name=name),
+        title=f"Pruned {name}",
+        examples=[example("semantic", shared=True), example("fgsm", shared=False)],
+        classes=classes,
+        profile=[Layer(name, 16, 8)],
+        provenance={"command": f"windfirm compare {name}", "seed": "3"},
+    )
+
+
+def test_the_page_is_balanced_and_asks_nobody_for_anything() -> None:
+    html = full()
+    reader = read(html)
+    outside_images = re.sub(r'"data:image/png;base64,[^"]*"', "", html)
+    assert not re.search(r"https?:|//|@import|url\(", outside_images)
+    assert not {"script", "link", "iframe", "object", "form"} & set(reader.tags)
+    assert not re.search(r"\bnan\b|\binf\b|None", reader.text)
+    assert all(value.startswith("data:image/png;base64,") for value in re.findall(r'src="([^"]*)"', html))
+
+
+def test_the_answer_comes_first_and_everything_is_there() -> None:
+    text = read(full()).text
+    parts = (
+        "Pruned resnet56",
+        "Clean accuracy shows no difference",
+        "Accuracy",
+        "Cost",
+        "Accuracy against eps",
+        "Examples",
+    )
+    places = [text.index(part) for part in (*parts, "What is left", "How it was made", "windfirm compare resnet56")]
+    assert places == sorted(places)
+    for cell in ("(+) 2.00", "+1.00 to +3.00", "p < 0.001", "−50.0 %", "fgsm in words, eps 8/255", "8/16"):
+        assert cell in text
+
+
+def test_verdicts_are_marked_by_a_sign_and_not_by_colour_alone() -> None:
+    text = read(full()).text
+    assert text.count("✗\xa0cat") == 4  # F and control, of two examples
+    assert text.count("✓\xa0dog") == 2
+
+
+def test_white_box_images_are_shown_for_each_network_and_shared_ones_once() -> None:
+    text = read(full()).text
+    assert [text.count(row) for row in ("attacked on F", "attacked on control", "attacked on F′", "control says")] == [
+        2,
+        1,
+        1,
+        1,
+    ]
+
+
+def test_names_from_outside_are_inert() -> None:
+    html = full(EVIL, ("cat", EVIL))
+    reader = read(html)
+    assert "<script" not in html
+    assert "script" not in reader.tags
+    assert EVIL in reader.text
+
+
+def test_a_label_without_a_name_is_a_number() -> None:
+    assert "class 1" in read(full(classes=())).text
+
+
+def test_forty_examples_stay_below_a_megabyte() -> None:
+    examples = [example("fgsm", shared=False, number=i) for i in range(40)]
+    assert len(page(comparison(every(GAIN)), title="t", examples=examples)) < 1_000_000
+
+
+def test_a_bare_comparison_makes_a_page_without_the_parts_it_lacks() -> None:
+    reader = read(page(comparison({**every(GAIN), "fgsm": NAN}), title="t"))
+    assert "Examples" not in reader.text
+    assert "What is left" not in reader.text
+    assert "nan" not in reader.text
+
+
+@pytest.mark.parametrize(
+    ("largest", "factor"), [(0, 100), (1, 100), (8, 10), (12, 10), (13, 5), (127, 1), (128, 0.5), (255, 0.5)]
+)
+def test_a_difference_is_amplified_as_far_as_nothing_is_clipped(largest: int, factor: float) -> None:
+    clean = np.zeros((1, 2, 3), np.uint8)
+    attacked = clean.copy()
+    attacked[0, 1] = largest
+    assert _factor([Example(0, 0, "fgsm", clean, {"F": View(attacked, 0)})]) == factor
+    shown = _amplified(clean, attacked, factor)
+    assert shown[0, 0].tolist() == [128] * 3
+    assert shown[0, 1].tolist() == [round(127.5 + factor * largest)] * 3
