@@ -177,7 +177,7 @@ def _prune(commands: Commands) -> None:
         "prune",
         "Make a smaller network, prove the cut, and train it again if asked.",
         "  windfirm prune resnet56 --criterion pls --macs 0.5 --rounds 3 --adjust fine-tuning --out runs/half\n"
-        "  windfirm prune runs/resnet20/model.safetensors --criterion l1 --ratio 0.3 --out runs/smaller",
+        "  windfirm prune runs/resnet20/model.safetensors --criterion l1 --ratio 0.3 --out runs/less",
     )
     parser.add_argument("model", metavar="MODEL", help=MODEL)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the smaller network and its record")

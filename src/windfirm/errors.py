@@ -12,6 +12,9 @@ Every message says where, what was expected, and what was found:
 ``layer2.0.conv1: expected a ratio in [0, 1), got 1.2``.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class WindfirmError(Exception):
     """Base of all errors that Windfirm raises on purpose."""
@@ -39,6 +42,12 @@ class TraceError(WindfirmError):
 
 class CutError(WindfirmError):
     """A cut that cannot be made, or could not be proved right."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``; did you mean resnet56?`` when one of ``known`` is spelled much like ``name``, else nothing."""
+    near = get_close_matches(name.lower(), list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def expected(where: str, wanted: str, got: object) -> str:

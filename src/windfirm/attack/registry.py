@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
@@ -10,7 +9,7 @@ from windfirm.attack import occlusion, semantic
 from windfirm.attack.budget import Attack
 from windfirm.attack.clean import clean
 from windfirm.attack.fgsm import fgsm
-from windfirm.errors import InputError, expected
+from windfirm.errors import InputError, expected, nearest
 
 #: Name to factory: ``factory(side, **options) -> Attack``.
 ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
@@ -33,9 +32,7 @@ def build(name: str, image_side: int = 32, **options: Any) -> Attack:
     a value out of range.
     """
     if name not in ATTACKS:
-        near = get_close_matches(name, ATTACKS, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise InputError(expected("attack", f"one of {', '.join(ATTACKS)}", name) + hint)
+        raise InputError(expected("attack", f"one of {', '.join(ATTACKS)}", name) + nearest(name, ATTACKS))
     factory = ATTACKS[name]
     known = list(inspect.signature(factory).parameters)[1:]
     for option in options:

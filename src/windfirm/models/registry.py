@@ -1,11 +1,10 @@
 """The built-in networks by name."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 
 from torch import nn
 
-from windfirm.errors import InputError, expected
+from windfirm.errors import InputError, expected, nearest
 from windfirm.models.mobilenet import mobilenet_v2
 from windfirm.models.resnet import resnet20, resnet32, resnet44, resnet56, resnet110
 from windfirm.models.vgg import vgg16_bn
@@ -28,8 +27,7 @@ def build(arch: str, classes: int = 10) -> nn.Module:
     Raises InputError for an unknown name, with the nearest known one, and for less than one class.
     """
     if arch not in ARCHITECTURES:
-        near = get_close_matches(arch.lower(), ARCHITECTURES, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = nearest(arch, ARCHITECTURES)
         raise InputError(expected("architecture", f"one of {', '.join(ARCHITECTURES)}", f"{arch!r}{hint}"))
     if classes < 1:
         raise InputError(expected(arch, "at least 1 class", classes))

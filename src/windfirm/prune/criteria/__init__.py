@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from torch import Tensor, nn
 
-from windfirm.errors import CutError, InputError, expected
+from windfirm.errors import CutError, InputError, expected, nearest
 from windfirm.prune.criteria.l1 import l1
 from windfirm.prune.criteria.pls import pls
 from windfirm.prune.criteria.random import random
@@ -26,7 +26,7 @@ def score(
     ``model`` is left as it was. Raises InputError for an unknown name, CutError for scores that are not numbers.
     """
     if name not in CRITERIA:
-        raise InputError(expected("criterion", f"one of {', '.join(CRITERIA)}", name))
+        raise InputError(expected("criterion", f"one of {', '.join(CRITERIA)}", name) + nearest(name, CRITERIA))
     scores = CRITERIA[name](model, [s for s in structures if s.frozen is None], batches, seed)
     for structure, values in scores.items():
         if values.shape != (structure.size,) or not bool(values.isfinite().all()):
