@@ -3,41 +3,67 @@
 import argparse
 import importlib
 import os
+import shutil
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from windfirm import __version__
-from windfirm.errors import WindfirmError
+from windfirm.errors import WindfirmError, expected, nearest
 
-MODEL = "a checkpoint, a built-in name (resnet56), timm/NAME, torchvision/NAME, or package.module:factory"
+MODEL = (
+    "a checkpoint (or the folder of a run), a built-in name (resnet56), timm/NAME, torchvision/NAME, "
+    "or package.module:factory"
+)
 DATA = "cifar10, embedded, or a folder of class folders"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns 0, or 2 after one line on stderr that says where, what was expected, and what it got."""
-    args = parser().parse_args(argv)
+    """Run one command; returns 0, or 2 after one line on stderr that says where, what was expected, and what it got.
+
+    130 after an interrupt, 1 when the reader of standard output has gone.
+    """
+    args, unknown = parser().parse_known_args(argv)
+    if unknown:
+        args.parser.error(expected("arguments", "those it knows", unknown[0] + args.parser.hint(unknown[0])))
     try:
-        sys.path.insert(0, str(os.getcwd()))  # noqa: PTH109  # so that module:factory finds the user's own module
         command = importlib.import_module(f"windfirm.commands.{args.command}")
+        if "" not in sys.path:
+            sys.path.insert(0, "")  # finds the user's module:factory; late, so that no file there hides one of ours
         command.run(args)
+        sys.stdout.flush()
     except WindfirmError as error:
-        sys.stderr.write(f"windfirm {args.command}: {error}\n")
-        return 2
+        return _complain(args.command, str(error))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 1
+    except OSError as error:
+        if error.filename is not None:  # not a write to standard output, and no bad input either: show all of it
+            raise
+        _drop_output()
+        return _complain(args.command, expected("output", "a place that can be written", error.strerror or error))
     except KeyboardInterrupt:
-        sys.stderr.write(f"windfirm {args.command}: stopped\n")
+        _complain(args.command, "stopped")
         return 130
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
+def _complain(command: str, message: str) -> int:
+    sys.stderr.write(f"windfirm {command}: {message}\n")
+    return 2
+
+
+def _drop_output() -> None:
+    """Let what is left in the buffer of standard output go nowhere, else Python complains once more at its end."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+
+
+def parser() -> "Parser":
     """All commands and their options; imports nothing heavy."""
-    top = _Parser(
+    top = Parser(
         prog="windfirm",
         description="Prune a convolutional network, prove the cut, and measure what it did to robustness.",
-        epilog="Start with:  windfirm quickstart",
+        epilog="start with:\n  windfirm quickstart",
     )
     top.add_argument("--version", action="version", version=f"windfirm {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
@@ -46,43 +72,104 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse with wide, example-friendly help, no abbreviations, and errors in one line."""
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """As wide as the terminal, at most 100 columns; commands in a plain list."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=24, width=min(shutil.get_terminal_size().columns, 100))
+
+    def _format_action(self, action: argparse.Action) -> str:
+        if isinstance(action, argparse._SubParsersAction):
+            return "".join(map(self._format_action, action._get_subactions()))
+        return super()._format_action(action)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with examples kept as they are, no abbreviations, and errors in one line with the nearest spelling."""
 
     def __init__(self, **options: object) -> None:
-        formatter = lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=28, width=100)  # noqa: E731
-        super().__init__(formatter_class=formatter, allow_abbrev=False, **options)  # type: ignore[arg-type]
+        super().__init__(formatter_class=_Help, allow_abbrev=False, **options)  # type: ignore[arg-type]
+        self.set_defaults(parser=self)
 
-    def error(self, message: str) -> None:  # type: ignore[override]
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+    def error(self, message: str) -> NoReturn:
+        """One line on stderr, exit code 2."""
+        self.exit(2, f"{self.prog}: {message.removeprefix('argument ')}; see {self.prog} --help\n")
+
+    def hint(self, option: str) -> str:
+        """The option that ``option`` may have meant, in words, or nothing."""
+        return nearest(option.partition("=")[0], self._option_string_actions)
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = list(action.choices)
+            raise argparse.ArgumentError(
+                action, f"expected {', '.join(known)}, got {value}{nearest(str(value), known)}"
+            )
 
 
-Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
+def _whole(text: str) -> int:
+    """Any whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {text}") from None
 
 
-def _command(commands: Commands, name: str, line: str, examples: str) -> argparse.ArgumentParser:
+def _count(text: str) -> int:
+    """A whole number of at least 1."""
+    number = _whole(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {text}")
+    return number
+
+
+def _number(text: str) -> float:
+    """A number of at least 0, and finite."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text}")
+    return number
+
+
+def _share(text: str) -> float:
+    """A number in (0, 1)."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {text}")
+    return number
+
+
+Commands = "argparse._SubParsersAction[Parser]"
+
+
+def _command(commands: Commands, name: str, line: str, examples: str) -> Parser:
     return commands.add_parser(name, help=line, description=line, epilog=f"examples:\n{examples}")
 
 
-def _common(parser: argparse.ArgumentParser, *, json: bool = True) -> None:
+def _common(parser: Parser) -> None:
     group = parser.add_argument_group("every command")
-    if json:
-        group.add_argument("--json", action="store_true", help="print one JSON document on stdout and nothing else")
+    group.add_argument("--json", action="store_true", help="print one JSON document on stdout and nothing else")
     group.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="everything random follows from it (default: 0)"
+        "--seed", type=WHOLE, default=0, metavar="N", help="everything random follows from it (default: 0)"
     )
     group.add_argument("--device", default="auto", metavar="D", help="auto, cpu or cuda (default: auto)")
 
 
-def _model_options(parser: argparse.ArgumentParser) -> None:
+def _model_options(parser: Parser) -> None:
     parser.add_argument("--arch", metavar="NAME", help="the built-in network that a plain state dict belongs to")
     parser.add_argument("--factory", metavar="M:F", help="module:function that makes the network of a checkpoint")
 
 
-def _measure_options(parser: argparse.ArgumentParser) -> None:
+def _measure_options(parser: Parser) -> None:
     group = parser.add_argument_group("what is measured")
     group.add_argument("--data", default="embedded", metavar="D", help=f"{DATA}; its test images (default: embedded)")
-    group.add_argument("--images", type=int, metavar="N", help="only the first N images")
+    group.add_argument("--images", type=COUNT, metavar="N", help="only the first N images")
     group.add_argument(
         "--attack",
         action="append",
@@ -92,7 +179,7 @@ def _measure_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--eps", default="8/255", metavar="E", help="the size of fgsm, in [0, 1] (default: 8/255)")
     group.add_argument(
-        "--trials", type=int, metavar="N", help="random draws of each attack that averages (default: 10)"
+        "--trials", type=COUNT, metavar="N", help="random draws of each attack that averages (default: 10)"
     )
 
 
@@ -100,7 +187,7 @@ def _quickstart(commands: Commands) -> None:
     parser = _command(
         commands,
         "quickstart",
-        "The main job in minutes: prune a ResNet-56, train the control alike, attack all, answer.",
+        "Prune a ResNet-56, train the control alike, attack both, answer: all in minutes.",
         "  windfirm quickstart\n  windfirm quickstart --out first --seed 1\n  windfirm quickstart --json > result.json",
     )
     parser.add_argument(
@@ -129,30 +216,35 @@ def _data(commands: Commands) -> None:
     fetch.add_argument("name", metavar="NAME", help="cifar10")
     fetch.add_argument("--from", dest="source", metavar="PATH", help="an archive or folder that is already here")
     listing = actions.add_parser("list", help="what there is, and where", description="What there is, and where.")
-    listing.add_argument("--json", action="store_true", help="print one JSON document on stdout and nothing else")
     verify = actions.add_parser(
         "verify",
         help="read every stored byte again and compare it with the known digest",
         description="Read every stored byte again and compare it with the known digest.",
     )
     verify.add_argument("name", metavar="NAME", help="cifar10 or embedded")
+    for action in (fetch, listing, verify):
+        _common(action)
 
 
 def _train(commands: Commands) -> None:
     parser = _command(
         commands,
         "train",
-        "Train a baseline F on the training images; goes on from the last epoch when it was interrupted.",
+        "Train a baseline F; when it was interrupted, go on from its last epoch.",
         "  windfirm train resnet56 --data cifar10\n  windfirm train resnet20 --data embedded --epochs 9 --out runs/small",
     )
     parser.add_argument("arch", metavar="ARCH", help="resnet20, 32, 44, 56 or 110, mobilenet-v2, vgg16-bn")
     parser.add_argument("--data", default="cifar10", metavar="D", help=f"{DATA} (default: cifar10)")
     parser.add_argument("--out", metavar="DIR", help="folder for the weights, initial and trained (default: runs/ARCH)")
-    parser.add_argument("--epochs", type=int, default=50, metavar="N", help="passes over the data (default: 50)")
-    parser.add_argument("--lr", type=float, default=0.15, metavar="X", help="the highest learning rate (default: 0.15)")
-    parser.add_argument("--batch", type=int, default=128, metavar="N", help="images a step (default: 128)")
+    parser.add_argument("--epochs", type=COUNT, default=50, metavar="N", help="passes over the data (default: 50)")
+    parser.add_argument(
+        "--lr", type=POSITIVE, default=0.15, metavar="X", help="the highest learning rate (default: 0.15)"
+    )
+    parser.add_argument("--batch", type=COUNT, default=128, metavar="N", help="images a step (default: 128)")
     parser.add_argument("--schedule", default="onecycle", metavar="NAME", help="onecycle or step (default: onecycle)")
-    parser.add_argument("--weight-decay", type=float, default=5e-4, metavar="X", help="(default: 0.0005)")
+    parser.add_argument(
+        "--weight-decay", type=NUMBER, default=5e-4, metavar="X", help="pull of the weights to zero (default: 0.0005)"
+    )
     _common(parser)
 
 
@@ -160,13 +252,13 @@ def _inspect(commands: Commands) -> None:
     parser = _command(
         commands,
         "inspect",
-        "What can be removed from a network, what cannot and why; its parameters and MACs.",
+        "What can leave a network, what cannot and why; parameters and MACs.",
         "  windfirm inspect resnet56\n  windfirm inspect torchvision/resnet18 --input 3,224,224\n"
         "  windfirm inspect mypackage.nets:make --input 3,64,64",
     )
     parser.add_argument("model", metavar="MODEL", help=MODEL)
     parser.add_argument("--input", default="3,32,32", metavar="C,H,W", help="shape of an image (default: 3,32,32)")
-    parser.add_argument("--all", action="store_true", help="list every group, not only one line a stage")
+    parser.add_argument("--all", action="store_true", help="one line for every group, also where groups are alike")
     _model_options(parser)
     _common(parser)
 
@@ -175,7 +267,7 @@ def _prune(commands: Commands) -> None:
     parser = _command(
         commands,
         "prune",
-        "Make a smaller network, prove the cut, and train it again if asked.",
+        "Make a smaller network, prove every cut, train it again if asked.",
         "  windfirm prune resnet56 --criterion pls --macs 0.5 --rounds 3 --adjust fine-tuning --out runs/half\n"
         "  windfirm prune runs/resnet20/model.safetensors --criterion l1 --ratio 0.3 --out runs/less",
     )
@@ -184,13 +276,14 @@ def _prune(commands: Commands) -> None:
     group = parser.add_argument_group("what leaves")
     group.add_argument("--structure", default="filters", metavar="S", help="filters (default: filters)")
     group.add_argument("--criterion", default="pls", metavar="NAME", help="l1, pls or random (default: pls)")
-    group.add_argument("--macs", type=float, metavar="X", help="the share of multiply-adds that stays, in (0, 1)")
-    group.add_argument("--ratio", type=float, metavar="X", help="the share of filters that leaves, in (0, 1)")
-    group.add_argument("--rounds", type=int, default=1, metavar="N", help="in how many equal steps (default: 1)")
+    target = group.add_mutually_exclusive_group(required=True)
+    target.add_argument("--macs", type=SHARE, metavar="X", help="the share of multiply-adds that stays, in (0, 1)")
+    target.add_argument("--ratio", type=SHARE, metavar="X", help="the share of filters that leaves, in (0, 1)")
+    group.add_argument("--rounds", type=COUNT, default=1, metavar="N", help="in how many equal steps (default: 1)")
     group.add_argument("--ranking", default="global", metavar="R", help="global or per-layer (default: global)")
     group.add_argument(
         "--floor",
-        type=float,
+        type=FRACTION,
         default=0.1,
         metavar="X",
         help="the share of each group that stays at least (default: 0.1)",
@@ -204,12 +297,12 @@ def _prune(commands: Commands) -> None:
     )
     group = parser.add_argument_group("training between and after")
     group.add_argument("--adjust", metavar="NAME", help="fine-tuning (default: none)")
-    group.add_argument("--epochs", type=int, metavar="N", help="a round (default: 6)")
-    group.add_argument("--lr", type=float, metavar="X", help="the highest learning rate (default: 0.01)")
+    group.add_argument("--epochs", type=COUNT, metavar="N", help="passes over the data after each round (default: 6)")
+    group.add_argument("--lr", type=POSITIVE, metavar="X", help="the highest learning rate (default: 0.01)")
     group.add_argument(
         "--data", default="embedded", metavar="D", help=f"{DATA}; its training images (default: embedded)"
     )
-    group.add_argument("--images", type=int, metavar="N", help="only the first N training images")
+    group.add_argument("--images", type=COUNT, metavar="N", help="only the first N training images")
     group.add_argument("--control", action="store_true", help="also train the unpruned network for as many steps")
     _model_options(parser)
     _common(parser)
@@ -219,7 +312,7 @@ def _attack(commands: Commands) -> None:
     parser = _command(
         commands,
         "attack",
-        "How many images each network still gets right under each attack.",
+        "How many images networks still get right under each attack.",
         "  windfirm attack resnet56 --attack fgsm --eps 2/255\n"
         "  windfirm attack runs/*/model.safetensors --data cifar10 --attack clean --attack occlusion",
     )
@@ -233,7 +326,7 @@ def _compare(commands: Commands) -> None:
     parser = _command(
         commands,
         "compare",
-        "The poster's question for two networks: is F' harder to fool than F, at the same clean accuracy?",
+        "Is F' harder to fool than F, at the same clean accuracy? Paired tests, image by image.",
         "  windfirm compare resnet56 runs/half/model.safetensors --control runs/half/control.safetensors\n"
         "  windfirm compare F.safetensors small.safetensors --data cifar10 --out report.html",
     )

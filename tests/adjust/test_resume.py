@@ -80,7 +80,7 @@ def test_a_loss_that_is_not_finite_leaves_the_last_good_epoch_on_disk(tmp_path: 
 
     with pytest.raises(TrainingError) as error:
         train(model, *data(), RECIPE, checkpoint=path, progress=poison)
-    assert str(error.value) == "epoch 2: expected a finite loss, got nan; a lower --lr than 0.1 may help"
+    assert str(error.value) == "epoch 2: expected a finite loss, got nan; a lower learning rate than 0.1 may help"
     kept = load_file(path)
     assert all(torch.equal(kept[f"model.{name}"], value) for name, value in good.items())
 

@@ -94,7 +94,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_advice() -> None:
     nn.init.constant_(model.get_parameter("0.weight"), torch.nan)
     with pytest.raises(TrainingError) as error:
         train(model, *dark_and_bright(), Recipe(epochs=2, lr=0.3))
-    assert str(error.value) == "epoch 1: expected a finite loss, got nan; a lower --lr than 0.3 may help"
+    assert str(error.value) == "epoch 1: expected a finite loss, got nan; a lower learning rate than 0.3 may help"
 
 
 def test_data_that_cannot_be_trained_on_is_refused() -> None:

@@ -95,38 +95,58 @@ def train(
     if checkpoint:
         plan = {"recipe": asdict(recipe), "seed": seed, "run": fingerprint(model, images, labels)}
         history = read_progress(checkpoint, model, optimizer, plan, Epoch)
-    augment = Augmenter(images, device)
-    labels = labels.to(device)
-    steps = math.ceil(count / recipe.batch)
-    share = SCHEDULES[recipe.schedule]
+    task = _Task(model, optimizer, Augmenter(images, device), labels.to(device), recipe, seed)
     with mode(model, training=True):
         for epoch in range(len(history), recipe.epochs):
-            order = torch.randperm(count, generator=seeds.stream(seed, "order", epoch))
-            augmentation = seeds.stream(seed, "augment", epoch)
-            loss_sum = torch.zeros((), device=device)
-            right = torch.zeros((), device=device)
-            start = time.perf_counter()
-            for i, batch in enumerate(torch.split(order, recipe.batch)):
-                optimizer.param_groups[0]["lr"] = recipe.lr * share((epoch + i / steps) / recipe.epochs)
-                target = labels[batch.to(device)]
-                with autocast(device):
-                    logits = model(augment(batch, augmentation)).float()
-                loss = F.cross_entropy(logits, target)
-                optimizer.zero_grad(set_to_none=True)
-                torch.autograd.backward(loss)
-                optimizer.step()
-                loss_sum += loss.detach() * len(batch)
-                right += (logits.detach().argmax(1) == target).sum()
-                if progress and (device.type == "cpu" or i % 20 == 0):
-                    seen = epoch * count + i * recipe.batch + len(batch)
-                    speed = (i * recipe.batch + len(batch)) / (time.perf_counter() - start)
-                    progress(seen, recipe.epochs * count, speed, history[-1].loss if history else math.nan)
-            mean_loss = loss_sum.item() / count
-            seconds = time.perf_counter() - start
-            if not math.isfinite(mean_loss):
+            entry = _epoch(task, epoch, history[-1].loss if history else math.nan, progress)
+            if not math.isfinite(entry.loss):
                 remedy = f"a lower learning rate than {recipe.lr:g} may help"
-                raise TrainingError(f"epoch {epoch + 1}: expected a finite loss, got {mean_loss}; {remedy}")
-            history.append(Epoch(epoch + 1, mean_loss, right.item() / count, count / seconds, seconds))
+                raise TrainingError(f"epoch {entry.epoch}: expected a finite loss, got {entry.loss}; {remedy}")
+            history.append(entry)
             if checkpoint:
                 write_progress(checkpoint, model, optimizer, plan, history)
     return history
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What stays the same from epoch to epoch; ``labels`` are on the device."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    augment: Augmenter
+    labels: Tensor
+    recipe: Recipe
+    seed: int
+
+
+def _epoch(task: _Task, epoch: int, last_loss: float, progress: Progress | None) -> Epoch:
+    """One pass over the images, epoch counted from 0. Sums stay on the device, so that a GPU is never waited for."""
+    labels, recipe, device = task.labels, task.recipe, task.labels.device
+    count = len(labels)
+    order = torch.randperm(count, generator=seeds.stream(task.seed, "order", epoch))
+    batches = torch.split(order, recipe.batch)
+    augmentation = seeds.stream(task.seed, "augment", epoch)
+    share = SCHEDULES[recipe.schedule]
+    loss_sum = torch.zeros((), device=device)
+    right = torch.zeros((), device=device)
+    seen = 0
+    start = time.perf_counter()
+    for i, batch in enumerate(batches):
+        task.optimizer.param_groups[0]["lr"] = recipe.lr * share((epoch + i / len(batches)) / recipe.epochs)
+        target = labels[batch.to(device)]
+        with autocast(device):
+            logits = task.model(task.augment(batch, augmentation)).float()
+        loss = F.cross_entropy(logits, target)
+        task.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        task.optimizer.step()
+        loss_sum += loss.detach() * len(batch)
+        right += (logits.detach().argmax(1) == target).sum()
+        seen += len(batch)
+        if progress and (device.type == "cpu" or i % 20 == 0):
+            speed = seen / (time.perf_counter() - start)
+            progress(epoch * count + seen, recipe.epochs * count, speed, last_loss)
+    mean_loss = loss_sum.item() / count  # waits for the device
+    seconds = time.perf_counter() - start
+    return Epoch(epoch + 1, mean_loss, right.item() / count, count / seconds, seconds)

@@ -1,18 +1,21 @@
-"""What several commands do alike: printing, choosing images and attacks, checking folders before the work begins."""
+"""What several commands do alike: printing, choosing images and attacks, keeping a folder whole."""
 
 import json
+import shutil
 import sys
 from argparse import Namespace
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
 
 from windfirm import data
 from windfirm.attack.budget import Attack, parse_eps
 from windfirm.attack.registry import build
 from windfirm.data.images import Images
-from windfirm.errors import InputError, expected
-from windfirm.files import atomic
+from windfirm.errors import InputError, expected, nearest
 
 #: What is measured when no attack is named: the columns of the poster's tables.
 DEFAULT_ATTACKS = ("semantic", "occlusion", "fgsm", "clean")
@@ -24,24 +27,62 @@ def print_json(document: object) -> None:
 
 
 def printer() -> Console:
-    """Standard output; no colours and no wrapping when it is not a terminal."""
-    console = Console(highlight=False, soft_wrap=True)
-    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, no_color=True, width=100)
+    """Standard output; no colours when it is not a terminal, and lines as long as they are."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    if console.is_terminal:
+        return console
+    return Console(highlight=False, markup=False, soft_wrap=True, no_color=True, width=1000)
 
 
-def folder(path: str) -> Path:
-    """The folder ``path``, made and tried, so that a long run does not end at a closed door."""
-    place = Path(path)
-    with atomic(place / "write-test"):
-        pass
-    (place / "write-test").unlink()
-    return place
+def grid(*columns: str, left: Collection[str]) -> Table:
+    """An empty table without lines; numbers stand on the right, the columns in ``left`` on the left."""
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for name in columns:
+        table.add_column(name, justify="left" if name in left else "right")
+    return table
+
+
+@contextmanager
+def results(folder: str | Path) -> Iterator[Path]:
+    """Yield a hidden place inside ``folder``; its files move up into ``folder`` when the block ends well.
+
+    Else they go, and so do the folders that were made for them: a command leaves all of its results or none. Raises
+    InputError at once when ``folder`` cannot be written, so that a long run does not end at a closed door.
+    """
+    target = Path(folder)
+    place = target / ".unfinished"
+    made = [path for path in (target, *target.parents) if not path.exists()]
+    try:
+        with _disk(target):
+            shutil.rmtree(place, ignore_errors=True)  # what a killed run left
+            place.mkdir(parents=True)
+        yield place
+        with _disk(target):
+            for path in sorted(place.iterdir()):
+                path.replace(target / path.name)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        for path in made:  # those that are empty; after a good end none is
+            with suppress(OSError):
+                path.rmdir()
+
+
+@contextmanager
+def _disk(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(expected(str(target), "a folder that can be written", error.strerror or error)) from error
+
+
+def one_of(option: str, name: str, known: Collection[str]) -> None:
+    """Raise InputError, with the nearest right spelling, unless ``name`` is among ``known``."""
+    if name not in known:
+        raise InputError(expected(option, " or ".join(known), name) + nearest(name, known))
 
 
 def load_images(name: str, split: data.Split, limit: int | None) -> Images:
     """One split of a data set, or its first ``limit`` images."""
-    if limit is not None and limit < 1:
-        raise InputError(expected("--images", "at least 1", limit))
     return data.load(name, split)[:limit]
 
 
@@ -49,7 +90,7 @@ def chosen_attacks(args: Namespace, side: int) -> tuple[list[Attack], float]:
     """The attacks that ``--attack`` and ``--trials`` ask for, on images of this side, and ``--eps`` as a number."""
     eps = parse_eps(args.eps)
     attacks = []
-    for name in args.attack or DEFAULT_ATTACKS:
+    for name in dict.fromkeys(args.attack or DEFAULT_ATTACKS):
         attack = build(name, side)
         if args.trials is not None and attack.average and attack.trials > 1:
             attack = build(name, side, trials=args.trials)
