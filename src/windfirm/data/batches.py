@@ -11,7 +11,7 @@ from windfirm.data.images import Images
 class Batches:
     """Iterates over ``(images (b, c, h, w) float32 in [0, 1], labels (b,))`` in order; every loop starts afresh."""
 
-    def __init__(self, images: Images, size: int = 250) -> None:
+    def __init__(self, images: Images, size: int = 50) -> None:
         self.images = images
         self.size = size
 

@@ -18,6 +18,7 @@ from windfirm.data.images import Images
 from windfirm.errors import InputError, WindfirmError, expected
 from windfirm.evaluate.network import classify, private
 from windfirm.evaluate.outcome import Outcome
+from windfirm.models.device import batch_size
 
 #: Room for float32 rounding when the range and the size of a change are checked.
 TOLERANCE = 1e-6
@@ -34,7 +35,7 @@ def evaluate(
     *,
     eps: float | str = 8 / 255,
     seed: int = 0,
-    batch: int = 250,
+    batch: int | None = None,
     device: torch.device | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
@@ -46,6 +47,7 @@ def evaluate(
     """
     eps = parse_eps(eps)
     network = private(model, device)
+    batch = batch_size(device) if batch is None else batch
     count = _count(images, batch)
     correct = torch.zeros(count, dtype=torch.int64)
 
@@ -83,7 +85,7 @@ def curve(
     images: Images,
     epses: Sequence[float | str],
     *,
-    batch: int = 250,
+    batch: int | None = None,
     device: torch.device | None = None,
     progress: Progress | None = None,
 ) -> tuple[Outcome, ...]:
@@ -93,6 +95,7 @@ def curve(
     """
     sizes = [parse_eps(eps) for eps in epses]
     network = private(model, device)
+    batch = batch_size(device) if batch is None else batch
     count = _count(images, batch)
     attack = fgsm(0)
     correct = torch.zeros(len(sizes), count, dtype=torch.int64)
