@@ -156,14 +156,14 @@ def test_the_model_is_left_in_the_state_it_was_in(fails: bool) -> None:
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
-def test_eps_0_gives_the_clean_accuracy_and_eps_is_in_the_title() -> None:
+def test_eps_0_gives_the_clean_accuracy_and_eps_is_in_the_description() -> None:
     model = small_network()
     images = labelled(model)
     outcome = evaluate(model, images, build("fgsm", 8), eps="0")
     assert outcome.correct.tolist() == evaluate(model, images, build("clean", 8)).correct.tolist()
     assert outcome.eps == 0
     title = "one step along the sign of the loss gradient, white-box, true labels, eps 8/255"
-    assert evaluate(model, images, build("fgsm", 8)).title == title
+    assert evaluate(model, images, build("fgsm", 8)).description == title
 
 
 def test_the_curve_is_what_evaluate_finds_one_by_one() -> None:

@@ -42,4 +42,4 @@ def run(args: Namespace) -> None:
     out.print(table)
     out.print(f"\n{images.name}, {len(images):,} images, seed {args.seed}")
     for outcome in outcomes:
-        out.print(f"  {outcome.attack}: {outcome.title}")
+        out.print(f"  {outcome.attack}: {outcome.description}")

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from windfirm.attack.budget import Attack, Budget, parse_eps, show_eps
+from windfirm.attack.budget import Attack, Budget, parse_eps
 from windfirm.attack.clean import clean
 from windfirm.attack.fgsm import direction, fgsm, step
 from windfirm.data.augment import to_float
@@ -156,6 +156,4 @@ def _count(images: Images, batch: int) -> int:
 
 def _outcome(attack: Attack, eps: float, correct: Tensor) -> Outcome:
     trials = attack.trials if attack.average else 1
-    if attack.norm is None:
-        return Outcome(attack.name, attack.title, None, trials, correct.numpy())
-    return Outcome(attack.name, f"{attack.title}, eps {show_eps(eps)}", eps, trials, correct.numpy())
+    return Outcome(attack.name, attack.title, None if attack.norm is None else eps, trials, correct.numpy())

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from windfirm.attack.budget import show_eps
 from windfirm.errors import InputError, expected
 
 
@@ -26,6 +27,11 @@ class Outcome:
     eps: float | None
     trials: int
     correct: NDArray[np.int64]
+
+    @property
+    def description(self) -> str:
+        """What was done, in words, with its strength."""
+        return self.title if self.eps is None else f"{self.title}, eps {show_eps(self.eps)}"
 
     @property
     def count(self) -> int:

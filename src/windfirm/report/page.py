@@ -12,7 +12,6 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from windfirm.attack.budget import show_eps
 from windfirm.evaluate.compare import Comparison, Delta, with_average
 from windfirm.evaluate.examples import Example
 from windfirm.report import figure, table, words
@@ -104,12 +103,7 @@ def _difference(delta: Delta) -> dict[str, str | bool]:
 
 def _methods(comparison: Comparison) -> list[tuple[str, str]]:
     """The attacks in words, with their strength."""
-    f = words.pair(comparison)[0]
-    methods = []
-    for outcome in with_average(f.outcomes):
-        eps = "" if outcome.eps is None else f", eps {show_eps(outcome.eps)}"
-        methods.append((outcome.attack, outcome.title + eps))
-    return methods
+    return [(outcome.attack, outcome.description) for outcome in with_average(words.pair(comparison)[0].outcomes)]
 
 
 def _halves(layers: Sequence[Layer]) -> list[Sequence[Layer]]:

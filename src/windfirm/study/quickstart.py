@@ -118,7 +118,6 @@ def quickstart(source: Source, plan: Plan, *, seed: int, device: torch.device, b
         for example in examples(networks, tests, attack, range(6), eps=plan.eps, seed=seed, device=device)
     )
     provenance = {
-        "attacks": "; ".join(f"{outcome.attack}: {outcome.title}" for outcome in subjects[0].outcomes),
         "pruning": f"{plan.criterion}, {plan.rounds} rounds to {plan.macs:.0%} of the MACs, every cut proved",
         "fine-tuning": f"{plan.rounds} × {plan.epochs} epochs on {len(training):,} training images, SGD, learning rate "
         f"{recipe.lr:g}, schedule {recipe.schedule}, batch {recipe.batch}; the same for F' and the control",
