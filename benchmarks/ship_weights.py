@@ -2,8 +2,9 @@
 
     python -m benchmarks.ship_weights runs/resnet56
 
-Writes ``ARCH.safetensors`` and ``ARCH-initial.safetensors`` (float16 weights) and ``ARCH.json``: the training record, and
-the accuracy on all 10,000 test images measured from the shipped file. The test images are opened here for the first time.
+Writes ``ARCH.safetensors`` and ``ARCH-initial.safetensors`` (float16 weights) and ``ARCH.json``: the training record,
+and the accuracy on all 10,000 test images measured from the shipped file. The test images are opened here for the first
+time.
 """
 
 import argparse

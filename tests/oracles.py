@@ -2,13 +2,14 @@
 
 import colorsys
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 # ---------------------------------------------------------------- attacks
 
@@ -56,3 +57,74 @@ def mcnemar(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> float:
     if better + worse == 0:
         return 1.0
     return float(stats.binomtest(better, better + worse, 0.5).pvalue)
+
+
+# ---------------------------------------------------------------- pruning
+
+
+def _numbers(result: object) -> list[Tensor]:
+    return [leaf.double() for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+
+
+def channels_lost(model: nn.Module, kept: Mapping[str, Mapping[int, list[int]]]) -> dict[str, list[int]]:
+    """Which input channels each convolution and linear layer loses, by module name; depthwise ones read nothing."""
+    lost = {}
+    by_tensor = {id(tensor): kept.get(name, {}) for name, tensor in model.named_parameters()}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) or (isinstance(module, nn.modules.conv._ConvNd) and module.groups == 1):
+            axis = 0 if getattr(module, "transposed", False) else 1
+            stays = by_tensor.get(id(module.weight), {}).get(axis)
+            if stays is not None:
+                lost[name] = sorted(set(range(module.weight.shape[axis])) - set(stays))
+    return lost
+
+
+def silenced_outputs(model: nn.Module, lost: Mapping[str, Sequence[int]], inputs: Sequence[Tensor]) -> list[Tensor]:
+    """All outputs of the whole ``model`` when the modules named in ``lost`` see zeros in those input channels."""
+    handles = []
+    for name, channels in lost.items():
+        module = model.get_submodule(name)
+        axis = -1 if isinstance(module, nn.Linear) else 1
+
+        def blind(
+            _module: nn.Module, args: tuple[Tensor], axis: int = axis, channels: Sequence[int] = channels
+        ) -> tuple[Tensor]:
+            return (args[0].index_fill(axis, torch.tensor(list(channels), dtype=torch.long), 0.0),)
+
+        handles.append(module.register_forward_pre_hook(blind))
+    try:
+        with torch.no_grad():
+            return _numbers(model(*inputs))
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def cut_error(
+    model: nn.Module, smaller: nn.Module, kept: Mapping[str, Mapping[int, list[int]]], inputs: Sequence[Tensor]
+) -> float:
+    """The largest difference between the cut network and the silenced original; both in float64 and eval mode."""
+    with torch.no_grad():
+        got = _numbers(smaller(*inputs))
+    wanted = silenced_outputs(model, channels_lost(model, kept), inputs)
+    assert [a.shape for a in got] == [b.shape for b in wanted]
+    return max(float((a - b).abs().max()) for a, b in zip(got, wanted, strict=True))
+
+
+def deflated_vip(x: NDArray[np.float64], y: NDArray[np.float64], components: int) -> NDArray[np.float64]:
+    """PLS2 VIP from the textbook: SVD of XᵀY, then deflate X and Y in full."""
+    x = (x - x.mean(0)) / x.std(0, ddof=1)
+    y = (y - y.mean(0)) / y.std(0, ddof=1)
+    total = np.zeros(x.shape[1])
+    explained = 0.0
+    for _ in range(components):
+        w = np.linalg.svd(x.T @ y, full_matrices=False)[0][:, 0]
+        t = x @ w
+        q = y.T @ t / (t @ t)
+        s = (t @ t) * (q @ q)
+        total += s * w**2
+        explained += s
+        x = x - np.outer(t, x.T @ t / (t @ t))
+        y = y - np.outer(t, q)
+    result: NDArray[np.float64] = np.sqrt(x.shape[1] * total / explained)
+    return result

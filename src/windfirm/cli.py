@@ -3,13 +3,14 @@
 import argparse
 import importlib
 import os
-import shutil
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from contextlib import suppress
+from typing import TypeAlias
 
 from windfirm import __version__
-from windfirm.errors import WindfirmError, expected, nearest
+from windfirm.commands.options import COUNT, FRACTION, NUMBER, POSITIVE, SHARE, WHOLE, Parser
+from windfirm.errors import WindfirmError, expected
 
 MODEL = (
     "a checkpoint (or the folder of a run), a built-in name (resnet56), timm/NAME, torchvision/NAME, "
@@ -55,14 +56,16 @@ def _complain(command: str, message: str) -> int:
 
 def _drop_output() -> None:
     """Let what is left in the buffer of standard output go nowhere, else Python complains once more at its end."""
-    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    with suppress(ValueError):  # a caller's own object, which has no file behind it
+        output = sys.stdout.fileno()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
 
 
-def parser() -> "Parser":
+def parser() -> Parser:
     """All commands and their options; imports nothing heavy."""
     top = Parser(
         prog="windfirm",
-        description="Prune a convolutional network, prove the cut, and measure what it did to robustness.",
+        description="Prune a network, prove the cut, and measure what it did to robustness.",
         epilog="start with:\n  windfirm quickstart",
     )
     top.add_argument("--version", action="version", version=f"windfirm {__version__}")
@@ -72,80 +75,7 @@ def parser() -> "Parser":
     return top
 
 
-class _Help(argparse.RawDescriptionHelpFormatter):
-    """As wide as the terminal, at most 100 columns; commands in a plain list."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=24, width=min(shutil.get_terminal_size().columns, 100))
-
-    def _format_action(self, action: argparse.Action) -> str:
-        if isinstance(action, argparse._SubParsersAction):
-            return "".join(map(self._format_action, action._get_subactions()))
-        return super()._format_action(action)
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse with examples kept as they are, no abbreviations, and errors in one line with the nearest spelling."""
-
-    def __init__(self, **options: object) -> None:
-        super().__init__(formatter_class=_Help, allow_abbrev=False, **options)  # type: ignore[arg-type]
-        self.set_defaults(parser=self)
-
-    def error(self, message: str) -> NoReturn:
-        """One line on stderr, exit code 2."""
-        self.exit(2, f"{self.prog}: {message.removeprefix('argument ')}; see {self.prog} --help\n")
-
-    def hint(self, option: str) -> str:
-        """The option that ``option`` may have meant, in words, or nothing."""
-        return nearest(option.partition("=")[0], self._option_string_actions)
-
-    def _check_value(self, action: argparse.Action, value: object) -> None:
-        if action.choices is not None and value not in action.choices:
-            known = list(action.choices)
-            raise argparse.ArgumentError(
-                action, f"expected {', '.join(known)}, got {value}{nearest(str(value), known)}"
-            )
-
-
-def _whole(text: str) -> int:
-    """Any whole number."""
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {text}") from None
-
-
-def _count(text: str) -> int:
-    """A whole number of at least 1."""
-    number = _whole(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, got {text}")
-    return number
-
-
-def _number(text: str) -> float:
-    """A number of at least 0, and finite."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text}")
-    return number
-
-
-def _share(text: str) -> float:
-    """A number in (0, 1)."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 < number < 1:
-        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {text}")
-    return number
-
-
-Commands = "argparse._SubParsersAction[Parser]"
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 def _command(commands: Commands, name: str, line: str, examples: str) -> Parser:
@@ -187,7 +117,7 @@ def _quickstart(commands: Commands) -> None:
     parser = _command(
         commands,
         "quickstart",
-        "Prune a ResNet-56, train the control alike, attack both, answer: all in minutes.",
+        "The whole question in minutes: prune, train the control, attack, answer.",
         "  windfirm quickstart\n  windfirm quickstart --out first --seed 1\n  windfirm quickstart --json > result.json",
     )
     parser.add_argument(
@@ -231,7 +161,8 @@ def _train(commands: Commands) -> None:
         commands,
         "train",
         "Train a baseline F; when it was interrupted, go on from its last epoch.",
-        "  windfirm train resnet56 --data cifar10\n  windfirm train resnet20 --data embedded --epochs 9 --out runs/small",
+        "  windfirm train resnet56 --data cifar10\n"
+        "  windfirm train resnet20 --data embedded --epochs 9 --out runs/small",
     )
     parser.add_argument("arch", metavar="ARCH", help="resnet20, 32, 44, 56 or 110, mobilenet-v2, vgg16-bn")
     parser.add_argument("--data", default="cifar10", metavar="D", help=f"{DATA} (default: cifar10)")
@@ -326,7 +257,7 @@ def _compare(commands: Commands) -> None:
     parser = _command(
         commands,
         "compare",
-        "Is F' harder to fool than F, at the same clean accuracy? Paired tests, image by image.",
+        "Is F' harder to fool than F at the same clean accuracy? Paired tests.",
         "  windfirm compare resnet56 runs/half/model.safetensors --control runs/half/control.safetensors\n"
         "  windfirm compare F.safetensors small.safetensors --data cifar10 --out report.html",
     )

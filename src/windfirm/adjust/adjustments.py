@@ -21,7 +21,9 @@ def recipe_for(name: str, *, epochs: int | None = None, lr: float | None = None)
     if name not in ADJUSTMENTS:
         raise InputError(expected("adjust", f"one of {', '.join(ADJUSTMENTS)}", name))
     recipe = ADJUSTMENTS[name]
-    return replace(recipe, epochs=epochs or recipe.epochs, lr=lr or recipe.lr)
+    if epochs is not None:
+        recipe = replace(recipe, epochs=epochs)
+    return recipe if lr is None else replace(recipe, lr=lr)
 
 
 def adjust(

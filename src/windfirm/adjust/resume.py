@@ -21,8 +21,8 @@ Entry = TypeVar("Entry")
 def fingerprint(model: nn.Module, images: Tensor, labels: Tensor) -> str:
     """What a run must find again to go on: the network's tensors by name and shape, every pixel and every label."""
     digest = hashlib.sha256(repr([(name, tuple(value.shape)) for name, value in model.state_dict().items()]).encode())
-    digest.update(images.contiguous().cpu().numpy())
-    digest.update(labels.contiguous().cpu().numpy())
+    for tensor in (images, labels):
+        digest.update(tensor.contiguous().cpu().numpy().data)
     return digest.hexdigest()
 
 

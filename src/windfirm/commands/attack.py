@@ -2,15 +2,14 @@
 
 from argparse import Namespace
 
-from rich.table import Table
-
 from windfirm import console
-from windfirm.commands.shared import chosen_attacks, load_images, print_json, printer
+from windfirm.commands.shared import chosen_attacks, grid, load_images, print_json, printer
 from windfirm.evaluate.intervals import interval
 from windfirm.evaluate.loop import evaluate
 from windfirm.evaluate.outcome import pack
 from windfirm.models.device import pick
 from windfirm.models.source import open_model
+from windfirm.study.measure import naming
 
 
 def run(args: Namespace) -> None:
@@ -19,14 +18,12 @@ def run(args: Namespace) -> None:
     sources = [open_model(spec, factory=args.factory, arch=args.arch) for spec in args.models]
     images = load_images(args.data, "test", args.images)
     attacks, eps = chosen_attacks(args, images.images.shape[-1])
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for name in ("network", "attack", "right", "of", "accuracy, %", "95 % interval"):
-        table.add_column(name, justify="left" if name in ("network", "attack") else "right")
+    table = grid("network", "attack", "right", "of", "accuracy, %", "95 % interval", left=("network", "attack"))
     document = []
     for source in sources:
         outcomes = []
         for attack in attacks:
-            with console.bar(f"{source.name}, {attack.name}") as tick:
+            with naming(source.name), console.bar(f"{source.name}, {attack.name}") as tick:
                 outcomes.append(
                     evaluate(source.model, images, attack, eps=eps, seed=args.seed, device=device, progress=tick)
                 )

@@ -1,12 +1,19 @@
 """``windfirm compare``: F′ beside F and the control, image by image."""
 
 from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
+import torch
+from torch import nn
+
 from windfirm import console
-from windfirm.commands.shared import chosen_attacks, folder, load_images, print_json, printer
+from windfirm.attack.budget import Attack
+from windfirm.commands.shared import chosen_attacks, load_images, print_json, printer, results
+from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
-from windfirm.evaluate.compare import Role, compare, to_json
+from windfirm.evaluate.compare import Comparison, Role, compare, to_json
 from windfirm.evaluate.examples import examples
 from windfirm.files import write_text
 from windfirm.models.device import pick
@@ -17,6 +24,9 @@ from windfirm.report.words import answer
 from windfirm.study.measure import CURVE, measure
 from windfirm.study.provenance import digest, hardware, versions
 
+#: Images that the page shows for each attack.
+SHOWN = 6
+
 
 def run(args: Namespace) -> None:
     """Measure two or three networks, print the answer and the table, write the page if asked."""
@@ -24,53 +34,33 @@ def run(args: Namespace) -> None:
         raise InputError(expected("--out", "a name that ends in .html", args.out))
     device = pick(args.device)
     specs: dict[Role, str] = {"F": args.f, "F'": args.f_prime} | ({"control": args.control} if args.control else {})
-    sources: dict[Role, Source] = {
-        role: open_model(spec, factory=args.factory, arch=args.arch) for role, spec in specs.items()
-    }
+    sources = {role: open_model(spec, factory=args.factory, arch=args.arch) for role, spec in specs.items()}
     images = load_images(args.data, "test", args.images)
     attacks, eps = chosen_attacks(args, images.images.shape[-1])
     if all(attack.name != "clean" for attack in attacks):
         raise InputError(expected("--attack", "clean among the attacks of a comparison", ", ".join(args.attack)))
-    if args.out:
-        folder(str(Path(args.out).parent))
-    subjects = []
-    for role, source in sources.items():
-        with console.bar(f"attack {role}") as tick:
-            subjects.append(
-                measure(
-                    role,
-                    source.name,
-                    source.model,
-                    images,
-                    attacks,
-                    eps=eps,
-                    epses=CURVE if args.out else (),
-                    seed=args.seed,
-                    device=device,
-                    progress=tick,
+    with results(Path(args.out).parent) if args.out else nullcontext() as place:
+        subjects = []
+        for role, source in sources.items():
+            with console.bar(f"attack {role}") as tick:
+                subjects.append(
+                    measure(
+                        role,
+                        source.name,
+                        source.model,
+                        images,
+                        attacks,
+                        eps=eps,
+                        epses=CURVE if place else (),
+                        seed=args.seed,
+                        device=device,
+                        progress=tick,
+                    )
                 )
-            )
-    comparison = compare(subjects, data=images.name, seed=args.seed)
-    if args.out:
-        networks = {role: source.model for role, source in sources.items()}
-        shown = [
-            example
-            for attack in attacks
-            if attack.name != "clean"
-            for example in examples(
-                networks, images, attack, range(min(6, len(images))), eps=eps, seed=args.seed, device=device
-            )
-        ]
-        provenance = {
-            "data": f"{images.name}, {len(images):,} images, SHA-256 {digest(images)}…",
-            "seed": str(args.seed),
-            "hardware": hardware(device),
-            "versions": versions(),
-        }
-        title = " and ".join(source.name for source in sources.values())
-        write_text(
-            Path(args.out), page(comparison, title=title, examples=shown, classes=images.classes, provenance=provenance)
-        )
+        comparison = compare(subjects, data=images.name, seed=args.seed)
+        if place:
+            text = _page(comparison, sources, images, attacks, eps, device)
+            write_text(place / Path(args.out).name, text)
     if args.json:
         print_json(to_json(comparison))
         return
@@ -79,3 +69,29 @@ def run(args: Namespace) -> None:
     out.print(table(comparison))
     if args.out:
         out.print(f"\npage: {args.out}")
+
+
+def _page(
+    comparison: Comparison,
+    sources: Mapping[Role, Source],
+    images: Images,
+    attacks: Sequence[Attack],
+    eps: float,
+    device: torch.device,
+) -> str:
+    networks: dict[str, nn.Module] = {role: source.model for role, source in sources.items()}
+    ids = range(min(SHOWN, len(images)))
+    shown = [
+        example
+        for attack in attacks
+        if attack.name != "clean"
+        for example in examples(networks, images, attack, ids, eps=eps, seed=comparison.seed, device=device)
+    ]
+    provenance = {
+        "data": f"{images.name}, {len(images):,} images, SHA-256 {digest(images)}…",
+        "seed": str(comparison.seed),
+        "hardware": hardware(device),
+        "versions": versions(),
+    }
+    title = " and ".join(source.name for source in sources.values())
+    return page(comparison, title=title, examples=shown, classes=images.classes, provenance=provenance)

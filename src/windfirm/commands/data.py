@@ -3,10 +3,8 @@
 from argparse import Namespace
 from pathlib import Path
 
-from rich.table import Table
-
 from windfirm import data
-from windfirm.commands.shared import print_json, printer
+from windfirm.commands.shared import grid, print_json, printer
 from windfirm.console import say
 
 
@@ -16,7 +14,9 @@ def run(args: Namespace) -> None:
 
 
 def _fetch(args: Namespace) -> None:
-    data.fetch(args.name, Path(args.source).expanduser() if args.source else None, report=say)
+    where = data.fetch(args.name, Path(args.source).expanduser() if args.source else None, report=say)
+    if args.json:
+        print_json({"name": args.name, "where": str(where)})
 
 
 def _list(args: Namespace) -> None:
@@ -24,9 +24,7 @@ def _list(args: Namespace) -> None:
     if args.json:
         print_json([{**vars(entry), "where": str(entry.where)} for entry in found])
         return
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for column in ("name", "images", "state", "where"):
-        table.add_column(column, justify="right" if column == "images" else "left")
+    table = grid("name", "images", "state", "where", left=("name", "state", "where"))
     for entry in found:
         table.add_row(entry.name, f"{entry.images:,}", entry.state, str(entry.where))
     printer().print(table)
@@ -34,4 +32,7 @@ def _list(args: Namespace) -> None:
 
 def _verify(args: Namespace) -> None:
     data.verify(args.name)
+    if args.json:
+        print_json({"name": args.name, "state": "ready"})
+        return
     printer().print(f"{args.name}: every byte as it should be")

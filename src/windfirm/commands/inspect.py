@@ -1,12 +1,14 @@
 """``windfirm inspect``: what can be removed, what cannot and why."""
 
 from argparse import Namespace
+from dataclasses import dataclass, replace
+from itertools import groupby
+from math import prod
 
 import torch
-from rich.table import Table
 from torch import Tensor
 
-from windfirm.commands.shared import print_json, printer
+from windfirm.commands.shared import grid, print_json, printer
 from windfirm.errors import InputError, expected
 from windfirm.models.cost import cost
 from windfirm.models.source import open_model
@@ -14,31 +16,45 @@ from windfirm.prune.select import Cut
 from windfirm.prune.structure import Anatomy, Structure, anatomy
 
 
+@dataclass(frozen=True)
+class Row:
+    """A filter group; ``layers`` make it; ``macs`` and ``params`` are what leaves with one of its filters."""
+
+    name: str
+    size: int
+    layers: int
+    macs: int
+    params: int
+    frozen: str | None
+
+
 def run(args: Namespace) -> None:
     """Trace, couple, print."""
-    source = open_model(args.model, factory=args.factory, arch=args.arch, weights=False)
     example = example_of(args.input)
+    source = open_model(args.model, factory=args.factory, arch=args.arch, weights=False)
     body = anatomy(source.model, example)
     total = cost(source.model, example)
-    free = [s for s in body.structures if s.frozen is None]
     rows = [_row(body, structure) for structure in body.structures]
     if args.json:
-        print_json({"model": source.name, "macs": total.macs, "params": total.params, "groups": rows})
+        groups = [vars(row) for row in rows]
+        print_json({"model": source.name, "macs": total.macs, "params": total.params, "groups": groups})
         return
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column("filter group")
-    for name in ("filters", "layers", "MACs each", "params each"):
-        table.add_column(name, justify="right")
-    table.add_column("stays because")
-    for row in rows:
-        each = (f"{row['macs_each']:,}", f"{row['params_each']:,}") if row["frozen"] is None else ("", "")
-        table.add_row(row["name"], str(row["size"]), str(row["layers"]), *each, row["frozen"] or "")
+    free = [row for row in rows if row.frozen is None]
+    names = ("filter groups", "count", "filters", "layers", "MACs each", "params each")
+    table = grid(*names, left=names[:1])
+    for row, count in [(row, 1) for row in free] if args.all else alike(free):
+        numbers = (count, row.size, row.layers, row.macs, row.params)
+        table.add_row(row.name, *(f"{number:,}" for number in numbers))
     out = printer()
-    out.print(table)
-    units = sum(s.size for s in free)
+    if free:
+        out.print(table)
+    for reason, stuck in groupby(sorted(rows, key=lambda row: row.frozen or ""), key=lambda row: row.frozen):
+        if reason is not None:
+            out.print(f"\n{', '.join(f'{row.name} ({row.size})' for row in stuck)}: must stay, {reason}")
+    going, staying = (sum(row.size for row in rows if (row.frozen is None) is can) for can in (True, False))
     out.print(
         f"\n{source.name}: {total.macs / 1e6:,.2f} M MACs, {total.params:,} parameters; "
-        f"{units:,} filters in {len(free)} groups can go, {len(body.structures) - len(free)} groups stay"
+        f"{going:,} filters in {len(free)} groups can go, {staying:,} must stay"
     )
 
 
@@ -53,14 +69,42 @@ def example_of(text: str) -> Tensor:
     return torch.zeros(1, *shape)
 
 
-def _row(body: Anatomy, structure: Structure) -> dict[str, object]:
-    """What leaves with one filter of the group, on average over the group."""
+def alike(rows: list[Row]) -> list[tuple[Row, int]]:
+    """Rows that differ in numbers of their names alone made one, ``layer1.0-8.conv1``, with how many they were."""
+    lines = [([[part] for part in row.name.split(".")], row) for row in rows]
+    for place in range(max((len(parts) for parts, _ in lines), default=0)):
+        merged: dict[object, tuple[list[list[str]], Row]] = {}
+        for parts, row in lines:
+            others = str(parts[:place] + parts[place + 1 :])
+            counts = place < len(parts) and parts[place][0].isdigit()
+            key = (place if counts else str(parts), others, replace(row, name=""))
+            if key in merged:
+                merged[key][0][place] += parts[place]
+            else:
+                merged[key] = (parts, row)
+        lines = list(merged.values())
+    return [(replace(row, name=".".join(map(_spans, parts))), prod(map(len, parts))) for parts, row in lines]
+
+
+def _spans(parts: list[str]) -> str:
+    """``0-3,5`` for the names 0, 1, 2, 3 and 5; a single name as it is."""
+    if len(parts) == 1:
+        return parts[0]
+    numbers = sorted(map(int, parts))
+    spans = []
+    for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
+        members = [number for _, number in run]
+        spans.append(f"{members[0]}-{members[-1]}" if len(members) > 1 else str(members[0]))
+    return ",".join(spans)
+
+
+def _row(body: Anatomy, structure: Structure) -> Row:
     alone = Cut({structure: (0,)}).kept() if structure.size > 1 else {}
-    return {
-        "name": structure.name,
-        "size": structure.size,
-        "layers": len({piece.tensor for piece in structure.producers}),
-        "macs_each": body.macs() - body.macs(alone),
-        "params_each": body.params() - body.params(alone),
-        "frozen": structure.frozen,
-    }
+    return Row(
+        structure.name,
+        structure.size,
+        len({piece.tensor for piece in structure.producers}),
+        body.macs() - body.macs(alone),
+        body.params() - body.params(alone),
+        structure.frozen,
+    )

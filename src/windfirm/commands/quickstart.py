@@ -2,10 +2,11 @@
 
 import json
 from argparse import Namespace
+from pathlib import Path
 
 from windfirm import console
 from windfirm.commands.prune import describe
-from windfirm.commands.shared import folder, print_json, printer
+from windfirm.commands.shared import print_json, printer, results
 from windfirm.evaluate.compare import to_json
 from windfirm.files import write_text
 from windfirm.models.checkpoint import save
@@ -22,24 +23,25 @@ def run(args: Namespace) -> None:
     """Run the study, write page, networks and numbers, print the answer."""
     device = pick(args.device)
     source = open_model("resnet56")
-    out = folder(args.out)
-    report = quickstart(source, Plan(), seed=args.seed, device=device, bar=console.bar)
-    save(report.smaller.cpu(), out / "pruned.safetensors", arch=source.arch)
-    save(report.control.cpu(), out / "control.safetensors", arch=source.arch)
-    document = to_json(report.comparison) | {
-        "rounds": [describe(entry) for entry in report.rounds],
-        "provenance": report.provenance,
-    }
-    write_text(out / "comparison.json", json.dumps(document, indent=1) + "\n")
-    text = page(
-        report.comparison,
-        title="Does pruning make a ResNet-56 harder to fool?",
-        examples=report.examples,
-        classes=report.classes,
-        profile=[Layer(*layer) for layer in report.profile],
-        provenance={"command": f"windfirm quickstart --seed {args.seed}"} | report.provenance,
-    )
-    write_text(out / "report.html", text)
+    out = Path(args.out)
+    with results(out) as place:
+        report = quickstart(source, Plan(), seed=args.seed, device=device, bar=console.bar)
+        save(report.smaller.cpu(), place / "pruned.safetensors", arch=source.arch)
+        save(report.control.cpu(), place / "control.safetensors", arch=source.arch)
+        document = to_json(report.comparison) | {
+            "rounds": [describe(entry) for entry in report.rounds],
+            "provenance": report.provenance,
+        }
+        write_text(place / "comparison.json", json.dumps(document, indent=1) + "\n")
+        text = page(
+            report.comparison,
+            title="Does pruning make a ResNet-56 harder to fool?",
+            examples=report.examples,
+            classes=report.classes,
+            profile=[Layer(*layer) for layer in report.profile],
+            provenance={"command": f"windfirm quickstart --seed {args.seed}"} | report.provenance,
+        )
+        write_text(place / "report.html", text)
     if args.json:
         print_json(document)
         return

@@ -8,14 +8,19 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 
 from windfirm import data
 from windfirm.attack.budget import Attack, parse_eps
 from windfirm.attack.registry import build
+from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected, nearest
+from windfirm.evaluate.network import classify, private
+from windfirm.study.measure import naming
 
 #: What is measured when no attack is named: the columns of the poster's tables.
 DEFAULT_ATTACKS = ("semantic", "occlusion", "fgsm", "clean")
@@ -96,3 +101,9 @@ def chosen_attacks(args: Namespace, side: int) -> tuple[list[Attack], float]:
             attack = build(name, side, trials=args.trials)
         attacks.append(attack)
     return attacks, eps
+
+
+def check_fit(name: str, model: nn.Module, images: Images) -> None:
+    """Raise InputError that names the network unless it takes the images and tells as many classes apart."""
+    with naming(name), torch.no_grad():
+        classify(private(model, None), to_float(images.images[:1]), images)

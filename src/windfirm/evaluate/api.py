@@ -50,6 +50,13 @@ def as_images(model: nn.Module, images: Tensor, labels: Tensor | None) -> Images
     else:
         got = f"{images.dtype} in [{images.min():.4g}, {images.max():.4g}]"
         raise InputError(expected("images", "uint8, or floating point in [0, 1]", got))
-    with torch.no_grad():
-        classes = private(model, None)(to_float(pixels[:1])).shape[-1]
+    shape = tuple(images.shape)
+    if images.ndim != 4 or not len(images):
+        raise InputError(expected("images", "at least one, of shape (n, c, h, w)", f"shape {shape}"))
+    try:
+        with torch.no_grad():
+            classes = private(model, None)(to_float(pixels[:1])).shape[-1]
+    except RuntimeError as error:
+        got = f"an error: {str(error).splitlines()[0]}"
+        raise InputError(expected("model", f"a network that takes images of shape {shape}", got)) from error
     return Images(pixels, labels.to("cpu", torch.int64), tuple(map(str, range(classes))), "images")

@@ -32,7 +32,7 @@ def autocast(device: torch.device) -> torch.autocast:
 def batch_size(device: torch.device | None) -> int:
     """How many images to show a network at once when nothing is trained.
 
-    On a processor few, so that activations stay in its caches (ResNet-56 on two cores: 690 images/s in batches of 50, 560
-    in batches of 250); on a GPU many.
+    On a processor few, so that activations stay in its caches (ResNet-56 on two cores: 690 images/s in batches of 50,
+    560 in batches of 250); on a GPU many.
     """
     return 1_000 if device is not None and device.type == "cuda" else 50

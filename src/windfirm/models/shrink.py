@@ -31,15 +31,15 @@ def shrink(model: nn.Module, kept: Mapping[str, Mapping[int, list[int]]]) -> Non
             _check(name, tensors[name], axis, indices)
     smaller: dict[int, Tensor] = {}  # by the identity of the old tensor, so that shared ones stay shared
     for name, axes in kept.items():
-        old = tensors[name]
-        if id(old) not in smaller:
-            smaller[id(old)] = _take(old, axes)
+        smaller.setdefault(id(tensors[name]), _take(tensors[name], axes))
+    shrunk = {name: tensor for name, tensor in tensors.items() if id(tensor) in smaller}  # also by their other names
+    for name, old in shrunk.items():
         owner, attribute = _locate(model, name)
         if isinstance(old, nn.Parameter):
             setattr(owner, attribute, smaller[id(old)])
         else:
             owner._buffers[attribute] = smaller[id(old)]
-    for path in {name.rpartition(".")[0] for name in kept}:
+    for path in {name.rpartition(".")[0] for name in shrunk}:
         _mend(model.get_submodule(path))
     setattr(model, _RECORD, _compose(kept_of(model), kept))
 
@@ -83,6 +83,8 @@ def _mend(module: nn.Module) -> None:
         if depthwise:
             module.groups = module.out_channels
         module.in_channels = module.weight.shape[1] * module.groups
+    elif isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+        module.in_channels, module.out_channels = module.weight.shape[0], module.weight.shape[1] * module.groups
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
     elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):

@@ -4,18 +4,20 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 from windfirm import seeds
-from windfirm.errors import InputError, expected
+from windfirm.errors import InputError, expected, nearest
 from windfirm.models.checkpoint import load, read_manifest
 from windfirm.models.registry import ARCHITECTURES, build
 
 WEIGHTS = Path(__file__).parent / "weights"
 
 KINDS = "a checkpoint, a built-in name, timm/NAME, torchvision/NAME or module:factory"
+
+#: Prefix of a name → the module of that library which makes networks.
+LIBRARIES = {"timm": "timm", "torchvision": "torchvision.models"}
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,6 @@ class Source:
     model: nn.Module
     name: str
     arch: str | None
-    classes: int
 
 
 def shipped(arch: str, *, initial: bool = False) -> Path | None:
@@ -37,61 +38,80 @@ def shipped(arch: str, *, initial: bool = False) -> Path | None:
 def open_model(spec: str, *, factory: str | None = None, arch: str | None = None, weights: bool = True) -> Source:
     """The network that ``spec`` names, in eval mode on the CPU.
 
-    ``factory`` (``module:function``) or ``arch`` says what to build for a checkpoint that does not say so itself. With
-    ``weights``, a name that comes without trained weights is refused; else it gets fresh ones from seed 0.
+    ``factory`` (``module:function``) or ``arch`` says what to build for a checkpoint that does not say so itself; a
+    folder stands for its ``model.safetensors``. With ``weights``, a name that comes without trained weights is refused;
+    else it gets fresh ones from seed 0. What a factory of the user's own returns is taken as it is.
     Raises InputError for a name that leads nowhere, CheckpointError for a file that cannot be loaded.
     """
+    if spec in ARCHITECTURES:
+        if inside := shipped(spec):
+            return Source(load(inside), spec, spec)
+        if weights:
+            raise InputError(expected(spec, "trained weights", f"none in the package; run `windfirm train {spec}`"))
+        return _fresh(lambda: build(spec), spec, spec)
     path = Path(spec)
+    if (path / "model.safetensors").is_file():
+        path /= "model.safetensors"
     if path.suffix == ".safetensors" or path.is_file():
         manifest = read_manifest(path)
         model = load(path, _factory(factory) if factory else None, arch=arch)
-        return Source(
-            model,
-            path.stem if path.stem != "model" else path.parent.name or "model",
-            None if factory else arch or manifest.arch,
-            manifest.classes or 10,
-        )
-    if spec in ARCHITECTURES and (inside := shipped(spec)) is not None:
-        return Source(load(inside), spec, spec, 10)
-    if spec not in ARCHITECTURES and "/" not in spec and ":" not in spec:
-        build(spec)  # says what is known, and the nearest right spelling
-    if weights and ":" not in spec:
-        raise InputError(expected(spec, "a network with trained weights", "a name that comes without; train it first"))
-    with seeds.default_stream(0, "init"):
-        model = build(spec) if spec in ARCHITECTURES else _outside(spec)()
-    return Source(model.eval(), spec, spec if spec in ARCHITECTURES else None, 10)
-
-
-def _outside(spec: str) -> Callable[[], nn.Module]:
-    library, slash, name = spec.partition("/")
-    if slash and library == "timm":
-        return lambda: _optional("timm", spec).create_model(name, pretrained=False)  # type: ignore[no-any-return]
-    if slash and library == "torchvision":
-        return lambda: _optional("torchvision.models", spec).get_model(name, weights=None)  # type: ignore[no-any-return]
+        name = path.absolute().parent.name if path.stem == "model" else path.stem
+        return Source(model, name, None if factory else arch or manifest.arch)
     if ":" in spec:
-        return _factory(spec)
-    raise InputError(expected("model", KINDS, spec))
+        return _fresh(_factory(spec), spec, None)
+    library, _, name = spec.partition("/")
+    if library not in LIBRARIES or not name:
+        raise InputError(expected(spec, KINDS, f"no such file or name{nearest(spec, ARCHITECTURES)}"))
+    make = _library(library, name)
+    if weights:
+        raise InputError(expected(spec, "trained weights", "none; write a package.module:factory that loads them"))
+    return _fresh(make, spec, None)
 
 
-def _optional(module: str, spec: str) -> Any:
+def _fresh(make: Callable[[], nn.Module], spec: str, arch: str | None) -> Source:
+    with seeds.default_stream(0, "init"):
+        return Source(make().eval(), spec, arch)
+
+
+def _library(library: str, name: str) -> Callable[[], nn.Module]:
+    spec = f"{library}/{name}"
     try:
-        return importlib.import_module(module)
+        module = importlib.import_module(LIBRARIES[library])
     except ImportError as error:
-        extra = module.partition(".")[0]
-        raise InputError(expected(spec, f"the extra windfirm[{extra}]", "an environment without it")) from error
+        raise InputError(expected(spec, f"the extra windfirm[{library}]", "an environment without it")) from error
+
+    def fresh() -> nn.Module:
+        if library == "timm":
+            return module.create_model(name, pretrained=False)  # type: ignore[no-any-return]
+        return module.get_model(name, weights=None)  # type: ignore[no-any-return]
+
+    return _checked(fresh, spec)
 
 
 def _factory(spec: str) -> Callable[[], nn.Module]:
     module, _, name = spec.partition(":")
     try:
         made = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(expected(spec, "module:factory that can be imported", error)) from error
+    except Exception as error:  # the user's module may raise anything
+        raise InputError(expected(spec, "a module:factory that can be imported", _brief(error))) from error
+    return _checked(made, spec)
+
+
+def _checked(make: Callable[[], nn.Module], spec: str) -> Callable[[], nn.Module]:
+    """``make``, whose errors and whose other results than a network are an InputError."""
 
     def fresh() -> nn.Module:
-        model = made()
+        try:
+            model = make()
+        except Exception as error:  # code from outside may raise anything
+            raise InputError(expected(spec, "a function that makes a network", _brief(error))) from error
         if not isinstance(model, nn.Module):
             raise InputError(expected(spec, "a function that returns a torch.nn.Module", type(model).__name__))
         return model
 
     return fresh
+
+
+def _brief(error: Exception) -> str:
+    """The kind of an error and the first line of what it says."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

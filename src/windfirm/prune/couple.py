@@ -132,7 +132,7 @@ def couple(trace: Trace) -> Coupling:
         rule = RULES.get(call.op)
         if rule is None:
             for ref in call.inputs:
-                coupler.freeze_all(ref, f"no rule for {call.op} in {call.module or 'the network'}")
+                coupler.freeze_all(ref, f"no rule for {call.op} in {call.where}")
         else:
             rule(coupler, call)
     for ref in trace.outputs:

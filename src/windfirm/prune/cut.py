@@ -1,10 +1,10 @@
 """A model and a cut make a smaller model; the input model is untouched."""
 
-import copy
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from windfirm.models.copies import copied
 from windfirm.models.shrink import shrink
 from windfirm.prune.select import Cut
 from windfirm.prune.verify import verify
@@ -15,7 +15,7 @@ def cut(model: nn.Module, cut: Cut, example_inputs: Tensor | Sequence[Tensor]) -
 
     Raises CutError when the smaller network does not run or its outputs differ; see verify.
     """
-    smaller = copy.deepcopy(model)
+    smaller = copied(model)
     for parameter in smaller.parameters():
         parameter.grad = None
     shrink(smaller, cut.kept())

@@ -36,13 +36,14 @@ def convolution(c: Coupler, call: Call) -> None:
     x, weight, bias, _stride, _padding, _dilation, transposed, _output_padding, groups = call.args
     (out,) = call.outputs
     _count(c, weight, math.prod((x if transposed else out).shape) * math.prod(weight.shape[1:]))
-    where = f"the input of {call.module}"
+    where = f"the input of {call.where}"
+    _freeze_axes(c, call, x, lambda axis: axis != 1)
     axes = c.of(weight)
     if 0 not in axes or 1 not in axes:
-        return _give_up(c, call, f"{call.module} computes its weight")
+        return _give_up(c, call, f"{call.where} computes its weight")
     if groups > 1:
         if weight.shape[:2] != (groups, 1) or x.shape[1] != groups or transposed:
-            return _give_up(c, call, f"{call.module} is a grouped convolution")
+            return _give_up(c, call, f"{call.where} is a grouped convolution")
         c.tie(axes[0], _axis(c, x, 1), where)  # depthwise: a channel comes in and the same one goes out
         made = axes[0]
     else:
@@ -51,7 +52,7 @@ def convolution(c: Coupler, call: Call) -> None:
         c.role(read, "in")
         c.tie(read, _axis(c, x, 1), where)
     if bias is not None:
-        c.tie(made, c.of(bias)[0], where)
+        c.tie(made, _axis(c, bias, 0), f"the bias of {call.where}")
     return c.give(out, {1: made})
 
 
@@ -62,30 +63,38 @@ def matrix_product(c: Coupler, call: Call) -> None:
     _count(c, weight, math.prod(out.shape) * weight.shape[0])
     axes = c.of(weight)
     if 0 not in axes or 1 not in axes:
-        return _give_up(c, call, f"{call.module} multiplies two computed tensors")
+        return _give_up(c, call, f"{call.where} multiplies two computed tensors")
+    _freeze_axes(c, call, x, lambda axis: axis != 1)
     c.role(axes[1], "out")
     c.role(axes[0], "in")
-    c.tie(axes[0], _axis(c, x, 1), f"the input of {call.module}")
+    c.tie(axes[0], _axis(c, x, 1), f"the input of {call.where}")
     if bias:
-        c.tie(axes[1], _axis(c, bias[0], len(bias[0].shape) - 1), f"the bias of {call.module}")
+        c.tie(axes[1], _axis(c, bias[0], len(bias[0].shape) - 1), f"the bias of {call.where}")
     return c.give(out, {1: axes[1]})
+
+
+def batched_product(c: Coupler, call: Call) -> None:
+    """``(b, n, i) @ (b, i, o)`` of computed tensors, as in attention: counted, and nothing that meets in it can go."""
+    *_, x, y = call.args
+    _count(c, x, math.prod(x.shape) * y.shape[2])
+    _give_up(c, call, f"{call.where} multiplies two computed tensors")
 
 
 def batch_norm(c: Coupler, call: Call) -> None:
     """Scales each channel by itself: its four tensors shrink with axis 1 of the input."""
     x = call.args[0]
-    labels = dict(c.of(x))
+    met = _axis(c, x, 1)
     for tensor in call.args[1:5]:
         if tensor is not None:
-            labels[1] = _meet(c, labels.get(1), c.of(tensor)[0], f"the input of {call.module}")
-    c.give(call.outputs[0], labels)
+            met = _meet(c, met, _axis(c, tensor, 0), f"the input of {call.where}")
+    c.give(call.outputs[0], c.of(x) | {1: met})
 
 
 def pointwise(c: Coupler, call: Call) -> None:
     """Works index by index; operands are aligned from the right, and an axis of size 1 is spread over the other's."""
     (out,) = call.outputs
     labels: Labels = {}
-    reason = f"{call.op} in {call.module or 'the network'} meets a tensor that cannot shrink"
+    reason = f"{call.op} in {call.where} meets a tensor that cannot shrink"
     for axis, size in enumerate(out.shape):
         aligned = [(ref, axis - len(out.shape) + len(ref.shape)) for ref in call.inputs]
         operands = [(ref, own) for ref, own in aligned if own >= 0 and ref.shape[own] == size]
@@ -99,10 +108,12 @@ def pointwise(c: Coupler, call: Call) -> None:
 
 
 def over_space(c: Coupler, call: Call) -> None:
-    """Pooling: axes 0 and 1 pass, the two spatial ones change; a labelled spatial axis could not be followed."""
+    """Pooling: the last two axes change, and what labels them could not be followed; the others pass."""
+    x = call.args[0]
+    space = len(x.shape) - 2
     for out in call.outputs:
-        c.give(out, {axis: nodes for axis, nodes in c.of(call.args[0]).items() if axis == 1})
-    _freeze_axes(c, call, lambda axis: axis >= 2)
+        c.give(out, {axis: nodes for axis, nodes in c.of(x).items() if axis < space})
+    _freeze_axes(c, call, x, lambda axis: axis >= space)
 
 
 def mean(c: Coupler, call: Call) -> None:
@@ -111,7 +122,7 @@ def mean(c: Coupler, call: Call) -> None:
     dims = call.args[1] if len(call.args) > 1 and call.args[1] else range(len(x.shape))
     keepdim = call.args[2] if len(call.args) > 2 else call.kwargs.get("keepdim", False)
     gone = {dim % len(x.shape) for dim in dims}
-    _freeze_axes(c, call, lambda axis: axis in gone)
+    _freeze_axes(c, call, x, lambda axis: axis in gone)
     stay = [axis for axis in range(len(x.shape)) if axis not in gone]
     place = {axis: axis if keepdim else i for i, axis in enumerate(stay)}
     c.give(call.outputs[0], {place[axis]: nodes for axis, nodes in c.of(x).items() if axis in place})
@@ -124,7 +135,7 @@ def moved(c: Coupler, call: Call) -> None:
         nodes = np.concatenate([c.of(ref)[axis] for ref in call.inputs if axis in c.of(ref)])
         found = False
         for out, values in zip(call.outputs, labels, strict=True):
-            for out_axis, size in enumerate(out.shape):
+            for out_axis, size in enumerate(out.shape if values.numel() else ()):
                 rows = values.movedim(out_axis, 0).reshape(size, -1)
                 if size > 1 and bool((rows == rows[:, :1]).all()) and bool((rows[0, 0] != rows[:, 0]).any()):
                     arrived = rows[:, 0].numpy().copy()
@@ -132,9 +143,9 @@ def moved(c: Coupler, call: Call) -> None:
                     found = True
                     # A number of indices that the call itself fixes would not follow a cut.
                     if not np.isin(nodes, arrived).all():
-                        c.freeze(nodes, f"{call.op} in {call.module or 'the network'} takes a fixed number of indices")
+                        c.freeze(nodes, f"{call.op} in {call.where} takes a fixed number of indices")
         if not found and len(nodes) > 1:
-            c.freeze(nodes, f"{call.op} in {call.module or 'the network'} mixes this axis with another")
+            c.freeze(nodes, f"{call.op} in {call.where} mixes this axis with another")
 
 
 def _run(c: Coupler, call: Call, axis: int) -> tuple[torch.Tensor, ...]:
@@ -168,10 +179,10 @@ def _meet(c: Coupler, met: Nodes | None, nodes: Nodes, reason: str) -> Nodes:
     return np.where(met == NOBODY, nodes, met)
 
 
-def _freeze_axes(c: Coupler, call: Call, gone: Callable[[int], bool]) -> None:
-    for axis, nodes in c.of(call.args[0]).items():
+def _freeze_axes(c: Coupler, call: Call, ref: Ref, gone: Callable[[int], bool]) -> None:
+    for axis, nodes in c.of(ref).items():
         if gone(axis):
-            c.freeze(nodes, f"{call.op} in {call.module or 'the network'} reduces this axis")
+            c.freeze(nodes, f"{call.op} in {call.where} reduces this axis")
 
 
 def _give_up(c: Coupler, call: Call, reason: str) -> None:
@@ -211,6 +222,8 @@ RULES: dict[Any, Rule] = {
     aten.convolution.default: convolution,
     aten.addmm.default: matrix_product,
     aten.mm.default: matrix_product,
+    aten.bmm.default: batched_product,
+    aten.baddbmm.default: batched_product,
     aten.native_batch_norm.default: batch_norm,
     aten.cudnn_batch_norm.default: batch_norm,
     aten._native_batch_norm_legit_no_training.default: batch_norm,

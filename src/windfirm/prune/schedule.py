@@ -82,8 +82,12 @@ def prune_once(
     batches: Batches = (),
     seed: int = 0,
     number: int = 1,
+    limit: int | None = None,
 ) -> tuple[nn.Module, Round]:
-    """trace → couple → structure → score → select → cut → verify; the smaller network and what was done."""
+    """trace → couple → structure → score → select → cut → verify; the smaller network and what was done.
+
+    ``limit`` says in multiply-adds what is to be left, in place of the share in ``target``.
+    """
     body = anatomy(model, example_inputs)
     candidates = eligible(body.structures, target.protect)
     if not candidates:
@@ -93,8 +97,8 @@ def prune_once(
     if target.ratio is not None:
         chosen = select(candidates, scores, ratio=target.ratio, ranking=target.ranking, floor=target.floor)
     else:
-        limit = int((target.macs or 0) * before)
-        chosen = select_macs(body, scores, macs=limit, ranking=target.ranking, floor=target.floor)
+        most = int((target.macs or 0) * before) if limit is None else limit
+        chosen = select_macs(body, scores, macs=most, ranking=target.ranking, floor=target.floor)
     smaller = cut(model, chosen, example_inputs)
     return smaller, Round(number, chosen, before, body.macs(chosen.kept()))
 
@@ -119,17 +123,13 @@ def prune_in_rounds(
         raise InputError(expected("rounds", "at least 1", rounds))
     share = (1 - target.ratio) if target.ratio is not None else (target.macs or 0)
     step = share ** (1 / rounds)
+    part = replace(target, ratio=1 - step) if target.ratio is not None else target
+    start = anatomy(model, example_inputs).macs()
     done: list[Round] = []
-    start = 0
     for number in range(1, rounds + 1):
-        if target.ratio is not None:
-            part = replace(target, ratio=1 - step)
-        else:
-            # Aim at a point of the way from the first network, so that rounding does not add up.
-            now = done[-1].macs_after if done else anatomy(model, example_inputs).macs()
-            start = start or now
-            part = replace(target, macs=min(start * step**number / now, 1 - 1e-9))
-        model, entry = prune_once(model, example_inputs, criterion, part, batches, seed, number)
+        # Aim at a point of the way from the first network, so that rounding does not add up.
+        limit = int(start * (step**number if number < rounds else share))
+        model, entry = prune_once(model, example_inputs, criterion, part, batches, seed, number, limit)
         done.append(entry)
         if adjust is not None:
             adjust(model, number)

@@ -118,8 +118,8 @@ def departures(
             continue
         score = scores[structure]
         if score.shape != (structure.size,) or not bool(score.isfinite().all()):
-            raise CutError(expected(structure.name, f"{structure.size} finite scores", f"{tuple(score.shape)}"))
-        spare = structure.size - max(1, ceil(floor * structure.size))
+            raise CutError(expected(structure.name, f"{structure.size} finite scores", score.tolist()))
+        spare = structure.size - max(1, ceil(round(floor * structure.size, 9)))
         for rank, unit in enumerate(score.argsort(stable=True).tolist()[:spare]):
             key = float(score[unit]) if ranking == "global" else (rank + 1) / structure.size
             keyed.append((key, (structure, unit)))

@@ -14,8 +14,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
-from windfirm.errors import TraceError
+from windfirm.errors import TraceError, expected
 from windfirm.models.meta import on_meta
+
+#: What a network may return besides tensors, in any nesting of tuples, lists and dicts.
+PLAIN = int | float | str | None
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,11 @@ class Call:
     module: str
 
     @property
+    def where(self) -> str:
+        """The module that ran it, for a sentence; the network itself has no name."""
+        return self.module or "the network"
+
+    @property
     def inputs(self) -> list[Ref]:
         """Every tensor argument, in order, lists flattened."""
         return [leaf for leaf in tree_flatten((self.args, dict(self.kwargs)))[0] if isinstance(leaf, Ref)]
@@ -53,11 +61,11 @@ class Trace:
     parameters: Mapping[str, Ref]
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Writes down every call that passes. ``stack`` holds the names of the modules that are running."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[Call] = []
         self.stack: list[str] = []
         self.refs: dict[int, Ref] = {}
@@ -88,10 +96,18 @@ class _Recorder(TorchDispatchMode):
 def trace(model: nn.Module, example_inputs: Tensor | Sequence[Tensor]) -> Trace:
     """Run a copy of ``model`` once on ``meta`` tensors shaped like ``example_inputs``, in eval mode.
 
-    Raises TraceError when the forward pass fails there.
+    Raises TraceError when the network cannot be copied, when the forward pass fails there, and when its result holds
+    anything but tensors and plain values: an output that is not seen could not be kept whole.
     """
     inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
-    twin = on_meta(model)
+    where = type(model).__name__
+    if not inputs or not all(tensor.ndim and len(tensor) for tensor in inputs):
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in inputs) or "none"
+        raise TraceError(expected(where, "example inputs with at least one image", shapes))
+    try:
+        twin = on_meta(model)
+    except Exception as error:
+        raise TraceError(expected(where, "a network that can be copied", _first_line(error))) from error
     recorder = _Recorder()
     for name, module in twin.named_modules():
         module.register_forward_pre_hook(lambda _m, _i, name=name: recorder.stack.append(name))
@@ -101,14 +117,21 @@ def trace(model: nn.Module, example_inputs: Tensor | Sequence[Tensor]) -> Trace:
     fakes = tuple(torch.empty_like(tensor, device="meta") for tensor in inputs)
     input_refs = tuple(recorder.new(fake) for fake in fakes)
     try:
-        with torch.no_grad(), recorder:
+        with torch.device("meta"), torch.no_grad(), recorder:
             result = twin(*fakes)
     except Exception as error:
-        where = type(model).__name__
-        message = str(error).strip().partition("\n")[0]
-        raise TraceError(f"{where}: expected a forward pass that runs on the given inputs, got: {message}") from error
-    outputs = tuple(recorder.ref(leaf) for leaf in tree_flatten(result)[0] if isinstance(leaf, Tensor))
+        wanted = "a forward pass that runs on the given inputs without their values"
+        raise TraceError(expected(where, wanted, _first_line(error))) from error
+    leaves = tree_flatten(result)[0]
+    strange = [type(leaf).__name__ for leaf in leaves if not isinstance(leaf, Tensor | PLAIN)]
+    outputs = tuple(recorder.ref(leaf) for leaf in leaves if isinstance(leaf, Tensor))
+    if strange or not outputs:
+        raise TraceError(expected(where, "outputs that are tensors", strange[0] if strange else "none"))
     return Trace(tuple(recorder.calls), input_refs, outputs, parameters)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def _pop(stack: list[str]) -> None:

@@ -35,7 +35,9 @@ def compare(
     data = images if isinstance(images, Images) else as_images(F, images, labels)
     side = data.images.shape[-1]
     chosen = [build(name, side) for name in (*(name for name in attacks if name != "clean"), "clean")]
-    networks: dict[Role, nn.Module] = {"F": F, "F'": F_prime} | ({"control": control} if control else {})
+    networks: dict[Role, nn.Module] = {"F": F, "F'": F_prime}
+    if control:
+        networks["control"] = control
     subjects = [
         measure(role, role, network, data, chosen, eps=eps, epses=epses, seed=seed, device=device)
         for role, network in networks.items()

@@ -1,6 +1,7 @@
 """Everything that a comparison needs to know about one network."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -8,6 +9,7 @@ from torch import nn
 from windfirm.attack.budget import Attack
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
+from windfirm.errors import InputError
 from windfirm.evaluate.compare import Role, Subject
 from windfirm.evaluate.loop import curve, evaluate
 from windfirm.models.cost import cost
@@ -32,18 +34,28 @@ def measure(
 ) -> Subject:
     """Costs, latency for a single image, every attack's outcome on every image, and FGSM at each of ``epses``.
 
-    ``progress`` counts attacks. Raises InputError when network and images do not fit together.
+    ``progress`` counts attacks. Raises InputError, which names the network, when it and the images do not fit together.
     """
     example = to_float(images.images[:1])
     outcomes = []
     steps = len(attacks) + 1
-    for done, attack in enumerate(attacks):
-        outcomes.append(evaluate(model, images, attack, eps=eps, seed=seed, device=device))
-        if progress:
-            progress(done + 1, steps)
-    swept = curve(model, images, epses, device=device) if epses else ()
+    with naming(name):
+        for done, attack in enumerate(attacks):
+            outcomes.append(evaluate(model, images, attack, eps=eps, seed=seed, device=device))
+            if progress:
+                progress(done + 1, steps)
+        swept = curve(model, images, epses, device=device) if epses else ()
     arithmetic = cost(model, example)
     time = latency(model, example).median
     if progress:
         progress(steps, steps)
     return Subject(role, name, arithmetic.macs, arithmetic.params, 1000 * time, tuple(outcomes), swept)
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Let an InputError about "model" say which of several networks it means."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{name}: {str(error).removeprefix('model: ')}") from error

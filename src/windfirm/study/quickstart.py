@@ -115,7 +115,7 @@ def quickstart(source: Source, plan: Plan, *, seed: int, device: torch.device, b
     shown = tuple(
         example
         for attack in attacks[:3]
-        for example in examples(networks, tests, attack, range(6), eps=plan.eps, seed=seed, device=device)
+        for example in examples(dict(networks.items()), tests, attack, range(6), eps=plan.eps, seed=seed, device=device)
     )
     provenance = {
         "pruning": f"{plan.criterion}, {plan.rounds} rounds to {plan.macs:.0%} of the MACs, every cut proved",

@@ -13,8 +13,10 @@ def l1(
 ) -> dict[Structure, Tensor]:
     """Scores of shape ``(size,)``, in units of the weights; looks at no data."""
 
+    tensors = dict(model.named_parameters()) | dict(model.named_buffers())  # fixed filters may be buffers
+
     def norms(piece: Slice) -> Tensor:
-        weight = model.get_parameter(piece.tensor).detach().double()
+        weight = tensors[piece.tensor].detach().double()
         return weight.abs().movedim(piece.axis, 0).flatten(1).sum(1)
 
     return mean_over_members(structures, norms)

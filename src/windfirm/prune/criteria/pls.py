@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from windfirm.errors import InputError, expected
+from windfirm.errors import CutError, InputError, expected
 from windfirm.models.mode import mode
 from windfirm.prune.criteria.members import mean_over_members
 from windfirm.prune.structure import Structure
@@ -27,13 +27,18 @@ def pls(
 ) -> dict[Structure, Tensor]:
     """Scores of shape ``(size,)``, no unit, mean square 1 over all columns.
 
-    Raises InputError when ``batches`` holds fewer than two images or a single class.
+    Structures that no convolution module makes alone get no score. Raises InputError when ``batches`` holds fewer than
+    two images or a single class, and when there is no convolution; CutError when an output is not finite.
     """
     features, labels = pooled_outputs(model, batches)
     classes = np.unique(labels)
     if len(labels) < 2 or len(classes) < 2:
         raise InputError(expected("pls", "at least two images of two classes", f"{len(labels)} of {len(classes)}"))
+    if not features:
+        raise InputError(expected("pls", "a network with convolutions that are modules", "none"))
     columns = np.concatenate(list(features.values()), axis=1)
+    if not np.isfinite(columns).all():
+        raise CutError(expected("pls", "finite outputs of all convolutions", "infinite or undefined ones"))
     one_hot = (labels[:, None] == classes).astype(np.float64)
     importance = vip(columns, one_hot, COMPONENTS)
     ends = np.cumsum([block.shape[1] for block in features.values()])[:-1]
@@ -47,30 +52,39 @@ def pooled_outputs(
 ) -> tuple[dict[str, Array], npt.NDArray[np.int64]]:
     """For every convolution's weight, by name, the maximum over positions of its raw output, ``(images, filters)``.
 
-    The second part is the labels, ``(images,)``. One pass over the data, in eval mode; ``model`` is left as it was.
+    A convolution that runs several times gives the maximum over its runs; one that does not make one map an image is
+    left out. The second part is the labels, ``(images,)``. One pass over the data, in eval mode; ``model`` is left as
+    it was.
     """
     rows: dict[str, list[Array]] = {}
+    batch: dict[str, list[Array]] = {}
     labels: list[npt.NDArray[np.int64]] = []
 
     def keep(name: str, output: Tensor) -> None:
-        rows.setdefault(f"{name}.weight", []).append(output.detach().flatten(2).amax(2).double().cpu().numpy())
+        if output.ndim > 2:
+            batch.setdefault(f"{name}.weight", []).append(output.detach().flatten(2).amax(2).double().cpu().numpy())
 
+    like = next(model.parameters(), None)
     hooks = [
         module.register_forward_hook(lambda _m, _i, output, name=name: keep(name, output))
         for name, module in model.named_modules()
-        if isinstance(module, nn.Conv2d)
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
     ]
-    device = next(model.parameters()).device
     try:
         with mode(model, training=False), torch.inference_mode():
             for images, targets in batches:
-                model(images.to(device))
+                batch.clear()
+                model(images if like is None else images.to(like))
+                for name, runs in batch.items():
+                    if all(len(run) == len(images) for run in runs):
+                        rows.setdefault(name, []).append(np.maximum.reduce(runs))
                 labels.append(targets.cpu().numpy())
     finally:
         for hook in hooks:
             hook.remove()
+    all_labels = np.concatenate(labels) if labels else np.empty(0, np.int64)
     features = {name: np.concatenate(parts) for name, parts in rows.items()}
-    return features, np.concatenate(labels) if labels else np.empty(0, np.int64)
+    return {name: rows for name, rows in features.items() if len(rows) == len(all_labels)}, all_labels
 
 
 def vip(x: Array, y: Array, components: int) -> Array:

@@ -1,0 +1,69 @@
+"""How options are read and explained: help as wide as the terminal, one line for what cannot be used. No torch here."""
+
+import argparse
+import math
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn, TypeVar
+
+from windfirm.errors import nearest
+
+T = TypeVar("T")
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """As wide as the terminal, at most 100 columns; commands in a plain list."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=24, width=min(shutil.get_terminal_size().columns, 100))
+
+    def _format_action(self, action: argparse.Action) -> str:
+        if isinstance(action, argparse._SubParsersAction):
+            return "".join(map(self._format_action, action._get_subactions()))
+        return super()._format_action(action)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with examples kept as they are, no abbreviations, and errors in one line with the nearest spelling."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(formatter_class=_Help, allow_abbrev=False, **options)  # type: ignore[arg-type]
+        self.set_defaults(parser=self)
+
+    def error(self, message: str) -> NoReturn:
+        """One line on stderr, exit code 2."""
+        message = message.removeprefix("argument ")
+        see = " See" if message.endswith("?") else "; see"
+        self.exit(2, f"{self.prog}: {message}{see} {self.prog} --help\n")
+
+    def hint(self, option: str) -> str:
+        """The option that ``option`` may have meant, in words, or nothing."""
+        return nearest(option.partition("=")[0], self._option_string_actions)
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = list(action.choices)
+            raise argparse.ArgumentError(
+                action, f"expected {' or '.join(known)}, got {value}{nearest(str(value), known)}"
+            )
+
+
+def _checked(kind: Callable[[str], T], wanted: str, fits: Callable[[T], bool]) -> Callable[[str], T]:
+    """A converter for add_argument that says in one wording what was wanted."""
+
+    def convert(text: str) -> T:
+        with suppress(ValueError):
+            if fits(value := kind(text)):
+                return value
+        raise argparse.ArgumentTypeError(f"expected {wanted}, got {text}")
+
+    return convert
+
+
+WHOLE = _checked(int, "a whole number", lambda n: True)
+COUNT = _checked(int, "a whole number of at least 1", lambda n: n >= 1)
+NUMBER = _checked(float, "a number of at least 0", lambda x: 0 <= x < math.inf)
+POSITIVE = _checked(float, "a number above 0", lambda x: 0 < x < math.inf)
+SHARE = _checked(float, "a number in (0, 1)", lambda x: 0 < x < 1)
+FRACTION = _checked(float, "a number in [0, 1]", lambda x: 0 <= x <= 1)

@@ -1,0 +1,16 @@
+"""A copy of a network that can be changed without touching the network."""
+
+import copy
+
+from torch import nn
+
+from windfirm.errors import CutError, expected
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A deep copy. Raises CutError for a network that holds what cannot be copied, such as an activation it stored."""
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:
+        message = str(error).strip().partition("\n")[0]
+        raise CutError(expected(type(model).__name__, "a network that can be copied", message)) from error

@@ -1,0 +1,144 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.commands.toys import NET, checkpoint, folder, listing, network, run, run_json
+from windfirm.cli import main
+from windfirm.commands.inspect import Row, alike
+from windfirm.evaluate.compare import from_json
+from windfirm.models.checkpoint import load, read_notes
+from windfirm.models.cost import cost
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every test runs in a folder of its own that holds 16 images and the tiny network."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    checkpoint(tmp_path / "F.safetensors")
+    return folder(tmp_path / "data")
+
+
+def test_inspect_counts_what_can_go(capsys: Capture) -> None:
+    found = run_json(capsys, "inspect", NET, "--input", "3,8,8")
+    exact = cost(network(), torch.zeros(1, 3, 8, 8))
+    assert (found["macs"], found["params"]) == (exact.macs, exact.params)
+    first, second, last = found["groups"]
+    # One filter of the first convolution: 27 weights, 2 of the normalisation, 8 × 9 that read it.
+    assert first == {"name": "0", "size": 6, "layers": 1, "macs": 27 * 64 + 72 * 16, "params": 101, "frozen": None}
+    assert (second["name"], second["params"]) == ("3", 55 + 2)
+    assert last["frozen"] == "an output of the network"
+
+
+def test_inspect_prints_groups_that_are_alike_in_one_line(capsys: Capture) -> None:
+    lines = run(capsys, "inspect", "resnet20").splitlines()
+    assert any(line.split()[:3] == ["layer1.0-2.conv1", "3", "16"] for line in lines)
+    assert "linear (10): must stay, an output of the network" in lines
+    assert len(run(capsys, "inspect", "resnet20", "--all").splitlines()) > len(lines)
+    assert max(map(len, lines)) <= 100
+
+
+def test_only_rows_that_differ_in_numbers_of_the_name_are_alike() -> None:
+    rows = [Row(f"a.{i}.{j}.w", 8, 1, 5, 5, None) for i in (0, 1) for j in (0, 1, 3)]
+    rows += [Row("a.2.0.w", 9, 1, 5, 5, None), Row("b.0.w", 8, 1, 5, 5, None), Row("stem", 8, 1, 5, 5, None)]
+    assert [(row.name, count) for row, count in alike(rows)] == [
+        ("a.0-1.0-1,3.w", 6),
+        ("a.2.0.w", 1),
+        ("b.0.w", 1),
+        ("stem", 1),
+    ]
+
+
+def test_prune_by_l1_leaves_a_network_that_loads_again_and_its_record(capsys: Capture, data: Path) -> None:
+    words = ("prune", "F.safetensors", "--factory", NET, "--data", data, "--criterion", "l1", "--ratio", "0.4")
+    record = run_json(capsys, *words, "--out", "out")
+    assert listing(Path("out")) == ["model.safetensors", "record.json"]
+    assert json.loads(Path("out/record.json").read_text()) == record
+    assert read_notes("out/model.safetensors") == {"pruned": record}
+    smaller = cost(load("out/model.safetensors", network), torch.zeros(1, 3, 32, 32))
+    assert vars(smaller) == record["after"]
+    assert smaller.params < record["before"]["params"]
+    assert sum(record["rounds"][0]["left"].values()) == round(0.4 * 14)
+
+
+def test_prune_by_pls_in_rounds_with_fine_tuning_and_a_control(capsys: Capture, data: Path) -> None:
+    words = ("prune", "F.safetensors", "--factory", NET, "--data", data, "--macs", "0.5", "--rounds", "2")
+    text = run(capsys, *words, "--adjust", "fine-tuning", "--epochs", "1", "--control", "--out", "out")
+    assert listing(Path("out")) == ["control.safetensors", "model.safetensors", "record.json"]
+    record = json.loads(Path("out/record.json").read_text())
+    assert [entry["round"] for entry in record["rounds"]] == [1, 2]
+    assert record["after"]["macs"] <= 0.5 * record["before"]["macs"]
+    control, original = load("out/control.safetensors", network), load("F.safetensors", network)
+    assert cost(control, torch.zeros(1, 3, 32, 32)) == cost(original, torch.zeros(1, 3, 32, 32))
+    assert any(not torch.equal(a, b) for a, b in zip(control.parameters(), original.parameters(), strict=True))
+    assert text.splitlines()[-1] == "out/control.safetensors: F, adjusted alike, not pruned"
+    again = run_json(capsys, *words, "--adjust", "fine-tuning", "--epochs", "1", "--control", "--out", "again")
+    assert again == record
+    assert Path("out/control.safetensors").read_bytes() == Path("again/control.safetensors").read_bytes()
+
+
+def test_attack_counts_are_those_of_the_network(capsys: Capture, data: Path) -> None:
+    words = ("attack", "F.safetensors", NET, "--factory", NET, "--data", data, "--trials", "2", "--images", "12")
+    found = run_json(capsys, *words)
+    assert (found["data"], found["images"], found["seed"]) == ("data", 12, 0)
+    assert [entry["network"] for entry in found["networks"]] == ["F", NET]
+    outcomes = {outcome["attack"]: outcome for outcome in found["networks"][0]["outcomes"]}
+    assert list(outcomes) == ["semantic", "occlusion", "fgsm", "clean"]
+    assert {name: outcome["total"] for name, outcome in outcomes.items()} == {
+        "semantic": 24,
+        "occlusion": 24,
+        "fgsm": 12,
+        "clean": 12,
+    }
+    text = run(capsys, *words).splitlines()
+    assert text[0].split() == ["network", "attack", "right", "of", "accuracy,", "%", "95", "%", "interval"]
+    assert "data, 12 images, seed 0" in text
+
+
+def test_progress_goes_to_standard_error_as_plain_lines(capsys: Capture, data: Path) -> None:
+    assert main(["attack", NET, "--data", str(data), "--attack", "clean", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["images"] == 16
+    assert err == f"{NET}, clean: 100%\n"
+
+
+def test_compare_writes_a_page_and_json_that_reads_back(capsys: Capture, data: Path) -> None:
+    words = ("compare", "F.safetensors", NET, "--control", NET, "--factory", NET, "--data", data, "--trials", "2")
+    found = from_json(run_json(capsys, *words, "--out", "pages/one.html"))
+    assert [subject.role for subject in found.subjects] == ["F", "F'", "control"]
+    assert {delta.versus for delta in found.deltas} == {"F", "control"}
+    assert all(delta.points == 0 for delta in found.deltas if delta.versus == "control")
+    assert listing(Path("pages")) == ["one.html"]
+    assert "<html" in Path("pages/one.html").read_text(encoding="utf-8")
+    lines = run(capsys, *words, "--out", "pages/one.html").splitlines()
+    assert lines[-1] == "page: pages/one.html"
+
+
+def test_train_keeps_initial_weights_and_what_it_made_can_be_attacked(capsys: Capture, data: Path) -> None:
+    record = run_json(capsys, "train", "resnet20", "--data", data, "--epochs", "1", "--batch", "8", "--out", "run")
+    assert listing(Path("run")) == ["initial.safetensors", "model.safetensors", "record.json"]
+    assert record["command"] == (
+        "windfirm train resnet20 --data data --epochs 1 --lr 0.15 --batch 8 --schedule onecycle "
+        "--weight-decay 0.0005 --seed 0"
+    )
+    assert [entry["epoch"] for entry in record["epochs"]] == [1]
+    initial, trained = load("run/initial.safetensors"), load("run/model.safetensors")
+    assert any(not torch.equal(a, b) for a, b in zip(initial.parameters(), trained.parameters(), strict=True))
+    found = run_json(capsys, "attack", "run", "--data", data, "--attack", "clean")
+    assert found["networks"][0]["network"] == "run"
+    assert found["networks"][0]["outcomes"][0]["total"] == 16
+
+
+def test_data_list_and_verify(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WINDFIRM_HOME", str(tmp_path / "home"))
+    cifar10, embedded = run_json(capsys, "data", "list")
+    assert (cifar10["name"], cifar10["images"], cifar10["state"]) == ("cifar10", 60_000, "not fetched")
+    assert (embedded["name"], embedded["images"], embedded["state"]) == ("embedded", 5_000, "in the package")
+    assert run(capsys, "data", "list").splitlines()[0].split() == ["name", "images", "state", "where"]
+    assert run(capsys, "data", "verify", "embedded") == "embedded: every byte as it should be\n"
+    assert run_json(capsys, "data", "verify", "embedded") == {"name": "embedded", "state": "ready"}

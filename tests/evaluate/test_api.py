@@ -1,0 +1,57 @@
+import pytest
+import torch
+
+from tests.evaluate.toys import labelled, small_network
+from windfirm.errors import InputError
+from windfirm.evaluate.api import as_images, attack
+
+MODEL = small_network()
+DATA = labelled(MODEL)
+
+
+def test_clean_accuracy_of_floats_and_of_bytes_is_that_of_the_labels() -> None:
+    for images in (DATA.images, DATA.images / 255):
+        outcome = attack(MODEL, images, DATA.labels, "clean")
+        assert outcome.correct.tolist() == [0] * 8 + [1] * 32
+
+
+def test_options_go_to_the_attack_and_eps_may_be_written_as_people_do() -> None:
+    assert attack(MODEL, DATA.images, DATA.labels, "occlusion", trials=3).trials == 3
+    assert attack(MODEL, DATA.images, DATA.labels, "fgsm", eps="8/255").eps == 8 / 255
+
+
+def test_images_have_as_many_classes_as_the_network_tells_apart() -> None:
+    assert as_images(MODEL, DATA.images, DATA.labels).classes == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "text"),
+    [
+        (DATA.images, None, "labels: expected one for each image, got none"),
+        (
+            DATA.images.float(),
+            DATA.labels,
+            "images: expected uint8, or floating point in [0, 1], got torch.float32 in [0, 255]",
+        ),
+        (DATA.images[0], DATA.labels, "images: expected at least one, of shape (n, c, h, w), got shape (3, 8, 8)"),
+        (DATA.images[:0], DATA.labels, "images: expected at least one, of shape (n, c, h, w), got shape (0, 3, 8, 8)"),
+        (DATA.images, DATA.labels[:3], "images: expected labels (40,) of torch.int64, got (3,) torch.int64"),
+        (DATA.images, DATA.labels + 3, "images: expected labels from 0 to 2, got 4 to 5"),
+    ],
+)  # fmt: skip
+def test_images_that_cannot_be_used(images: torch.Tensor, labels: torch.Tensor | None, text: str) -> None:
+    with pytest.raises(InputError) as error:
+        as_images(MODEL, images, labels)
+    assert str(error.value) == text
+
+
+def test_images_of_a_size_that_the_network_does_not_take() -> None:
+    with pytest.raises(InputError) as error:
+        attack(MODEL, DATA.images[..., :6], DATA.labels, "clean")
+    begin = "model: expected a network that takes images of shape (40, 3, 8, 6), got an error: "
+    assert str(error.value).startswith(begin)
+
+
+def test_an_unknown_attack_has_a_suggestion() -> None:
+    with pytest.raises(InputError, match="got fgms; did you mean fgsm"):
+        attack(MODEL, DATA.images, DATA.labels, "fgms")

@@ -1,0 +1,73 @@
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from tests.commands.toys import NET, checkpoint, network
+from windfirm.errors import InputError
+from windfirm.models.checkpoint import save
+from windfirm.models.registry import build
+from windfirm.models.source import open_model
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def test_a_built_in_name_without_weights_is_made_the_same_each_time() -> None:
+    one, two = (open_model("resnet20", weights=False) for _ in range(2))
+    assert (one.name, one.arch, one.model.training) == ("resnet20", "resnet20", False)
+    assert same(one.model, two.model)
+
+
+def test_opening_a_fresh_network_leaves_the_random_numbers_of_the_caller_alone() -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    open_model(NET)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_checkpoint_says_what_it_is_and_a_folder_stands_for_its_model(tmp_path: Path) -> None:
+    model = build("resnet20", 3)
+    save(model, tmp_path / "run" / "model.safetensors", arch="resnet20", classes=3)
+    for spec in (tmp_path / "run", tmp_path / "run" / "model.safetensors"):
+        source = open_model(str(spec))
+        assert (source.name, source.arch) == ("run", "resnet20")
+        assert same(source.model, model)
+
+
+def test_a_factory_makes_the_network_of_a_checkpoint_that_names_none(tmp_path: Path) -> None:
+    source = open_model(str(checkpoint(tmp_path / "F.safetensors")), factory=NET)
+    assert (source.name, source.arch) == ("F", None)
+    assert [p.shape for p in source.model.parameters()] == [p.shape for p in network().parameters()]
+
+
+def test_a_plain_state_dict_is_opened_by_the_name_of_its_architecture(tmp_path: Path) -> None:
+    save(build("resnet20"), tmp_path / "plain.safetensors")
+    assert open_model(str(tmp_path / "plain.safetensors"), arch="resnet20").arch == "resnet20"
+
+
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+def test_names_of_other_libraries(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+    def make(name: str, **options: object) -> nn.Module:
+        assert options in ({"pretrained": False}, {"weights": None})
+        if name != "tiny":
+            raise RuntimeError(f"Unknown model ({name})\nand more")
+        return network()
+
+    models = SimpleNamespace(create_model=make, get_model=make)
+    monkeypatch.setitem(sys.modules, library, ModuleType(library))
+    monkeypatch.setitem(sys.modules, "timm" if library == "timm" else "torchvision.models", models)
+    source = open_model(f"{library}/tiny", weights=False)
+    assert (source.name, source.arch) == (f"{library}/tiny", None)
+    with pytest.raises(InputError) as error:
+        open_model(f"{library}/huge", weights=False)
+    wanted = "a function that makes a network, got RuntimeError: Unknown model (huge)"
+    assert str(error.value) == f"{library}/huge: expected {wanted}"
+    with pytest.raises(InputError) as error:
+        open_model(f"{library}/tiny")
+    remedy = "none; write a package.module:factory that loads them"
+    assert str(error.value) == f"{library}/tiny: expected trained weights, got {remedy}"

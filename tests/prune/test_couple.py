@@ -1,0 +1,189 @@
+"""What strangers' networks do: each is either cut and proved, or frozen with a reason that names the operation."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tests.prune.nets import EXAMPLE, Net, frozen, lively, proved
+from windfirm.errors import CutError
+from windfirm.models.resnet import BasicBlock
+
+Run = Callable[[Any, Tensor], object]
+
+
+def conv(i: int, o: int, **how: Any) -> nn.Conv2d:
+    return nn.Conv2d(i, o, 3, padding=1, **how)
+
+
+def par(*shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.zeros(shape))
+
+
+def between(step: Run, width: int = 4, **modules: nn.Module | nn.Parameter) -> Any:
+    """Four channels from ``a``, the step, and ``b`` with ``width`` channels in."""
+    return lively(Net(lambda m, x: m.b(step(m, m.a(x))).mean((2, 3)), a=conv(2, 4), b=conv(width, 3), **modules))
+
+
+def relu_on_a_view(m: Net, x: Tensor) -> Tensor:
+    F.relu_(x.view(x.shape[0], -1))
+    return x
+
+
+def shuffle(m: Net, x: Tensor) -> Tensor:
+    b, c, h, w = x.shape
+    return x.view(b, 2, c // 2, h, w).transpose(1, 2).reshape(b, c, h, w)
+
+
+def squeeze_excite(m: Any, x: Tensor) -> Tensor:
+    gate: Tensor = m.up(F.relu(m.down(x.mean((2, 3))))).sigmoid()
+    return x * gate[:, :, None, None]
+
+
+def per_channel_blur(m: Any, x: Tensor) -> Tensor:
+    blurred: Tensor = F.conv2d(x.reshape(-1, 1, 8, 8), m.k, padding=1)
+    return blurred.reshape(x.shape) + x
+
+
+def halves_swapped(m: Net, x: Tensor) -> Tensor:
+    return torch.cat((x[:, 2:], x[:, :2]), 1) + x
+
+
+CUT = {
+    "relu in place on a view": between(relu_on_a_view),
+    "the same tensor twice": between(lambda m, x: torch.cat([x, x], 1), 8),
+    "squeeze and excite": between(squeeze_excite, down=nn.Linear(4, 2), up=nn.Linear(2, 4)),
+    "transposed": between(lambda m, x: m.t(x), 5, t=nn.ConvTranspose2d(4, 5, 2, 2)),
+    "a shared convolution": between(lambda m, x: m.s(F.relu(m.s(x))), s=conv(4, 4)),
+    "padded channels": between(lambda m, x: F.pad(x, (0, 0, 0, 0, 1, 2)), 7),
+    "no affine": between(lambda m, x: m.n(x), n=nn.BatchNorm2d(4, affine=False)),
+    "no statistics": between(lambda m, x: m.n(x), n=nn.BatchNorm2d(4, track_running_stats=False)),
+    "a learned scale and shift": between(lambda m, x: x * m.g + m.s, g=par(1, 4, 1, 1), s=par(4, 8, 8)),
+    "one channel of attention": between(lambda m, x: x * m.s(x).sigmoid(), s=conv(4, 1)),
+    "dropout": between(lambda m, x: m.d(x), d=nn.Dropout()),
+    "linear on the last axis": between(
+        lambda m, x: m.l(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), 5, l=nn.Linear(4, 5)
+    ),
+    "a shortcut without padding": between(lambda m, x: m.k(x), k=BasicBlock(4, 4, 2)),
+    "unused parameters": between(lambda m, x: x, u=conv(4, 4)),
+    "one dimension": lively(
+        Net(
+            lambda m, x: m.f(m.n(m.d(F.max_pool1d(m.a(x.flatten(2)), 2))).mean(2)),
+            a=nn.Conv1d(2, 4, 3), d=nn.Conv1d(4, 4, 3, groups=4), n=nn.BatchNorm1d(4), f=nn.Linear(4, 3),
+        )
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_cut_and_proved(name: str) -> None:
+    smaller, chosen, error = proved(CUT[name], seed=1, ratio=0.5)
+    assert frozen(CUT[name])["a"] is None
+    assert any(structure.name == "a" for structure in chosen.removed)
+    assert error < 1e-9
+    result = smaller.train()(torch.rand(2, 2, 8, 8, dtype=torch.float64))
+    result.sum().backward()
+
+
+FROZEN = {
+    "aten.view.default in the network mixes this axis with another": between(shuffle),
+    "no rule for aten.split.Tensor in the network": between(lambda m, x: torch.cat(x.chunk(2, 1)[::-1], 1)),
+    "aten.slice.Tensor in the network takes a fixed number of indices": between(halves_swapped),
+    "g is a grouped convolution": between(lambda m, x: m.g(x), g=conv(4, 4, groups=2)),
+    "no rule for aten.native_group_norm.default in n": between(lambda m, x: m.n(x), n=nn.GroupNorm(2, 4)),
+    "the input of n": between(lambda m, x: m.n(x), n=nn.InstanceNorm2d(4, affine=True)),
+    "no rule for aten._softmax.default in the network": between(lambda m, x: x.softmax(1)),
+    "aten.mean.dim in the network reduces this axis": between(lambda m, x: x - x.mean(1, keepdim=True)),
+    "no rule for aten.roll.default in the network": between(lambda m, x: x.roll(1, 1)),
+    "aten.convolution.default in the network reduces this axis": between(per_channel_blur, k=par(1, 1, 3, 3)),
+    "no rule for aten._prelu_kernel.default in p": between(lambda m, x: m.p(x), p=nn.PReLU(4)),
+    "the network multiplies two computed tensors": between(
+        lambda m, x: torch.bmm(torch.bmm(x.flatten(2), x.flatten(2).mT), x.flatten(2)).view(x.shape)
+    ),
+}
+
+
+@pytest.mark.parametrize("reason", FROZEN)
+def test_frozen_with_the_reason_and_the_rest_is_cut(reason: str) -> None:
+    found = frozen(FROZEN[reason])["a"]
+    assert found is not None
+    assert found == reason, found
+    assert proved(FROZEN[reason])[2] < 1e-9
+
+
+def test_pooling_without_a_batch_axis_keeps_its_channels() -> None:
+    model = between(lambda m, x: F.max_pool2d(x[0], 2)[None])
+    assert frozen(model)["a"] == "no rule for aten.select.int in the network"
+    model = between(lambda m, x: F.max_pool2d(x.squeeze(0), 2).unsqueeze(0))
+    assert frozen(model)["a"] is None
+
+
+def test_what_is_added_to_a_frozen_tensor_is_frozen_through_a_norm() -> None:
+    model = Net(lambda m, x: m.b(m.n(m.g(x)) + m.a(x)), a=conv(2, 4), b=conv(4, 3), g=conv(2, 4, groups=2))
+    model.n = nn.BatchNorm2d(4)
+    assert frozen(lively(model))["a"] == "the input of n"
+    assert proved(model)[1].units == 0
+
+
+@pytest.mark.parametrize("kind", ["convolution", "norm"])
+def test_tied_parameters_shrink_together(kind: str) -> None:
+    make: Callable[[], Any] = (lambda: conv(4, 4)) if kind == "convolution" else (lambda: nn.BatchNorm2d(4))
+    model = Net(lambda m, x: m.b(m.t(F.relu(m.s(m.a(x))))), a=conv(2, 4), b=conv(4, 3), s=make(), t=make())
+    model.t.weight = model.s.weight
+    smaller, chosen, error = proved(lively(model))
+    assert chosen.units
+    assert error < 1e-9
+    assert smaller.get_submodule("t").weight is smaller.get_submodule("s").weight
+
+
+def test_a_weight_that_makes_and_reads_the_same_channels_stays_whole() -> None:
+    model = Net(lambda m, x: m.t(m.a(x)), a=conv(2, 4), t=nn.ConvTranspose2d(4, 2, 3, padding=1))
+    model.t.weight = model.a.weight
+    assert proved(lively(model))[1].units == 0
+
+
+def test_functional_convolutions_with_parameters_constants_and_buffers() -> None:
+    def run(m: Any, x: Tensor) -> Tensor:
+        y = F.conv2d(F.conv2d(x, m.w, m.c), m.v, torch.ones(3, dtype=x.dtype))
+        out: Tensor = m.b(y)
+        return out
+
+    model = lively(Net(run, w=par(4, 2, 3, 3), c=par(4), v=par(3, 4, 3, 3), b=conv(3, 2)))
+    assert frozen(model) == {"w": None, "v": "the bias of the network", "b": "an output of the network"}
+
+
+def test_a_batch_norm_of_constants_is_frozen() -> None:
+    model = between(lambda m, x: F.batch_norm(x, torch.zeros(4).to(x), torch.ones(4).to(x)))
+    assert frozen(model)["a"] == "the input of the network"
+
+
+def test_outputs_in_any_container_stay_whole() -> None:
+    model = lively(
+        Net(lambda m, x: (lambda y: {"logits": [m.b(y)], "map": (y, 3)})(m.a(x)), a=conv(2, 4), b=conv(4, 3))
+    )
+    assert set(frozen(model).values()) == {"an output of the network"}
+
+
+def test_a_number_of_channels_in_the_code_is_refused_with_one_line() -> None:
+    model = between(lambda m, x: F.conv2d(x, m.w, padding=1, groups=4), w=par(4, 1, 3, 3))
+    with pytest.raises(CutError) as error:
+        proved(model)
+    assert str(error.value) == (
+        "cut: expected a smaller network that runs, got an error in its forward pass: Given groups=4, expected weight "
+        "to be at least 4 at dimension 0, but got weight of size [2, 1, 3, 3] instead"
+    )
+
+
+def test_a_forward_pass_that_draws_random_numbers_cannot_be_proved() -> None:
+    with pytest.raises(CutError) as error:
+        proved(between(lambda m, x: m.s(F.dropout(x)), s=conv(4, 4)))
+    assert str(error.value).startswith("cut: expected the outputs of the silenced original within 1e-09, got a diff")
+
+
+def test_example_shape_is_not_mistaken_for_channels() -> None:
+    square = torch.zeros(4, 2, 4, 4, dtype=torch.float64)  # as many images and pixels as channels
+    assert proved(between(lambda m, x: x.transpose(2, 3).contiguous()), square)[2] < 1e-9
+    assert proved(between(lambda m, x: x * x.mean((2, 3), keepdim=True)), EXAMPLE)[2] < 1e-9

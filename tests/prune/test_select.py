@@ -1,0 +1,143 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.prune.nets import EXAMPLE
+from windfirm.errors import CutError, InputError
+from windfirm.prune.select import Cut, departures, eligible, select, select_macs
+from windfirm.prune.structure import Anatomy, Slice, Structure, anatomy
+
+
+def group(name: str, size: int, frozen: str | None = None) -> Structure:
+    each = tuple((i,) for i in range(size))
+    return Structure(name, "filters", size, (Slice(f"{name}.weight", 0, size, "out", each),), frozen)
+
+
+A, B = group("a", 3), group("b", 2)
+
+#: Five units: the scores of a and b.
+TABLE = {A: torch.tensor([0.5, 0.1, 0.3]), B: torch.tensor([0.2, 0.4])}
+
+
+def left(cut: Cut) -> dict[str, tuple[int, ...]]:
+    return {structure.name: units for structure, units in cut.removed.items()}
+
+
+def test_global_ranking_takes_the_lowest_scores_of_all() -> None:
+    assert left(select((A, B), TABLE, ratio=0.2, floor=0)) == {"a": (1,)}
+    assert left(select((A, B), TABLE, ratio=0.4, floor=0)) == {"a": (1,), "b": (0,)}
+    assert left(select((A, B), TABLE, ratio=0.6, floor=0)) == {"a": (1, 2), "b": (0,)}
+
+
+def test_per_layer_ranking_takes_the_same_share_of_each() -> None:
+    assert left(select((A, B), TABLE, ratio=0.4, floor=0, ranking="per-layer")) == {"a": (1,), "b": (0,)}
+    assert left(select((A, B), TABLE, ratio=0.6, floor=0, ranking="per-layer")) == {"a": (1, 2), "b": (0,)}
+    assert left(select((A, B), TABLE, ratio=0.2, floor=0, ranking="per-layer")) == {"a": (1,)}
+
+
+def test_the_floor_keeps_its_share_of_each_structure_rounded_up() -> None:
+    assert left(select((A, B), TABLE, ratio=0.9, floor=0.5)) == {"a": (1,), "b": (0,)}
+    assert left(select((A, B), TABLE, ratio=0.9, floor=0.34)) == {"a": (1,), "b": (0,)}
+    assert left(select((A, B), TABLE, ratio=0.9, floor=1.0)) == {}
+
+
+def test_a_floor_that_is_a_whole_number_is_not_rounded_up() -> None:
+    wide = group("wide", 100)  # 0.07 * 100 is a little more than 7 in floating point
+    assert len(departures((wide,), {wide: torch.zeros(100)}, ranking="global", floor=0.07)) == 93
+
+
+@pytest.mark.parametrize("ranking", ["global", "per-layer"])
+def test_no_structure_is_ever_emptied(ranking: str) -> None:
+    cut = select((A, B), TABLE, ratio=0.99, floor=0, ranking=ranking)
+    assert left(cut) == {"a": (1, 2), "b": (0,)}
+    assert cut.units == 3
+
+
+def test_equal_scores_leave_in_order() -> None:
+    even = {A: torch.zeros(3), B: torch.zeros(2)}
+    assert left(select((A, B), even, ratio=0.4, floor=0)) == {"a": (0, 1)}
+    assert left(select((B, A), even, ratio=0.4, floor=0)) == {"b": (0,), "a": (0,)}
+
+
+def test_ratio_zero_is_an_empty_cut() -> None:
+    cut = select((A, B), TABLE, ratio=0)
+    assert (left(cut), cut.kept(), cut.units) == ({}, {}, 0)
+
+
+def test_structures_without_scores_stay_whole_and_do_not_count() -> None:
+    assert left(select((A, B), {A: TABLE[A]}, ratio=0.4, floor=0)) == {"a": (1,)}
+
+
+def test_kept_is_what_was_not_removed() -> None:
+    assert Cut({A: (1,), B: ()}).kept() == {"a.weight": {0: [0, 2]}}
+
+
+def test_eligible_leaves_out_the_frozen_and_the_protected() -> None:
+    some = (group("conv1", 2), group("layer1.0.conv2", 2), group("layer1.0.conv1", 2), group("fc", 2, "an output"))
+    assert [s.name for s in eligible(some)] == ["conv1", "layer1.0.conv2", "layer1.0.conv1"]
+    assert [s.name for s in eligible(some, ("conv1", "layer*.conv2*"))] == ["layer1.0.conv1"]
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"ratio": 1.2}, "ratio: expected a number in [0, 1), got 1.2"),
+        ({"ratio": 1.0}, "ratio: expected a number in [0, 1), got 1"),
+        ({"ratio": -0.1}, "ratio: expected a number in [0, 1), got -0.1"),
+        ({"ratio": math.nan}, "ratio: expected a number in [0, 1), got nan"),
+        ({"ratio": 0.5, "ranking": "best"}, "ranking: expected global or per-layer, got best"),
+        ({"ratio": 0.5, "floor": 1.5}, "floor: expected a number in [0, 1], got 1.5"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(how: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        select((A, B), TABLE, **how)  # type: ignore[arg-type]
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("scores", [[0.1, 0.2], [0.1, math.nan, 0.2], [0.1, math.inf, 0.2]])
+def test_scores_that_do_not_fit_are_refused(scores: list[float]) -> None:
+    values = torch.tensor(scores, dtype=torch.float64)
+    with pytest.raises(CutError) as error:
+        select((A,), {A: values}, ratio=0.5)
+    assert str(error.value) == f"a: expected 3 finite scores, got {scores}"
+
+
+def chain() -> tuple[Anatomy, dict[Structure, Tensor]]:
+    """Filters of 18 + 27 and 27 multiply-adds for each of 36 and 16 positions."""
+    model = nn.Sequential(nn.Conv2d(2, 6, 3), nn.Conv2d(6, 5, 3), nn.Conv2d(5, 1, 3)).double()
+    body = anatomy(model, EXAMPLE)
+    draw = torch.Generator().manual_seed(0)
+    return body, {s: torch.rand(s.size, generator=draw) for s in eligible(body.structures)}
+
+
+@pytest.mark.parametrize("share", [0.95, 0.8, 0.5, 0.3, 0.2])
+def test_a_macs_target_is_met_by_the_smallest_cut_that_meets_it(share: float) -> None:
+    body, scores = chain()
+    target = int(share * body.macs())
+    order = departures(body.structures, scores, ranking="global", floor=0)
+    cut = select_macs(body, scores, macs=target, floor=0)
+    assert body.macs(cut.kept()) <= target
+    one_less: dict[Structure, tuple[int, ...]] = {}
+    for structure, unit in order[: cut.units - 1]:
+        one_less[structure] = tuple(sorted((*one_less.get(structure, ()), unit)))
+    assert body.macs(Cut(one_less).kept()) > target
+
+
+def test_a_macs_target_that_is_met_already_removes_nothing() -> None:
+    body, scores = chain()
+    assert select_macs(body, scores, macs=body.macs()).units == 0
+
+
+def test_a_macs_target_out_of_reach_says_what_can_be_reached() -> None:
+    body, scores = chain()
+    # 3 of 6 and 3 of 5 filters stay: 36 positions * 3 * 18, 16 * 3 * 27, 4 * 27.
+    least = 36 * 3 * 18 + 16 * 3 * 27 + 4 * 27
+    assert select_macs(body, scores, macs=least, floor=0.5).units == 5
+    with pytest.raises(CutError) as error:
+        select_macs(body, scores, macs=least - 1, floor=0.5)
+    assert str(error.value) == (
+        "MACs: expected a target that can be reached, at least 3,348 with a floor of 0.5, got 3,347"
+    )

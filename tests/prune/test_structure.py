@@ -1,0 +1,125 @@
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.prune.nets import EXAMPLE, Net, lively, random_cut
+from windfirm.models.cost import cost
+from windfirm.models.registry import build
+from windfirm.models.shrink import shrink
+from windfirm.prune.select import eligible
+from windfirm.prune.structure import Anatomy, Slice, anatomy, structures
+
+IMAGE = torch.zeros(1, 3, 32, 32)
+
+
+def body(arch: str) -> Anatomy:
+    return anatomy(build(arch), IMAGE)
+
+
+def slices(network: Anatomy, name: str) -> dict[tuple[str, int], Slice]:
+    return {(piece.tensor, piece.axis): piece for piece in network.named(name).slices}
+
+
+def test_a_chain_by_hand() -> None:
+    model = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 3, 3)).double()
+    first, last = structures(model, EXAMPLE)
+    each = tuple((i,) for i in range(4))
+    assert first.slices == (
+        Slice("0.weight", 0, 4, "out", each),
+        Slice("0.bias", 0, 4, "along", each),
+        Slice("1.weight", 0, 4, "along", each),
+        Slice("1.bias", 0, 4, "along", each),
+        Slice("3.weight", 1, 4, "in", each),
+        Slice("1.running_mean", 0, 4, "along", each),
+        Slice("1.running_var", 0, 4, "along", each),
+    )
+    assert (first.name, first.kind, first.size, first.frozen) == ("0", "filters", 4, None)
+    assert (last.name, last.size, last.frozen) == ("3", 3, "an output of the network")
+
+
+def test_the_inner_groups_of_resnet56() -> None:
+    inner = eligible(body("resnet56").structures, ("conv1", "layer*.conv2*"))
+    assert len(inner) == 27
+    assert sum(s.size for s in inner) == 1008
+    assert {s.name for s in inner} == {f"layer{i}.{j}.conv1" for i in (1, 2, 3) for j in range(9)}
+
+
+def test_a_residual_sum_ties_all_its_producers_over_every_stage() -> None:
+    network = body("resnet56")
+    stage = network.named("conv1")
+    producers = [piece.tensor for piece in stage.producers]
+    assert producers == ["conv1.weight"] + [f"layer{i}.{j}.conv2.weight" for i in (1, 2, 3) for j in range(9)]
+    assert len(producers) == 28
+    assert stage.size == 16
+    pieces = slices(network, "conv1")
+    # The padding shortcut puts the 16 channels behind 8 and then 24 zeros.
+    assert pieces["layer2.0.conv2.weight", 0].indices[0] == (8,)
+    assert pieces["layer3.0.conv2.weight", 0].indices[15] == (39,)
+    assert pieces["linear.weight", 1].indices[15] == (39,)
+
+
+def test_depthwise_channels_leave_with_their_expansion() -> None:
+    network = body("mobilenet-v2")
+    wide = slices(network, "features.3.expand")
+    assert network.named("features.3.expand").frozen is None
+    assert {(name.removeprefix("features.3."), axis) for name, axis in wide} == {
+        ("expand.weight", 0),
+        ("depthwise.weight", 0),
+        ("project.weight", 1),
+        *((f"{bn}.{part}", 0) for bn in ("expand_bn", "depthwise_bn") for part in ("weight", "bias")),
+        *((f"{bn}.{part}", 0) for bn in ("expand_bn", "depthwise_bn") for part in ("running_mean", "running_var")),
+    }
+    assert not any("depthwise" in s.name for s in network.structures)
+
+
+def test_vgg_is_a_chain_of_thirteen_into_a_linear_layer() -> None:
+    network = body("vgg16-bn")
+    free = eligible(network.structures)
+    assert [s.size for s in free] == [64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
+    assert slices(network, "features.conv5_3")["linear.weight", 1].indices[511] == (511,)
+    assert [(s.name, s.frozen) for s in network.structures if s.frozen] == [("linear", "an output of the network")]
+
+
+def test_flatten_gives_every_channel_its_positions() -> None:
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.MaxPool2d(3), nn.Flatten(), nn.Linear(12, 5)).double()
+    read = structures(model, EXAMPLE)[0].slices[-1]
+    assert (read.tensor, read.axis, read.indices) == ("3.weight", 1, ((0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10, 11)))
+
+
+@pytest.mark.parametrize("arch", ["resnet20", "mobilenet-v2", "vgg16-bn"])
+def test_the_cost_of_a_cut_is_foretold_exactly(arch: str) -> None:
+    model = build(arch)
+    network = anatomy(model, IMAGE)
+    kept = random_cut(model, IMAGE, 0.4, seed=3).kept()
+    assert network.macs() == cost(model, IMAGE).macs
+    assert network.params() == cost(model, IMAGE).params
+    shrink(model, kept)
+    real = cost(model, IMAGE)
+    assert (network.macs(kept), network.params(kept)) == (real.macs, real.params)
+    assert Fraction(real.macs, network.macs()) < 1
+
+
+def test_the_cost_is_per_image_and_counts_attention_and_shared_layers() -> None:
+    def run(m: Net, x: Tensor) -> Tensor:
+        y = m.b(m.b(m.a(x))).flatten(2)
+        return torch.bmm(y, y.transpose(1, 2))
+
+    model = lively(Net(run, a=nn.Conv2d(2, 4, 3), b=nn.Conv2d(4, 4, 1)))
+    expected = 36 * 4 * 2 * 9 + 2 * 36 * 16 + 4 * 36 * 4
+    assert anatomy(model, EXAMPLE).macs() == expected == cost(model, EXAMPLE).macs
+    assert anatomy(model, EXAMPLE.expand(5, -1, -1, -1)).macs() == expected
+
+
+def test_a_network_without_parameters_has_no_structures() -> None:
+    assert structures(nn.Sequential(nn.Flatten()), EXAMPLE) == ()
+
+
+def test_a_network_is_not_touched_by_looking_at_it() -> None:
+    model = lively(nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4))).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    structures(model, EXAMPLE)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert model.training
+    assert not model._forward_hooks

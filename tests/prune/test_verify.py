@@ -1,0 +1,283 @@
+import copy
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from tests.oracles import cut_error
+from tests.prune.nets import EXAMPLE, Net, lively, proved, random_cut
+from windfirm.errors import CutError, TraceError
+from windfirm.models.registry import build
+from windfirm.models.shrink import Kept, shrink
+from windfirm.prune.cut import cut
+from windfirm.prune.select import Cut
+from windfirm.prune.structure import structures
+from windfirm.prune.verify import verify
+
+DIFFERENT = r"cut: expected the outputs of the silenced original within 1e-09, got a difference of [\d.e-]+"
+
+
+def chain() -> Any:
+    return lively(
+        nn.Sequential(
+            nn.Conv2d(2, 5, 3), nn.BatchNorm2d(5), nn.ReLU(), nn.Conv2d(5, 5, 3), nn.ReLU(), nn.Conv2d(5, 3, 4)
+        )
+    )
+
+
+def wrong(model: nn.Module, chosen: Cut, kept: Kept) -> str:
+    smaller = copy.deepcopy(model)
+    shrink(smaller, kept)
+    with pytest.raises(CutError) as error:
+        verify(model, smaller, chosen, EXAMPLE)
+    return str(error.value)
+
+
+def first_two(model: nn.Module) -> tuple[Cut, Kept]:
+    """The cut of filters 0 and 1 of the first convolution."""
+    chosen = Cut({structures(model, EXAMPLE)[0]: (0, 1)})
+    return chosen, chosen.kept()
+
+
+def test_the_right_cut_is_proved_and_its_error_told() -> None:
+    model = chain()
+    chosen, kept = first_two(model)
+    smaller = cut(model, chosen, EXAMPLE)
+    assert verify(model, smaller, chosen, EXAMPLE) < 1e-12
+    assert cut_error(model, smaller, kept, [torch.randn(4, 2, 8, 8, dtype=torch.float64)]) < 1e-12
+
+
+@pytest.mark.parametrize("tensor", ["0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var"])
+def test_one_tensor_cut_at_other_indices_is_refused(tensor: str) -> None:
+    model = chain()
+    chosen, kept = first_two(model)
+    assert re.fullmatch(DIFFERENT, wrong(model, chosen, kept | {tensor: {0: [1, 3, 4]}}))
+
+
+def test_a_consumer_cut_at_other_indices_is_refused() -> None:
+    model = chain()
+    chosen, kept = first_two(model)
+    assert re.fullmatch(DIFFERENT, wrong(model, chosen, kept | {"3.weight": {1: [1, 2, 4]}}))
+
+
+def test_kept_indices_in_another_order_are_refused() -> None:
+    model = chain()
+    chosen, kept = first_two(model)
+    smaller = copy.deepcopy(model)
+    shrink(smaller, kept)
+    with torch.no_grad():
+        smaller.get_parameter("0.weight").copy_(smaller.get_parameter("0.weight")[[1, 0, 2]].clone())
+    with pytest.raises(CutError) as error:
+        verify(model, smaller, chosen, EXAMPLE)
+    assert re.fullmatch(DIFFERENT, str(error.value))
+
+
+def test_other_units_than_the_cut_names_are_refused() -> None:
+    model = chain()
+    chosen, _ = first_two(model)
+    other = Cut({next(iter(chosen.removed)): (0, 2)})
+    assert re.fullmatch(DIFFERENT, wrong(model, chosen, other.kept()))
+
+
+def test_a_bias_left_whole_is_refused() -> None:
+    model = chain()
+    chosen, kept = first_two(model)
+    del kept["0.bias"]
+    assert wrong(model, chosen, kept) == (
+        "cut: expected a smaller network that runs, got an error in its forward pass: Given weight of size "
+        "[3, 2, 3, 3], expected bias to be 1-dimensional with 3 elements, but got bias of size [5] instead"
+    )
+
+
+def test_outputs_of_other_shapes_are_refused() -> None:
+    model = chain()
+    chosen, kept = first_two(model)
+    assert wrong(model, chosen, kept | {"5.weight": {0: [0, 1]}, "5.bias": {0: [0, 1]}}) == (
+        "cut: expected outputs of shapes [(1, 3, 1, 1)], got [(1, 2, 1, 1)]"
+    )
+
+
+def test_a_frozen_structure_that_is_cut_nevertheless_is_refused() -> None:
+    model = lively(Net(lambda m, x: m.b(m.a(x).softmax(1)), a=nn.Conv2d(2, 4, 3), b=nn.Conv2d(4, 2, 3)))
+    frozen = structures(model, EXAMPLE)[0]
+    assert frozen.frozen == "no rule for aten._softmax.default in the network"
+    with pytest.raises(CutError):
+        cut(model, Cut({frozen: (0,)}), EXAMPLE)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("first", [True, False])
+def test_outputs_that_are_not_finite_prove_nothing(value: float, first: bool) -> None:
+    def run(m: Net, x: Tensor) -> tuple[Tensor, Tensor]:
+        y, bad = m.b(m.a(x)), x.sum() * value
+        return (bad, y) if first else (y, bad)
+
+    model = lively(Net(run, a=nn.Conv2d(2, 4, 3), b=nn.Conv2d(4, 2, 3)))
+    with pytest.raises(CutError) as error:
+        proved(model)
+    assert str(error.value) == "cut: expected finite outputs on random inputs, got infinite or undefined ones"
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_no_output_hides_by_being_small_or_next_to_a_large_one(scale: float) -> None:
+    def run(m: Net, x: Tensor) -> tuple[Tensor, Tensor]:
+        return m.b(m.a(x)) * min(scale, 1.0), x * max(scale, 1.0)
+
+    model = lively(Net(run, a=nn.Conv2d(2, 4, 3), b=nn.Conv2d(4, 2, 3)))
+    chosen, kept = first_two(model)
+    assert re.fullmatch(DIFFERENT, wrong(model, chosen, kept | {"b.weight": {1: [0, 3]}}))
+
+
+def test_outputs_that_are_not_floating_point_are_compared_too() -> None:
+    model = lively(
+        Net(lambda m, x: (lambda y: {"y": y, "sign": y > 0, "best": y.argmax(1), "n": 3})(m.b(m.a(x))),
+            a=nn.Conv2d(2, 4, 3), b=nn.Conv2d(4, 2, 3))
+    )  # fmt: skip
+    assert proved(model)[2] < 1e-12
+
+
+def test_a_network_that_cannot_run_in_float64_is_refused() -> None:
+    model = Net(lambda m, x: m.b(m.a(x).float()), a=nn.Conv2d(2, 4, 3), b=nn.Conv2d(4, 2, 3))
+    with pytest.raises(CutError) as error:
+        proved(model, EXAMPLE.float())
+    assert str(error.value) == (
+        "cut: expected a network that runs in float64, got an error in its forward pass: "
+        "Input type (float) and bias type (double) should be the same"
+    )
+
+
+def test_a_network_that_cannot_be_copied_is_refused() -> None:
+    model = lively(Net(lambda m, x: m.b(m.a(x)), a=nn.Conv2d(2, 4, 3), b=nn.Conv2d(4, 2, 3)))
+    model.last = model.a(EXAMPLE)  # an activation that a forward pass has stored
+    with pytest.raises(CutError) as error:
+        proved(model)
+    assert str(error.value).startswith(
+        "Net: expected a network that can be copied, got Only Tensors created explicitly"
+    )
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("arch", ["resnet20", "mobilenet-v2"])
+def test_built_in_networks_equal_their_silenced_originals(arch: str) -> None:
+    model = lively(build(arch))
+    example = torch.zeros(1, 3, 32, 32, dtype=torch.float64)
+    chosen = random_cut(model, example, 0.5, seed=1)
+    assert chosen.units > 100
+    smaller = cut(model, chosen, example)
+    inputs = torch.rand(1, 3, 32, 32, dtype=torch.float64)
+    wanted = model(inputs).abs().max().item()
+    assert cut_error(model, smaller, chosen.kept(), [inputs]) < 1e-9 * max(wanted, 1)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A network as data: layers by kind and width, how it ends, and the seed of its weights and of the cut."""
+
+    layers: tuple[tuple[str, int], ...]
+    end: str
+    seed: int
+    ratio: float
+
+
+KINDS = (
+    "conv",
+    "plain",
+    "residual",
+    "branches",
+    "depthwise",
+    "grouped",
+    "pool",
+    "twice",
+    "gate",
+    "pad",
+    "halves",
+    "view",
+)
+
+
+class Planned(nn.Module):
+    """The network of a plan; runs of layers may disagree about shapes on no input."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self.plan = plan
+        self.steps = nn.ModuleList()
+        width, size = 2, 8
+        for kind, out in plan.layers:
+            if kind in ("conv", "branches", "plain"):
+                self.steps.append(self._conv(width, out, kind != "plain"))
+                if kind == "branches":
+                    self.steps[-1] = nn.Sequential(self.steps[-1], self._conv(width, 2, True))
+                    out += 2
+                width = out
+            elif kind in ("depthwise", "grouped"):
+                groups = width if kind == "depthwise" or width % 2 else 2
+                self.steps.append(nn.Conv2d(width, width, 3, padding=1, groups=groups))
+            elif kind in ("residual", "gate"):
+                self.steps.append(self._conv(width, width, kind == "residual"))
+            else:
+                self.steps.append(nn.Identity())
+                width = 2 * width if kind == "twice" else width + 1 if kind == "pad" else width
+                size = max(1, size // 2) if kind == "pool" else size
+        self.last = nn.Linear(width * size * size if plan.end == "flatten" else width, 3)
+
+    def _conv(self, i: int, o: int, norm: bool) -> nn.Sequential:
+        body = nn.Conv2d(i, o, 3, padding=1, bias=not norm)
+        return nn.Sequential(body, nn.BatchNorm2d(o)) if norm else nn.Sequential(body)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for (kind, _), step in zip(self.plan.layers, self.steps, strict=True):
+            if kind in ("conv", "plain"):
+                x = F.relu(step(x), inplace=True)
+            elif kind == "branches":
+                x = torch.cat([F.relu(step[0](x)), step[1](x)], 1)  # type: ignore[index]
+            elif kind == "residual":
+                x = F.relu(x + step(x))
+            elif kind == "gate":
+                x = x * step(x).mean((2, 3), keepdim=True).sigmoid()
+            elif kind == "pool":
+                x = F.max_pool2d(x, 2) if x.shape[-1] > 1 else x
+            elif kind == "twice":
+                x = torch.cat([x, x * 0.5], 1)
+            elif kind == "pad":
+                x = F.pad(x, (0, 0, 0, 0, 1, 0))
+            elif kind == "halves":
+                x = torch.cat([x[:, 1:], x[:, :1]], 1)
+            elif kind == "view":
+                b, c, h, w = x.shape
+                x = x.view(b, c, h * w).transpose(1, 2).reshape(b, h, w, c).permute(0, 3, 1, 2)
+            else:
+                x = step(x)
+        out: Tensor = self.last(x.flatten(1) if self.plan.end == "flatten" else x.mean((2, 3)))
+        return out
+
+
+plans = st.builds(
+    Plan,
+    st.lists(st.tuples(st.sampled_from(KINDS), st.integers(1, 6)), min_size=1, max_size=6).map(tuple),
+    st.sampled_from(("flatten", "mean")),
+    st.integers(0, 1000),
+    st.floats(0, 0.9),
+)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(plans)
+def test_every_cut_of_every_network_is_proved_or_refused(plan: Plan) -> None:
+    model = lively(Planned(plan), plan.seed)
+    try:
+        smaller, chosen, error = proved(model, ratio=plan.ratio, seed=plan.seed)
+    except (CutError, TraceError):
+        return
+    scale = float(model(EXAMPLE + 1).detach().abs().max())
+    assert error < 1e-9 * max(1.0, scale)
+    assert (sum(p.numel() for p in smaller.parameters()) < sum(p.numel() for p in model.parameters())) == bool(
+        chosen.units
+    )

@@ -1,0 +1,44 @@
+import pytest
+
+from tests.evaluate.toys import labelled, small_network
+from windfirm.errors import InputError
+from windfirm.study.api import compare
+from windfirm.study.measure import measure, naming
+
+MODEL = small_network()
+DATA = labelled(MODEL)
+
+
+def test_a_network_compared_with_itself_differs_nowhere() -> None:
+    found = compare(MODEL, MODEL, DATA.images / 255, DATA.labels, attacks=["fgsm"], control=MODEL)
+    assert [subject.role for subject in found.subjects] == ["F", "F'", "control"]
+    assert [(delta.attack, delta.versus) for delta in found.deltas] == [
+        ("fgsm", "F"),
+        ("clean", "F"),
+        ("fgsm", "control"),
+        ("clean", "control"),
+    ]
+    assert all((delta.points, delta.p) == (0, 1) for delta in found.deltas)
+    assert found.images == 40
+
+
+def test_a_labelled_set_needs_no_labels_beside_it() -> None:
+    found = compare(MODEL, MODEL, DATA, attacks=[])
+    assert [outcome.count for outcome in found.subjects[0].outcomes] == [32]
+
+
+def test_a_network_that_does_not_fit_is_named() -> None:
+    with pytest.raises(InputError) as error:
+        compare(MODEL, small_network(classes=4), DATA)
+    assert str(error.value) == "F': expected outputs of shape (40, 3) for the classes of toy/test, got (40, 4)"
+
+
+def test_an_error_about_something_else_keeps_its_words() -> None:
+    with pytest.raises(InputError, match=r"^F: eps: expected"), naming("F"):
+        raise InputError("eps: expected less, got more")
+
+
+def test_progress_counts_attacks_and_the_timing() -> None:
+    seen: list[tuple[int, int]] = []
+    measure("F", "toy", MODEL, DATA, [], epses=(), progress=lambda done, steps: seen.append((done, steps)))
+    assert seen == [(1, 1)]
