@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from tests.prune.nets import EXAMPLE, Net, frozen, lively, proved
 from windfirm.errors import CutError
 from windfirm.models.resnet import BasicBlock
+from windfirm.prune.cut import cut
+from windfirm.prune.select import Cut
+from windfirm.prune.structure import anatomy
 
 Run = Callable[[Any, Tensor], object]
 
@@ -126,6 +129,15 @@ def test_what_is_added_to_a_frozen_tensor_is_frozen_through_a_norm() -> None:
     model.n = nn.BatchNorm2d(4)
     assert frozen(lively(model))["a"] == "the input of n"
     assert proved(model)[1].units == 0
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0])
+def test_a_padded_channel_belongs_to_no_filter(value: float) -> None:
+    model = between(lambda m, x: F.pad(x, (0, 0, 0, 0, 1, 2), value=value), 7)
+    body = anatomy(model, EXAMPLE).named("a")
+    assert next(piece.indices for piece in body.slices if piece.role == "in") == ((1,), (2,), (3,), (4,))
+    smaller = cut(model, Cut({body: (0, 3)}), EXAMPLE)
+    assert smaller.get_parameter("b.weight").shape == (3, 5, 3, 3)
 
 
 @pytest.mark.parametrize("kind", ["convolution", "norm"])

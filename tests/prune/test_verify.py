@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tests.oracles import cut_error
 from tests.prune.nets import EXAMPLE, Net, lively, proved, random_cut
-from windfirm.errors import CutError, TraceError
+from windfirm.errors import CutError
 from windfirm.models.registry import build
 from windfirm.models.shrink import Kept, shrink
 from windfirm.prune.cut import cut
@@ -261,21 +261,18 @@ class Planned(nn.Module):
 
 plans = st.builds(
     Plan,
-    st.lists(st.tuples(st.sampled_from(KINDS), st.integers(1, 6)), min_size=1, max_size=6).map(tuple),
+    st.lists(st.tuples(st.sampled_from(KINDS), st.integers(2, 6)), min_size=2, max_size=6).map(tuple),
     st.sampled_from(("flatten", "mean")),
     st.integers(0, 1000),
-    st.floats(0, 0.9),
+    st.floats(0.3, 0.9),
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(plans)
-def test_every_cut_of_every_network_is_proved_or_refused(plan: Plan) -> None:
+def test_every_cut_of_every_planned_network_is_proved(plan: Plan) -> None:
     model = lively(Planned(plan), plan.seed)
-    try:
-        smaller, chosen, error = proved(model, ratio=plan.ratio, seed=plan.seed)
-    except (CutError, TraceError):
-        return
+    smaller, chosen, error = proved(model, ratio=plan.ratio, seed=plan.seed)  # no size is fixed, so none is refused
     scale = float(model(EXAMPLE + 1).detach().abs().max())
     assert error < 1e-9 * max(1.0, scale)
     assert (sum(p.numel() for p in smaller.parameters()) < sum(p.numel() for p in model.parameters())) == bool(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -148,6 +148,11 @@ def moved(c: Coupler, call: Call) -> None:
             c.freeze(nodes, f"{call.op} in {call.where} mixes this axis with another")
 
 
+def padded(c: Coupler, call: Call) -> None:
+    """Constants around: the indices that they add are nobody's, whatever their value."""
+    moved(c, replace(call, args=(*call.args[:2], NOBODY)))
+
+
 def _run(c: Coupler, call: Call, axis: int) -> tuple[torch.Tensor, ...]:
     def labelled(ref: Ref) -> torch.Tensor:
         nodes = c.of(ref).get(axis)
@@ -208,7 +213,7 @@ OVER_SPACE = (
 MOVED = (
     aten.view.default, aten._unsafe_view.default, aten.reshape.default, aten.permute.default, aten.transpose.int,
     aten.t.default, aten.unsqueeze.default, aten.squeeze.dim, aten.cat.default, aten.expand.default,
-    aten.slice.Tensor, aten.constant_pad_nd.default,
+    aten.slice.Tensor,
 )  # fmt: skip
 UNCHANGED = (
     aten.clone.default,
@@ -232,5 +237,6 @@ RULES: dict[Any, Rule] = {
     **dict.fromkeys(POINTWISE, pointwise),
     **dict.fromkeys(OVER_SPACE, over_space),
     **dict.fromkeys(MOVED, moved),
+    aten.constant_pad_nd.default: padded,
     **dict.fromkeys(UNCHANGED, unchanged),
 }
