@@ -43,8 +43,8 @@ class Plan:
     macs: float = 0.5
     rounds: int = 3
     epochs: int = 2
-    images: int = 4_000
-    draws: int = 5
+    images: int = 3_000
+    draws: int = 4
     tests: int = 1_000
     eps: float = 8 / 255
     criterion: str = "pls"
@@ -66,7 +66,7 @@ class Report:
 
 
 def quickstart(source: Source, plan: Plan, *, seed: int, device: torch.device, bar: Bar) -> Report:
-    """Run the whole of it on ``source``; about four minutes on two CPU cores with the default plan.
+    """Run the whole of it on ``source``; under five minutes on two CPU cores with the default plan.
 
     Raises TrainingError, CutError and DataError as the parts do.
     """

@@ -1,0 +1,17 @@
+from tests.evaluate.toys import labelled, small_network
+from windfirm.attack.registry import build
+from windfirm.evaluate.loop import evaluate
+from windfirm.study.measure import measure
+
+
+def test_fgsm_of_the_table_is_the_point_of_the_curve_and_what_the_evaluator_says() -> None:
+    model = small_network()
+    images = labelled(model)
+    attacks = [build("fgsm", 8), build("clean", 8)]
+    subject = measure("F", "toy", model, images, attacks, eps=4 / 255, epses=(2 / 255, 4 / 255))
+    alone = evaluate(model, images, attacks[0], eps=4 / 255)
+    assert [outcome.attack for outcome in subject.outcomes] == ["fgsm", "clean"]
+    for outcome in (subject.outcomes[0], subject.curve[1]):
+        assert (outcome.title, outcome.eps, outcome.trials) == (alone.title, alone.eps, alone.trials)
+        assert outcome.correct.tolist() == alone.correct.tolist()
+    assert 0 < alone.count < subject.outcomes[1].count
