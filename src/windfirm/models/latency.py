@@ -28,7 +28,7 @@ def latency(model: nn.Module, example: Tensor, repeats: int = 20) -> Latency:
     """Time ``repeats`` forward passes of ``example`` (b, c, h, w), after a few that do not count.
 
     Runs where the model's parameters are, in eval mode and without gradients; the model's mode is put back. The number
-    holds for this batch size, this machine and its present load; compare networks within one session only.
+    holds for this batch size, this machine and its present load; compare networks only within one run.
     """
     if len(example) < 1 or repeats < 2:
         got = f"{len(example)} and {repeats}"
