@@ -50,6 +50,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, for a complaint of one line; empty when it has none."""
+    return str(error).strip().partition("\n")[0]
+
+
 def expected(where: str, wanted: str, got: object) -> str:
     """The one wording of a complaint: ``where: expected wanted, got got``."""
     return f"{where}: expected {wanted}, got {got}"

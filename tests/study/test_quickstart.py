@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from windfirm import console, data
-from windfirm.adjust import train as loop
+from windfirm.adjust import adjustments
 from windfirm.data.images import Images
 from windfirm.models.cost import cost
 from windfirm.models.resnet import ResNet
@@ -34,19 +34,19 @@ def first() -> Report:
 
 def test_the_test_images_are_opened_after_the_last_training_step(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    load, train = data.load, loop.train
+    load, adjust = data.load, adjustments.adjust
 
     def watched_load(name: str, split: Literal["train", "test"]) -> Images:
         order.append(split)
         return load(name, split)
 
-    def watched_train(*args: object, **options: object) -> object:
-        done = train(*args, **options)  # type: ignore[arg-type]
+    def watched_adjust(*args: object, **options: object) -> object:
+        done = adjust(*args, **options)  # type: ignore[arg-type]
         order.append("step")
         return done
 
     monkeypatch.setattr(data, "load", watched_load)
-    monkeypatch.setattr(study, "train", watched_train)
+    monkeypatch.setattr(study, "adjust", watched_adjust)
     report()
     assert order == ["train", "step", "step", "step", "step", "test"]  # two rounds for F′, two for the control
 

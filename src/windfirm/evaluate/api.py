@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from windfirm.attack.registry import build
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
-from windfirm.errors import InputError, expected
+from windfirm.errors import InputError, expected, first_line
 from windfirm.evaluate.loop import evaluate
 from windfirm.evaluate.network import private
 from windfirm.evaluate.outcome import Outcome
@@ -57,6 +57,6 @@ def as_images(model: nn.Module, images: Tensor, labels: Tensor | None) -> Images
         with torch.no_grad():
             classes = private(model, None)(to_float(pixels[:1])).shape[-1]
     except RuntimeError as error:
-        got = f"an error: {str(error).splitlines()[0]}"
+        got = f"an error: {first_line(error)}"
         raise InputError(expected("model", f"a network that takes images of shape {shape}", got)) from error
     return Images(pixels, labels.to("cpu", torch.int64), tuple(map(str, range(classes))), "images")

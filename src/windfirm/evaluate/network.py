@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from windfirm.data.images import Images
-from windfirm.errors import InputError, expected
+from windfirm.errors import InputError, expected, first_line
 
 
 def private(model: nn.Module, device: torch.device | None) -> nn.Module:
@@ -33,7 +33,7 @@ def classify(network: nn.Module, pixels: Tensor, images: Images) -> Tensor:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         wanted = f"a network that takes images of shape {tuple(pixels.shape)}"
-        raise InputError(expected("model", wanted, f"an error: {str(error).splitlines()[0]}")) from error
+        raise InputError(expected("model", wanted, f"an error: {first_line(error)}")) from error
     shape = (len(pixels), len(images.classes))
     if not isinstance(logits, Tensor) or logits.shape != shape:
         got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__

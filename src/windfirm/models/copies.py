@@ -4,7 +4,7 @@ import copy
 
 from torch import nn
 
-from windfirm.errors import CutError, expected
+from windfirm.errors import CutError, expected, first_line
 
 
 def copied(model: nn.Module) -> nn.Module:
@@ -12,5 +12,4 @@ def copied(model: nn.Module) -> nn.Module:
     try:
         return copy.deepcopy(model)
     except Exception as error:
-        message = str(error).strip().partition("\n")[0]
-        raise CutError(expected(type(model).__name__, "a network that can be copied", message)) from error
+        raise CutError(expected(type(model).__name__, "a network that can be copied", first_line(error))) from error

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from windfirm.errors import InputError, TraceError, expected
+from windfirm.errors import InputError, TraceError, expected, first_line
 from windfirm.models.meta import on_meta
 
 
@@ -41,5 +41,5 @@ def cost(model: nn.Module, example: Tensor) -> Cost:
             shell(image)
     except Exception as error:
         wanted = f"a network that runs on a meta tensor of shape {tuple(image.shape)}"
-        raise TraceError(expected("cost", wanted, str(error).partition("\n")[0])) from error
+        raise TraceError(expected("cost", wanted, first_line(error))) from error
     return Cost(counter.get_total_flops() // 2, sum(parameter.numel() for parameter in model.parameters()))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
-from windfirm.errors import TraceError, expected
+from windfirm.errors import TraceError, expected, first_line
 from windfirm.models.meta import on_meta
 
 #: What a network may return besides tensors, in any nesting of tuples, lists and dicts.
@@ -107,7 +107,7 @@ def trace(model: nn.Module, example_inputs: Tensor | Sequence[Tensor]) -> Trace:
     try:
         twin = on_meta(model)
     except Exception as error:
-        raise TraceError(expected(where, "a network that can be copied", _first_line(error))) from error
+        raise TraceError(expected(where, "a network that can be copied", first_line(error))) from error
     recorder = _Recorder()
     for name, module in twin.named_modules():
         module.register_forward_pre_hook(lambda _m, _i, name=name: recorder.stack.append(name))
@@ -121,17 +121,13 @@ def trace(model: nn.Module, example_inputs: Tensor | Sequence[Tensor]) -> Trace:
             result = twin(*fakes)
     except Exception as error:
         wanted = "a forward pass that runs on the given inputs without their values"
-        raise TraceError(expected(where, wanted, _first_line(error))) from error
+        raise TraceError(expected(where, wanted, first_line(error))) from error
     leaves = tree_flatten(result)[0]
     strange = [type(leaf).__name__ for leaf in leaves if not isinstance(leaf, Tensor | PLAIN)]
     outputs = tuple(recorder.ref(leaf) for leaf in leaves if isinstance(leaf, Tensor))
     if strange or not outputs:
         raise TraceError(expected(where, "outputs that are tensors", strange[0] if strange else "none"))
     return Trace(tuple(recorder.calls), input_refs, outputs, parameters)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 def _pop(stack: list[str]) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten
 
 from windfirm import seeds
-from windfirm.errors import CutError, expected
+from windfirm.errors import CutError, expected, first_line
 from windfirm.models.copies import copied
 from windfirm.prune.select import Cut
 
@@ -74,7 +74,7 @@ def _outputs(model: nn.Module, inputs: Sequence[Tensor], wanted: str) -> list[Te
         with torch.inference_mode():
             leaves = tree_flatten(model(*inputs))[0]
     except Exception as error:  # whatever a stranger's forward pass may raise
-        message = str(error).strip().partition("\n")[0]
+        message = first_line(error)
         raise CutError(expected("cut", wanted, f"an error in its forward pass: {message}")) from error
     return [leaf.double() for leaf in leaves if isinstance(leaf, Tensor)]
 

@@ -14,12 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from windfirm import data, seeds
-from windfirm.adjust.adjustments import recipe_for
-from windfirm.adjust.train import Recipe, train
+from windfirm.adjust.adjustments import adjust, recipe_for
 from windfirm.attack.registry import build as build_attack
 from windfirm.data.augment import to_float
 from windfirm.data.batches import Batches
-from windfirm.data.images import Images
 from windfirm.evaluate.compare import Comparison, Role, compare
 from windfirm.evaluate.examples import Example, examples
 from windfirm.models.source import Source
@@ -80,7 +78,15 @@ def quickstart(source: Source, plan: Plan, *, seed: int, device: torch.device, b
     def fine_tune(label: str) -> Callable[[nn.Module, int], None]:
         def run(model: nn.Module, number: int) -> None:
             with bar(f"{label}, round {number} of {plan.rounds}") as tick:
-                _train(model, training, recipe, seeds.number(seed, "round", number), device, tick)
+                adjust(
+                    "fine-tuning",
+                    model,
+                    training,
+                    epochs=plan.epochs,
+                    seed=seeds.number(seed, "round", number),
+                    device=device,
+                    progress=lambda seen, total, speed, loss: tick(seen, total, f"{speed:.0f} img/s"),
+                )
 
         return run
 
@@ -148,12 +154,3 @@ def profile(before: nn.Module, after: nn.Module, example: Tensor) -> tuple[tuple
         for structure in anatomy(before, example).structures
         if structure.frozen is None
     )
-
-
-def _train(
-    model: nn.Module, images: Images, recipe: Recipe, seed: int, device: torch.device, tick: Callable[..., None]
-) -> None:
-    def progress(seen: int, total: int, speed: float, loss: float) -> None:
-        tick(seen, total, f"{speed:.0f} img/s")
-
-    train(model, images.images, images.labels, recipe, seed=seed, device=device, progress=progress)
