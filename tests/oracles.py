@@ -67,15 +67,21 @@ def _numbers(result: object) -> list[Tensor]:
 
 
 def channels_lost(model: nn.Module, kept: Mapping[str, Mapping[int, list[int]]]) -> dict[str, list[int]]:
-    """Which input channels each convolution and linear layer loses, by module name; depthwise ones read nothing."""
+    """Which input channels each convolution and linear layer loses, by module name.
+
+    A grouped convolution loses the same of every group; one that loses whole groups reads none of what is left.
+    """
     lost = {}
     by_tensor = {id(tensor): kept.get(name, {}) for name, tensor in model.named_parameters()}
     for name, module in model.named_modules():
-        if isinstance(module, nn.Linear) or (isinstance(module, nn.modules.conv._ConvNd) and module.groups == 1):
+        if isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
+            groups = getattr(module, "groups", 1)
             axis = 0 if getattr(module, "transposed", False) else 1
             stays = by_tensor.get(id(module.weight), {}).get(axis)
             if stays is not None:
-                lost[name] = sorted(set(range(module.weight.shape[axis])) - set(stays))
+                width = module.weight.shape[axis]
+                gone = sorted(set(range(width)) - set(stays))
+                lost[name] = [g * width + i for g in range(groups if axis else 1) for i in gone]
     return lost
 
 

@@ -1,5 +1,7 @@
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,10 +10,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from windfirm.errors import CheckpointError, InputError
-from windfirm.models import checkpoint
-from windfirm.models.checkpoint import Manifest, load, read_manifest, read_notes, save
-from windfirm.models.registry import ARCHITECTURES, build
-from windfirm.models.shrink import Kept, kept_of, shrink
+from windfirm.models import manifest
+from windfirm.models.blueprint import Blueprint, apply, blueprint_of, origin_of
+from windfirm.models.checkpoint import load, read_manifest, read_notes, save
+from windfirm.models.factory import NAMES
+from windfirm.models.manifest import Manifest
+from windfirm.models.registry import build
+from windfirm.models.shrink import Kept
+from windfirm.models.source import WEIGHTS
 
 KEPT: Kept = {
     "0.weight": {0: [0, 2]},
@@ -22,6 +28,7 @@ KEPT: Kept = {
     "1.running_var": {0: [0, 2]},
     "3.weight": {1: [0, 2]},
 }
+CUT = Blueprint(KEPT, {"3.dilation": [1, 1]}, {"2": "skip"})
 
 
 def toy() -> nn.Module:
@@ -48,7 +55,7 @@ def complaint(path: Path, **how: object) -> str:
 
 
 def describe(path: Path, **values: object) -> None:
-    """A file with no tensors whose description is sound but for ``values``."""
+    """A file of the first format, with no tensors, whose description is sound but for ``values``."""
     sound: dict[str, object] = {"format": "windfirm-1", "arch": None, "classes": 10, "kept": {}, "notes": {}}
     save_file({}, path, {"windfirm": json.dumps(sound | values)})
 
@@ -68,27 +75,132 @@ def test_a_built_in_network_loads_by_the_name_in_its_file(tmp_path: Path) -> Non
     assert torch.equal(load(tmp_path / "m.safetensors")(example), model(example))
 
 
-def test_a_pruned_network_is_rebuilt_from_the_full_factory_and_what_was_kept(tmp_path: Path) -> None:
+def test_a_pruned_network_is_rebuilt_from_the_full_factory_and_its_blueprint(tmp_path: Path) -> None:
     model = trained()
-    shrink(model, KEPT)
+    apply(model, CUT)
     save(model, tmp_path / "m.safetensors")
     loaded = load(tmp_path / "m.safetensors", toy)
     assert torch.equal(loaded(images()), model(images()))
     assert loaded.get_parameter("0.weight").shape == (2, 3, 3, 3)
-    assert kept_of(loaded) == KEPT
+    assert blueprint_of(loaded) == CUT
+    origin = origin_of(loaded)
+    assert origin is not None
+    assert origin.get_parameter("0.weight").shape == (4, 3, 3, 3)
 
 
-def test_kept_indices_can_be_given_for_a_network_that_does_not_remember_them(tmp_path: Path) -> None:
+def test_a_blueprint_can_be_given_for_a_network_that_does_not_remember_it(tmp_path: Path) -> None:
     small = nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Conv2d(2, 5, 2), nn.Flatten()).eval()
-    save(small, tmp_path / "m.safetensors", kept=KEPT)
+    save(small, tmp_path / "m.safetensors", blueprint=Blueprint(KEPT))
     assert torch.equal(load(tmp_path / "m.safetensors", toy)(images()), small(images()))
+
+
+def test_a_factory_may_make_the_network_as_cut_but_not_one_cut_otherwise(tmp_path: Path) -> None:
+    def cut() -> nn.Module:
+        model = toy()
+        apply(model, CUT)
+        return model
+
+    model, path = cut().eval(), tmp_path / "m.safetensors"
+    save(model, path)
+    assert torch.equal(load(path, cut)(images()), model(images()))
+    save(model, path, blueprint=Blueprint(KEPT))
+    assert (
+        complaint(path, factory=cut) == f"{path}: expected a factory of networks before their first cut, got a cut one"
+    )
 
 
 def test_the_manifest_says_what_save_was_told(tmp_path: Path) -> None:
     notes = {"accuracy": 0.9, "data": "cifar10", "history": [1, 2]}
-    save(trained(), tmp_path / "m.safetensors", kept=KEPT, classes=5, notes=notes)
-    assert read_manifest(tmp_path / "m.safetensors") == Manifest(None, 5, KEPT, notes)
+    save(trained(), tmp_path / "m.safetensors", blueprint=CUT, classes=5, notes=notes)
+    assert read_manifest(tmp_path / "m.safetensors") == Manifest(None, 5, CUT, notes)
     assert read_notes(tmp_path / "m.safetensors") == notes
+    save(trained(), tmp_path / "m.safetensors", arch="timm/resnet18.a1_in1k")
+    assert read_manifest(tmp_path / "m.safetensors") == Manifest("timm/resnet18.a1_in1k")
+
+
+def test_a_file_of_the_first_format_still_loads(tmp_path: Path) -> None:
+    model, path = trained(), tmp_path / "m.safetensors"
+    apply(model, Blueprint(KEPT))
+    kept = {name: {str(axis): indices for axis, indices in axes.items()} for name, axes in KEPT.items()}
+    values = {"format": "windfirm-1", "arch": None, "classes": 5, "kept": kept, "notes": {"a": 1}}
+    save_file(model.state_dict(), path, {"windfirm": json.dumps(values)})
+    assert torch.equal(load(path, toy)(images()), model(images()))
+    assert read_manifest(path) == Manifest(None, 5, Blueprint(KEPT), {"a": 1})
+
+
+def test_the_weights_inside_the_package_load() -> None:
+    assert read_manifest(WEIGHTS / "resnet56.safetensors").arch == "resnet56"
+    loaded = load(WEIGHTS / "resnet56.safetensors")
+    assert [module.training for module in loaded.modules()] == [False] * len(list(loaded.modules()))
+
+
+def test_flipping_any_byte_gives_an_error_or_the_same_network(tmp_path: Path) -> None:
+    def tiny() -> nn.Module:
+        return nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+
+    model, path = tiny().eval(), tmp_path / "m.safetensors"
+    apply(model, Blueprint({"0.weight": {1: [0]}}, {"0.in_features": 1}, {"1": "skip"}))
+    save(model, path, arch="timm/tiny", classes=2, notes={"a": [1, 0.5], "b": None})
+    whole = path.read_bytes()
+    manifest, wanted = read_manifest(path), load(path, tiny)
+    same = 0
+    refused = []
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 + 37 * place % 255  # some bits at every place, others at the next
+        path.write_bytes(damaged)
+        try:
+            loaded = load(path, tiny)
+        except CheckpointError as error:
+            refused.append(str(error))
+            continue
+        same += 1
+        assert read_manifest(path) == manifest
+        assert [str(module) for module in loaded.modules()] == [str(module) for module in wanted.modules()]
+        assert all(torch.equal(loaded.state_dict()[name], value) for name, value in wanted.state_dict().items())
+    assert same + len(refused) == len(whole)
+    assert len(refused) > 0.9 * len(whole)
+    assert not any("\n" in message for message in refused)
+
+
+@pytest.mark.parametrize("change", ["tensor", "name", "notes", "digest", "no digest"])
+def test_tensors_and_description_must_be_those_that_were_written(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "m.safetensors"
+    save(trained(), path, notes={"accuracy": 0.9})
+    with safe_open(path, "pt") as file:
+        values = json.loads(file.metadata()["windfirm"])
+    tensors = load_file(path)
+    stated = values["digest"]
+    if change == "tensor":
+        tensors["0.bias"] += 1
+    elif change == "name":  # both have four numbers
+        tensors["1.bias"], tensors["1.weight"] = tensors["1.weight"], tensors["1.bias"]
+    elif change == "notes":
+        values["notes"]["accuracy"] = 1.0
+    elif change == "digest":
+        values["digest"] = stated = "0" * 64
+    else:
+        del values["digest"]
+        stated = None
+    save_file(tensors, path, {"windfirm": json.dumps(values)})
+    wanted = f"{path}: expected tensors and a description of digest {stated}, got others, "
+    assert complaint(path, factory=toy).startswith(wanted)
+
+
+def test_a_file_that_another_tool_wrote_anew_is_the_same(tmp_path: Path) -> None:
+    path, model = tmp_path / "m.safetensors", trained()
+    save(model, path, notes={"b": 1, "a": 2})
+    with safe_open(path, "pt") as file:
+        values = json.loads(file.metadata()["windfirm"])
+    save_file(load_file(path), path, {"windfirm": json.dumps(values, indent=2, sort_keys=True)})
+    assert torch.equal(load(path, toy)(images()), model(images()))
+
+
+def test_a_description_under_a_damaged_name_is_not_taken_for_a_plain_state_dict(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    save(trained(), path)
+    path.write_bytes(path.read_bytes().replace(b'"windfirm":', b'"windfern":'))
+    assert complaint(path, factory=toy) == f"{path}: expected a description under windfirm, got one under 'windfern'"
 
 
 def test_the_file_is_plain_safetensors_that_other_accounts_may_read(tmp_path: Path) -> None:
@@ -188,8 +300,8 @@ def test_a_pickle_is_refused_unread(tmp_path: Path) -> None:
 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
-    describe(path, format="windfirm-2")
-    wanted = f"{path}: expected the format windfirm-1, got windfirm-2; a newer Windfirm may read it"
+    describe(path, format="windfirm-3")
+    wanted = f"{path}: expected the format windfirm-2, got windfirm-3; a newer Windfirm may read it"
     assert complaint(path) == wanted
     with pytest.raises(CheckpointError) as error:
         read_notes(path)
@@ -202,11 +314,40 @@ def test_neither_name_nor_factory_is_refused(tmp_path: Path) -> None:
     assert complaint(path) == f"{path}: expected the name of an architecture or a factory, got neither"
 
 
-def test_a_name_in_the_file_is_only_ever_looked_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["os:system", "timm/hf-hub:some/net", "torchvision/../x", "windfirm.models.resnet"])
+def test_a_name_in_the_file_is_only_ever_looked_up(tmp_path: Path, name: str) -> None:
     path = tmp_path / "m.safetensors"
-    describe(path, arch="os:system")
-    known = ", ".join(ARCHITECTURES)
-    assert complaint(path) == f"{path}: architecture: expected one of {known}, got 'os:system'"
+    describe(path, arch=name)
+    assert complaint(path) == f"{path}: architecture: expected {NAMES}, got {name!r}"
+
+
+def test_a_network_of_another_library_loads_by_the_name_in_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(name: str, pretrained: bool, num_classes: int = 5) -> nn.Module:
+        assert (name, pretrained) == ("toy", False)
+        return nn.Sequential(*list(toy().children())[:3], nn.Conv2d(4, num_classes, 2), nn.Flatten())
+
+    monkeypatch.setitem(sys.modules, "timm", SimpleNamespace(create_model=make))
+    model, path = trained(), tmp_path / "m.safetensors"
+    apply(model, CUT)
+    save(model, path, arch="timm/toy")
+    assert torch.equal(load(path)(images()), model(images()))
+    assert torch.equal(load(path, "timm/toy")(images()), model(images()))
+    model = make("toy", False, 7).eval()
+    save(model, path, arch="timm/toy", classes=7)
+    assert torch.equal(load(path)(images()), model(images()))
+    assert complaint(path, classes=6).endswith("3.weight: expected shape (6, 4, 2, 2), got shape (7, 4, 2, 2)")
+
+
+def test_a_factory_can_be_named_as_on_the_command_line(tmp_path: Path) -> None:
+    model, path = trained(), tmp_path / "m.safetensors"
+    save(model, path)
+    assert torch.equal(load(path, f"{__name__}:toy")(images()), model(images()))
+    with pytest.raises(InputError, match="expected a module:factory that can be imported, got ModuleNotFoundError"):
+        load(path, "nowhere.at_all:toy")
+    save(build("resnet20", 3), path)
+    assert str(load(path, "resnet20", classes=3)) == str(build("resnet20", 3))
 
 
 @pytest.mark.parametrize(
@@ -217,6 +358,7 @@ def test_a_name_in_the_file_is_only_ever_looked_up(tmp_path: Path) -> None:
         {"kept": {"0.weight": {"0": [1.5]}}},
         {"kept": {"0.weight": {"0": 3}}},
         {"classes": "ten"},
+        {"classes": True},
         {"arch": ["resnet20"]},
         {"notes": 3},
     ],
@@ -251,6 +393,13 @@ def test_tensors_that_do_not_fit_are_named_first_one_first(tmp_path: Path) -> No
     assert complaint(path, factory=toy) == f"{path}: head.bias: expected no such tensor, got shape (3,)"
 
 
+def test_numbers_of_another_kind_are_refused(tmp_path: Path) -> None:
+    path, tensors = tmp_path / "m.safetensors", trained().state_dict()
+    save_file(tensors | {"1.num_batches_tracked": torch.tensor(0.5)}, path)
+    wanted = f"{path}: 1.num_batches_tracked: expected numbers like torch.int64, got torch.float32"
+    assert complaint(path, factory=toy) == wanted
+
+
 def test_nan_is_refused_when_reading_and_when_writing(tmp_path: Path) -> None:
     path, model = tmp_path / "m.safetensors", trained()
     nn.init.constant_(model.get_parameter("3.bias"), torch.nan)
@@ -266,7 +415,9 @@ def test_save_refuses_what_load_could_not_use(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     with pytest.raises(InputError) as error:
         save(trained(), path, arch="resnet")
-    assert str(error.value) == f"{path}: expected one of {', '.join(ARCHITECTURES)}, or no arch, got 'resnet'"
+    assert str(error.value) == f"{path}: expected {NAMES}, or no arch, got 'resnet'"
+    with pytest.raises(InputError):
+        save(trained(), path, arch="os:system")
     with pytest.raises(InputError) as error:
         save(trained(), path, notes={"path": path})
     assert str(error.value) == f"{path}: expected notes that JSON can hold, got {error.value.__cause__}"
@@ -274,4 +425,4 @@ def test_save_refuses_what_load_could_not_use(tmp_path: Path) -> None:
 
 
 def test_the_format_s_name_is_part_of_the_contract() -> None:
-    assert checkpoint.FORMAT == "windfirm-1"
+    assert (manifest.FORMAT, manifest.FIRST) == ("windfirm-2", "windfirm-1")

@@ -6,10 +6,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from windfirm.errors import InputError, TraceError
-from windfirm.models.cost import Cost, cost
+from windfirm.models.blueprint import Silence
+from windfirm.models.cost import cost
 from windfirm.models.registry import build
 
 IMAGE = torch.zeros(1, 3, 32, 32)
+
+
+def counted(model: nn.Module, example: Tensor) -> tuple[int, int]:
+    found = cost(model, example)
+    return found.macs, found.params
 
 
 def test_resnet56_counted_by_hand() -> None:
@@ -22,7 +28,7 @@ def test_resnet56_counted_by_hand() -> None:
     assert macs == 125_485_696
     weights = 9 * (3 * 16 + 18 * 16 * 16 + 16 * 32 + 17 * 32 * 32 + 32 * 64 + 17 * 64 * 64)
     norms = 2 * (19 * 16 + 18 * 32 + 18 * 64)
-    assert cost(build("resnet56"), IMAGE) == Cost(macs, weights + norms + 64 * 10 + 10)
+    assert counted(build("resnet56"), IMAGE) == (macs, weights + norms + 64 * 10 + 10)
 
 
 def test_mobilenet_v2_counted_by_hand() -> None:
@@ -41,7 +47,7 @@ def test_mobilenet_v2_counted_by_hand() -> None:
             macs += side**2 * before * after
             params += before * after + 2 * after
     assert (macs, params) == (91_154_944, 2_296_922)
-    assert cost(build("mobilenet-v2"), IMAGE) == Cost(macs, params)
+    assert counted(build("mobilenet-v2"), IMAGE) == (macs, params)
 
 
 def test_vgg16_counted_by_hand() -> None:
@@ -51,7 +57,7 @@ def test_vgg16_counted_by_hand() -> None:
     macs = sum(9 * before * after * side**2 for before, after, side in pairs) + 512 * 10
     assert macs == 313_201_664
     params = sum(9 * before * after + 2 * after for before, after, _ in pairs) + 512 * 10 + 10
-    assert cost(build("vgg16-bn"), IMAGE) == Cost(macs, params)
+    assert counted(build("vgg16-bn"), IMAGE) == (macs, params)
 
 
 class Functional(nn.Module):
@@ -90,8 +96,8 @@ class Attention(nn.Module):
     ],
 )
 def test_single_operations_counted_by_hand(model: nn.Module, shape: tuple[int, ...], macs: int, params: int) -> None:
-    assert cost(model, torch.zeros(shape)) == Cost(macs, params)
-    assert cost(model, torch.zeros(3, *shape[1:])) == Cost(macs, params)  # per image, whatever the batch
+    assert counted(model, torch.zeros(shape)) == (macs, params)
+    assert cost(model, torch.zeros(3, *shape[1:])) == cost(model, torch.zeros(shape))  # per image, whatever the batch
 
 
 def test_neither_the_model_nor_its_gradients_nor_its_mode_change() -> None:
@@ -108,7 +114,55 @@ def test_neither_the_model_nor_its_gradients_nor_its_mode_change() -> None:
 
 def test_shared_weights_are_used_twice_and_counted_once() -> None:
     layer = nn.Linear(6, 6, bias=False)
-    assert cost(nn.Sequential(layer, layer), torch.zeros(1, 6)) == Cost(2 * 36, 36)
+    found = cost(nn.Sequential(layer, layer), torch.zeros(1, 6))
+    assert (found.macs, found.params, found.param_bytes) == (2 * 36, 36, 4 * 36)
+
+
+def test_parameters_take_as_many_bytes_as_their_type_says() -> None:
+    assert cost(nn.Linear(7, 5), torch.zeros(1, 7)).param_bytes == 4 * 40
+    assert cost(nn.Linear(7, 5).double(), torch.zeros(1, 7, dtype=torch.float64)).param_bytes == 8 * 40
+
+
+class Residual(nn.Module):
+    """The input waits for the end of the branch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide = nn.Conv2d(2, 8, 1)
+        self.back = nn.Conv2d(8, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.back(self.wide(x).relu_()).view_as(x) + x  # type: ignore[no-any-return]
+
+
+PIXELS = 6 * 6 * 4  # bytes of one channel
+
+
+@pytest.mark.parametrize(
+    ("model", "channels"),
+    [
+        (nn.Conv2d(2, 3, 1), 2 + 3),
+        (nn.ReLU(inplace=True), 2),
+        (nn.Flatten(), 2),
+        # The image, held by the caller, and both ends of the widest layer.
+        (nn.Sequential(nn.Conv2d(2, 3, 1), nn.Conv2d(3, 5, 1), nn.Conv2d(5, 1, 1)), 2 + 3 + 5),
+        (nn.Sequential(nn.Conv2d(2, 5, 1), nn.ReLU(inplace=True), nn.Conv2d(5, 1, 1)), 2 + 5 + 1),
+        (nn.Sequential(nn.Conv2d(2, 5, 1), nn.ReLU(), nn.Conv2d(5, 1, 1)), 2 + 5 + 5),
+        (Residual(), 2 + 8 + 2),
+        (nn.Sequential(nn.Conv2d(2, 2, 1), Residual()), 2 + 2 + 8 + 2),
+        (Silence(), 2),
+    ],
+)
+def test_the_peak_is_what_is_alive_at_once_by_hand(model: nn.Module, channels: int) -> None:
+    nothing = 4 if isinstance(model, Silence) else 0  # the one zero that it shows many times
+    assert cost(model, torch.zeros(3, 2, 6, 6)).peak_bytes == channels * PIXELS + nothing
+    wide = cost(model.double(), torch.zeros(1, 2, 6, 6, dtype=torch.float64)).peak_bytes
+    assert wide == 2 * (channels * PIXELS + nothing)
+
+
+def test_weights_are_no_activations() -> None:
+    # The image, the map that the table reads, and the five sums; the map is gone when the ones come.
+    assert cost(Functional(), torch.zeros(1, 3, 8, 8)).peak_bytes == 4 * (3 * 8 * 8 + 8 * 4 * 4 + 5)
 
 
 def test_an_example_that_does_not_fit_is_one_line() -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from windfirm.errors import InputError
-from windfirm.models.latency import WARM_UP, Latency, latency
+from windfirm.models.latency import WARM_UP, Latency, latencies, latency
 
 
 class Spy(nn.Module):
@@ -23,6 +23,13 @@ def test_median_and_quartiles_per_image_of_a_clock_that_is_told_what_to_say(monk
     ticks = iter([0.0, 8.0, 10.0, 11.0, 20.0, 22.0, 30.0, 34.0, 40.0, 56.0])  # passes of 8, 1, 2, 4 and 16 seconds
     monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
     assert latency(Spy(), torch.zeros(2, 1, 4, 4), repeats=5) == Latency(2.0, 1.0, 4.0, batch=2, repeats=5)
+
+
+def test_several_networks_take_turns_pass_by_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter([0.0, 1.0, 1.0, 11.0, 20.0, 23.0, 30.0, 60.0])  # 1 and 10 seconds, then 3 and 30
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
+    first, second = latencies([Spy(), Spy()], torch.zeros(1, 1, 4, 4), repeats=2)
+    assert (first.median, second.median) == (2.0, 20.0)
 
 
 def test_every_pass_is_in_eval_and_inference_mode_and_every_module_gets_its_own_mode_back() -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from windfirm.errors import CutError
-from windfirm.models.shrink import Kept, kept_of, shrink
+from windfirm.models.shrink import Kept, compose, shrink, take
 
 
 def test_tensors_are_sliced_and_layers_mended() -> None:
@@ -57,15 +57,24 @@ def test_memory_format_gradients_wanted_and_persistence_stay() -> None:
     assert model.get_buffer("scratch").shape == (2,)
 
 
-def test_what_two_cuts_keep_is_told_in_the_numbers_of_the_first_network() -> None:
-    model: Any = nn.Sequential(nn.Conv2d(3, 6, 1))
-    assert kept_of(model) == {}
-    weight = model[0].weight.detach().clone()
-    shrink(model, {"0.weight": {0: [0, 2, 3, 5]}, "0.bias": {0: [0, 2, 3, 5]}})
-    shrink(model, {"0.weight": {0: [1, 3], 1: [2]}})
-    total: Kept = {"0.weight": {0: [2, 5], 1: [2]}, "0.bias": {0: [0, 2, 3, 5]}}
-    assert kept_of(model) == total
-    assert torch.equal(model[0].weight, weight[[2, 5]][:, [2]])
+def test_the_kept_indices_of_two_cuts_compose_in_the_numbers_of_the_first_network() -> None:
+    once, twice = nn.Conv2d(3, 6, 1), nn.Conv2d(3, 6, 1)
+    once.load_state_dict(twice.state_dict())
+    cuts: list[Kept] = [{"weight": {0: [0, 2, 3, 5]}, "bias": {0: [0, 2, 3, 5]}}, {"weight": {0: [1, 3], 1: [2]}}]
+    total: Kept = {"weight": {0: [2, 5], 1: [2]}, "bias": {0: [0, 2, 3, 5]}}
+    assert compose(*cuts) == total
+    for kept in cuts:
+        shrink(twice, kept)
+    shrink(once, total)
+    assert all(torch.equal(a, b) for a, b in zip(once.parameters(), twice.parameters(), strict=True))
+
+
+def test_take_copies_and_keeps_the_memory_format() -> None:
+    tensor = torch.rand(4, 3, 2, 2).to(memory_format=torch.channels_last)
+    taken = take(tensor, {0: [1, 3], 1: [0]})
+    assert torch.equal(taken, tensor[[1, 3]][:, [0]])
+    assert taken.is_contiguous(memory_format=torch.channels_last)
+    assert take(tensor, {}).data_ptr() != tensor.data_ptr()
 
 
 @pytest.mark.parametrize(
@@ -88,4 +97,3 @@ def test_what_the_network_does_not_have_is_refused_before_anything_changes(kept:
     assert str(error.value) == message
     assert model[0].weight is before
     assert len(model[0].bias) == 4
-    assert kept_of(model) == {}

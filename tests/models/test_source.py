@@ -1,13 +1,12 @@
-import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 from tests.commands.toys import NET, checkpoint, network
-from windfirm.errors import InputError
+from tests.models.test_factory import make_known
+from windfirm.errors import CheckpointError, InputError
 from windfirm.models.checkpoint import save
 from windfirm.models.registry import build
 from windfirm.models.source import open_model
@@ -52,22 +51,31 @@ def test_a_plain_state_dict_is_opened_by_the_name_of_its_architecture(tmp_path: 
 
 @pytest.mark.parametrize("library", ["timm", "torchvision"])
 def test_names_of_other_libraries(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
-    def make(name: str, **options: object) -> nn.Module:
-        assert options in ({"pretrained": False}, {"weights": None})
-        if name != "tiny":
-            raise RuntimeError(f"Unknown model ({name})\nand more")
-        return network()
-
-    models = SimpleNamespace(create_model=make, get_model=make)
-    monkeypatch.setitem(sys.modules, library, ModuleType(library))
-    monkeypatch.setitem(sys.modules, "timm" if library == "timm" else "torchvision.models", models)
+    make_known(monkeypatch, library)
     source = open_model(f"{library}/tiny", weights=False)
-    assert (source.name, source.arch) == (f"{library}/tiny", None)
-    with pytest.raises(InputError) as error:
-        open_model(f"{library}/huge", weights=False)
-    wanted = "a function that makes a network, got RuntimeError: Unknown model (huge)"
-    assert str(error.value) == f"{library}/huge: expected {wanted}"
+    assert (source.name, source.arch) == (f"{library}/tiny", f"{library}/tiny")
     with pytest.raises(InputError) as error:
         open_model(f"{library}/tiny")
-    remedy = "none; write a package.module:factory that loads them"
-    assert str(error.value) == f"{library}/tiny: expected trained weights, got {remedy}"
+    assert str(error.value) == f"{library}/tiny: expected trained weights, got none; see --weights"
+
+
+def test_a_checkpoint_of_another_library_is_opened_by_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_known(monkeypatch, "timm")
+    path = checkpoint(tmp_path / "F.safetensors", classes=3)
+    for source in (open_model(str(path), factory="timm/tiny"), open_model(str(path), arch="timm/tiny")):
+        assert (source.arch, source.classes) == ("timm/tiny", 3)
+        assert source.model(torch.zeros(1, 3, 8, 8)).shape == (1, 3)
+
+
+def test_weights_of_torch_save_are_opened_with_the_name_of_their_network(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, path = network(), tmp_path / "F.pth"
+    torch.save(model.state_dict(), path)
+    source = open_model(str(path), factory=NET)
+    assert (source.name, source.arch, source.model.training) == ("F", None, False)
+    assert same(source.model, model)
+    torch.save(build("resnet20").state_dict(), path)
+    assert open_model(str(path), arch="resnet20").arch == "resnet20"
+    with pytest.raises(CheckpointError) as error:
+        open_model(str(path))
+    assert str(error.value) == f"{path}: expected the name of an architecture or a factory, got neither"

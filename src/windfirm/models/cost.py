@@ -1,25 +1,36 @@
-"""What a network costs in arithmetic: multiply-adds per image, and parameters."""
+"""What a network costs: multiply-adds per image, parameters, and the memory that they and the activations take."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from windfirm.errors import InputError, TraceError, expected, first_line
-from windfirm.models.meta import on_meta
+from windfirm.models.meta import every_tensor, on_meta
 
 
 @dataclass(frozen=True)
 class Cost:
-    """``macs``: multiply-adds of one image's forward pass; ``params``: numbers that training can change."""
+    """``macs``: multiply-adds of one image's forward pass; ``params``: numbers that training can change.
+
+    ``param_bytes``: what the parameters take in memory and, but for a short header, in a file. ``peak_bytes``: the most
+    that activations take at one time while one image passes.
+    """
 
     macs: int
     params: int
+    param_bytes: int
+    peak_bytes: int
 
 
 def cost(model: nn.Module, example: Tensor) -> Cost:
-    """Count the multiply-adds of one image and the parameters of ``model``.
+    """Count the multiply-adds of one image, the parameters of ``model`` and the memory it needs.
 
     ``example`` is a batch ``(b, c, h, w)``; only the shape and type of its first image matter. A copy of the network
     without weights runs once on the meta device in eval mode, and every convolution and matrix product that PyTorch
@@ -27,6 +38,10 @@ def cost(model: nn.Module, example: Tensor) -> Cost:
     (input channels per group) × (kernel size), a product of (m, k) and (k, n) as m·k·n. So grouped, transposed and
     functional calls count, whatever module made them; attention's two products count too. Additions of a bias,
     normalisation, activations and pooling do not, as is the custom. The model itself is neither run nor changed.
+
+    The peak is the largest sum, over the operations of that pass, of the memory of all activations that are alive
+    right after one: image, arguments and results, each piece of memory once however many views there are of it, as
+    Python holds them without gradients. Scratch space inside one operation, which depends on the machine, is not in it.
 
     Raises TraceError when the network cannot run on the meta device (its path depends on pixel values, or the example
     does not fit).
@@ -37,9 +52,46 @@ def cost(model: nn.Module, example: Tensor) -> Cost:
     counter = FlopCounterMode(display=False)
     try:
         shell = on_meta(model)
-        with torch.device("meta"), torch.no_grad(), counter:
+        memory = _Memory((tensor for _, tensor in every_tensor(shell)), image)
+        with torch.device("meta"), torch.no_grad(), counter, memory:
             shell(image)
     except Exception as error:
         wanted = f"a network that runs on a meta tensor of shape {tuple(image.shape)}"
         raise TraceError(expected("cost", wanted, first_line(error))) from error
-    return Cost(counter.get_total_flops() // 2, sum(parameter.numel() for parameter in model.parameters()))
+    parameters = list(model.parameters())
+    return Cost(
+        counter.get_total_flops() // 2,
+        sum(parameter.numel() for parameter in parameters),
+        sum(parameter.numel() * parameter.element_size() for parameter in parameters),
+        memory.peak,
+    )
+
+
+class _Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of torch
+    """Watches which pieces of memory are alive; ``peak`` is the most bytes there were."""
+
+    def __init__(self, weights: Iterable[Tensor], image: Tensor) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.weights = {tensor.untyped_storage()._cdata for tensor in weights}
+        self.alive: dict[int, tuple[StorageWeakRef, int]] = {}
+        self.peak = 0
+        self._see([image])
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self._see(leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor))
+        return result
+
+    def _see(self, tensors: Iterable[Tensor]) -> None:
+        for tensor in tensors:
+            storage = tensor.untyped_storage()
+            if storage._cdata not in self.weights:
+                reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+                self.alive[storage._cdata] = reference, storage.nbytes()
+        # A weak reference keeps the address of what is gone from being given to something new.
+        gone = [key for key, (reference, _) in self.alive.items() if reference.expired()]  # type: ignore[no-untyped-call]
+        for key in gone:
+            del self.alive[key]
+        self.peak = max(self.peak, sum(size for _, size in self.alive.values()))

@@ -1,5 +1,7 @@
 """Where a network runs, and in which precision."""
 
+from collections.abc import Sequence
+
 import torch
 
 from windfirm.errors import InputError, expected
@@ -29,10 +31,12 @@ def autocast(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device))
 
 
-def batch_size(device: torch.device | None) -> int:
-    """How many images to show a network at once when nothing is trained.
+def batch_size(device: torch.device | None, shape: Sequence[int] = (3, 32, 32)) -> int:
+    """How many images of ``shape`` (…, h, w) to show a network at once when nothing is trained.
 
-    On a processor few, so that activations stay in its caches (ResNet-56 on two cores: 690 images/s in batches of 50,
-    560 in batches of 250); on a GPU many.
+    At 32×32 on a processor few, so that activations stay in its caches (ResNet-56 on two cores: 690 images/s in batches
+    of 50, 560 in batches of 250); on a GPU many. Larger images make the batch smaller, as memory grows with the pixels.
     """
-    return 1_000 if device is not None and device.type == "cuda" else 50
+    gpu = device is not None and device.type == "cuda"
+    most, least = (1_000, 16) if gpu else (50, 8)
+    return max(least, min(most, most * 32 * 32 // max(shape[-2] * shape[-1], 1)))

@@ -1,6 +1,8 @@
-"""How long a network takes for one image, measured."""
+"""How long networks take for one image, measured."""
 
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import quantiles
 
@@ -25,22 +27,34 @@ class Latency:
 
 
 def latency(model: nn.Module, example: Tensor, repeats: int = 20) -> Latency:
-    """Time ``repeats`` forward passes of ``example`` (b, c, h, w), after a few that do not count.
+    """Time ``repeats`` forward passes of ``example`` (b, c, h, w), after a few that do not count; see latencies."""
+    return latencies([model], example, repeats)[0]
 
-    Runs where the model's parameters are, in eval mode and without gradients; the model's mode is put back. The number
-    holds for this batch size, this machine and its present load; compare networks only within one run.
+
+def latencies(models: Sequence[nn.Module], example: Tensor, repeats: int = 20) -> tuple[Latency, ...]:
+    """Time ``repeats`` forward passes of ``example`` (b, c, h, w) through each of ``models``, after a few uncounted.
+
+    The networks take turns, pass by pass, so that whatever else the machine does meets all of them alike. Each runs
+    where its parameters are, in eval mode and without gradients; its mode is put back. The numbers hold for this batch
+    size, this machine and its present load; compare networks only within one call.
     """
     if len(example) < 1 or repeats < 2:
         got = f"{len(example)} and {repeats}"
         raise InputError(expected("latency", "at least one image and two repeats", got))
-    device = next((parameter.device for parameter in model.parameters()), example.device)
-    example = example.to(device)
-    with mode(model, training=False), torch.inference_mode():
+    pairs = [(model, example.to(_device(model, example))) for model in models]
+    with ExitStack() as modes, torch.inference_mode():
+        for model in models:
+            modes.enter_context(mode(model, training=False))
         for _ in range(WARM_UP):
-            model(example)
-        seconds = [_one_pass(model, example) / len(example) for _ in range(repeats)]
-    low, median, high = quantiles(seconds, method="inclusive")
-    return Latency(median, low, high, len(example), repeats)
+            for model, images in pairs:
+                model(images)
+        turns = [[_one_pass(model, images) / len(images) for model, images in pairs] for _ in range(repeats)]
+    spreads = [quantiles(times, method="inclusive") for times in zip(*turns, strict=True)]
+    return tuple(Latency(median, low, high, len(example), repeats) for low, median, high in spreads)
+
+
+def _device(model: nn.Module, example: Tensor) -> torch.device:
+    return next((parameter.device for parameter in model.parameters()), example.device)
 
 
 def _one_pass(model: nn.Module, example: Tensor) -> float:

@@ -1,7 +1,7 @@
 """A network without its data: the same modules, tensors that have shapes only."""
 
 import copy
-from itertools import chain
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -9,11 +9,32 @@ from torch import Tensor, nn
 
 def on_meta(model: nn.Module) -> nn.Module:
     """A deep copy on the meta device, in eval mode. Copied tensors are never allocated, the model is not touched."""
-    plain = (value for module in model.modules() for value in vars(module).values() if isinstance(value, Tensor))
-    tensors = chain(model.parameters(), model.buffers(), plain)
-    return copy.deepcopy(model, {id(tensor): _without_data(tensor) for tensor in tensors}).eval()
+    return with_tensors(model, lambda _, tensor: torch.empty_like(tensor, device="meta")).eval()
 
 
-def _without_data(tensor: Tensor) -> Tensor:
-    empty = torch.empty_like(tensor, device="meta")
-    return nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
+def with_tensors(model: nn.Module, value: Callable[[str, Tensor], Tensor]) -> nn.Module:
+    """A deep copy that holds ``value(name, tensor)`` in place of each tensor, parameters as parameters.
+
+    A tensor that has several names is asked for once, by the first, and shared in the copy as well.
+    """
+    memo: dict[int, Tensor] = {}
+    for name, tensor in every_tensor(model):
+        if id(tensor) not in memo:
+            new = value(name, tensor)
+            memo[id(tensor)] = nn.Parameter(new, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else new
+    return copy.deepcopy(model, memo)
+
+
+def named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and buffers by every name that they have."""
+    yield from model.named_parameters(remove_duplicate=False)
+    yield from model.named_buffers(remove_duplicate=False)
+
+
+def every_tensor(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Also the tensors that are plain attributes of a module."""
+    yield from named_tensors(model)
+    for path, module in model.named_modules(remove_duplicate=False):
+        for name, entry in vars(module).items():
+            if isinstance(entry, Tensor):
+                yield f"{path}.{name}" if path else name, entry

@@ -1,7 +1,6 @@
 """Applying kept indices to a network: the one place where a layer becomes physically smaller.
 
-``Kept`` says what stays: name of a parameter or buffer → axis → indices along it, ascending. It is all that is needed
-to turn a fresh network from the same factory into the pruned one, so it is also what a checkpoint stores.
+``Kept`` says what stays: name of a parameter or buffer → axis → indices along it, ascending.
 """
 
 from collections.abc import Mapping
@@ -14,13 +13,10 @@ from windfirm.errors import CutError, expected
 
 Kept = dict[str, dict[int, list[int]]]
 
-_RECORD = "windfirm_kept"
-
 
 def shrink(model: nn.Module, kept: Mapping[str, Mapping[int, list[int]]]) -> None:
     """Keep only the named indices of ``model``'s parameters and buffers, in place, and mend the layers' attributes.
 
-    What was kept, relative to the network as its factory made it, is remembered on the model (see kept_of).
     Raises CutError, before anything is changed, for a name, axis or index that the network does not have.
     """
     tensors = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
@@ -31,7 +27,7 @@ def shrink(model: nn.Module, kept: Mapping[str, Mapping[int, list[int]]]) -> Non
             _check(name, tensors[name], axis, indices)
     smaller: dict[int, Tensor] = {}  # by the identity of the old tensor, so that shared ones stay shared
     for name, axes in kept.items():
-        smaller.setdefault(id(tensors[name]), _take(tensors[name], axes))
+        smaller.setdefault(id(tensors[name]), _shrunk(tensors[name], axes))
     shrunk = {name: tensor for name, tensor in tensors.items() if id(tensor) in smaller}  # also by their other names
     for name, old in shrunk.items():
         owner, attribute = _locate(model, name)
@@ -41,13 +37,6 @@ def shrink(model: nn.Module, kept: Mapping[str, Mapping[int, list[int]]]) -> Non
             owner._buffers[attribute] = smaller[id(old)]
     for path in {name.rpartition(".")[0] for name in shrunk}:
         _mend(model.get_submodule(path))
-    setattr(model, _RECORD, _compose(kept_of(model), kept))
-
-
-def kept_of(model: nn.Module) -> Kept:
-    """What is left of the network that the factory made; empty for a network that was never cut."""
-    record: Kept = getattr(model, _RECORD, {})
-    return record
 
 
 def _check(name: str, tensor: Tensor, axis: int, indices: list[int]) -> None:
@@ -59,12 +48,18 @@ def _check(name: str, tensor: Tensor, axis: int, indices: list[int]) -> None:
         raise CutError(expected(name, f"ascending indices below {size} along axis {axis}", indices))
 
 
-def _take(tensor: Tensor, axes: Mapping[int, list[int]]) -> Tensor:
-    value = tensor.detach()
+def take(tensor: Tensor, axes: Mapping[int, list[int]]) -> Tensor:
+    """A copy of the named indices along the named axes, in the memory format of ``tensor``, apart from autograd."""
+    value = tensor.detach() if axes else tensor.detach().clone()
     for axis, indices in axes.items():
         value = value.index_select(axis, torch.tensor(indices, dtype=torch.long, device=value.device))
     if value.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
         value = value.contiguous(memory_format=torch.channels_last)
+    return value
+
+
+def _shrunk(tensor: Tensor, axes: Mapping[int, list[int]]) -> Tensor:
+    value = take(tensor, axes)
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(value, requires_grad=tensor.requires_grad)
     return value
@@ -73,6 +68,9 @@ def _take(tensor: Tensor, axes: Mapping[int, list[int]]) -> Tensor:
 def _locate(model: nn.Module, name: str) -> tuple[nn.Module, str]:
     path, _, attribute = name.rpartition(".")
     return model.get_submodule(path), attribute
+
+
+NORMS = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.InstanceNorm1d | nn.InstanceNorm2d | nn.InstanceNorm3d
 
 
 def _mend(module: nn.Module) -> None:
@@ -87,12 +85,20 @@ def _mend(module: nn.Module) -> None:
         module.in_channels, module.out_channels = module.weight.shape[0], module.weight.shape[1] * module.groups
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
-    elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
-        tensor = module.running_mean if module.running_mean is not None else module.weight
+    elif isinstance(module, NORMS):
+        tensor = module.weight if module.running_mean is None else module.running_mean
         module.num_features = len(tensor)
+    elif isinstance(module, nn.GroupNorm):
+        module.num_channels = len(module.weight)
+    elif isinstance(module, nn.PReLU):
+        module.num_parameters = len(module.weight)
+    elif isinstance(module, nn.Embedding):
+        module.num_embeddings, module.embedding_dim = module.weight.shape
+    elif isinstance(getattr(module, "normalized_shape", None), tuple):  # layer and RMS norms, also of other libraries
+        setattr(module, "normalized_shape", tuple(module.get_parameter("weight").shape))  # noqa: B010  # any class
 
 
-def _compose(first: Mapping[str, Mapping[int, list[int]]], second: Mapping[str, Mapping[int, list[int]]]) -> Kept:
+def compose(first: Mapping[str, Mapping[int, list[int]]], second: Mapping[str, Mapping[int, list[int]]]) -> Kept:
     """The kept indices of two cuts in a row, in the numbering of the network before both."""
     total: Kept = {name: {axis: list(indices) for axis, indices in axes.items()} for name, axes in first.items()}
     for name, axes in second.items():

@@ -1,32 +1,41 @@
 """From what a user writes to a network: a checkpoint, a built-in name, timm/NAME, torchvision/NAME, module:factory."""
 
-import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from windfirm import seeds
-from windfirm.errors import InputError, expected, nearest
+from windfirm.errors import CheckpointError, InputError, expected, nearest
 from windfirm.models.checkpoint import load, read_manifest
-from windfirm.models.registry import ARCHITECTURES, build
+from windfirm.models.factory import Factory, from_spec, is_name, named
+from windfirm.models.foreign import load_weights
+from windfirm.models.intake import CIFAR, IMAGENET, UNKNOWN, Intake, fed
+from windfirm.models.registry import ARCHITECTURES
 
 WEIGHTS = Path(__file__).parent / "weights"
 
 KINDS = "a checkpoint, a built-in name, timm/NAME, torchvision/NAME or module:factory"
 
-#: Prefix of a name → the module of that library which makes networks.
-LIBRARIES = {"timm": "timm", "torchvision": "torchvision.models"}
+#: Files of weights alone that torch.save wrote.
+FOREIGN = (".pt", ".pth")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A network and how to make a fresh one like it: ``arch`` when it is built in, else None."""
+    """A network and how to make a fresh one like it.
+
+    ``arch`` is its built-in name, timm/NAME or torchvision/NAME, None when it came from a function of the user's own;
+    ``classes`` what a checkpoint or the user says of its logits. ``model`` takes images in [0, 1]: where ``intake`` has
+    a mean, it is a Normalized one.
+    """
 
     model: nn.Module
     name: str
     arch: str | None
+    classes: int | None = None
+    intake: Intake = UNKNOWN
 
 
 def shipped(arch: str, *, initial: bool = False) -> Path | None:
@@ -35,83 +44,76 @@ def shipped(arch: str, *, initial: bool = False) -> Path | None:
     return path if path.is_file() else None
 
 
-def open_model(spec: str, *, factory: str | None = None, arch: str | None = None, weights: bool = True) -> Source:
-    """The network that ``spec`` names, in eval mode on the CPU.
+def open_model(
+    spec: str,
+    *,
+    factory: str | None = None,
+    arch: str | None = None,
+    classes: int | None = None,
+    weights: bool = True,
+    file: str | None = None,
+    asked: Intake = UNKNOWN,
+) -> Source:
+    """The network that ``spec`` names, in eval mode on the CPU, behind its own normalisation (see intake.fed).
 
-    ``factory`` (``module:function``) or ``arch`` says what to build for a checkpoint that does not say so itself; a
-    folder stands for its ``model.safetensors``. With ``weights``, a name that comes without trained weights is refused;
-    else it gets fresh ones from seed 0. What a factory of the user's own returns is taken as it is.
+    ``factory`` (a name, or ``module:function``) or ``arch`` (a name) says what to build for a checkpoint that does not
+    say so itself, and ``classes`` the number of logits of what goes by a name; a folder stands for its
+    ``model.safetensors``, and a .pt or .pth file holds weights alone. A name or function gets the weights in ``file``.
+    Without, and with ``weights``, a name that comes without trained weights is refused; else it gets fresh ones from
+    seed 0. What a factory of the user's own returns is taken as it is. ``asked`` goes before what is known otherwise.
     Raises InputError for a name that leads nowhere, CheckpointError for a file that cannot be loaded.
     """
-    if spec in ARCHITECTURES:
-        if inside := shipped(spec):
-            return Source(load(inside), spec, spec)
-        if weights:
-            raise InputError(expected(spec, "trained weights", f"none in the package; run `windfirm train {spec}`"))
-        return _fresh(lambda: build(spec), spec, spec)
     path = Path(spec)
-    if (path / "model.safetensors").is_file():
-        path /= "model.safetensors"
-    if path.suffix == ".safetensors" or path.is_file():
+    if spec not in ARCHITECTURES:
+        if (path / "model.safetensors").is_file():
+            path /= "model.safetensors"
+        if path.suffix in (".safetensors", *FOREIGN) or path.is_file():
+            return _from_file(path, factory, arch, classes, asked)
+        if ":" not in spec and not is_name(spec):
+            raise InputError(expected(spec, KINDS, f"no such file or name{nearest(spec, ARCHITECTURES)}"))
+    elif file is None and (inside := shipped(spec)):
+        return _fed(Source(load(inside, classes=classes), spec, spec), asked, usual=CIFAR)
+    make = from_spec(spec, classes)
+    if weights and file is None and ":" not in spec:
+        got = f"none in the package; run `windfirm train {spec}`" if spec in ARCHITECTURES else "none; see --weights"
+        raise InputError(expected(spec, "trained weights", got))
+    source = _fresh(make, spec, spec if is_name(spec) else None, classes)
+    if file is not None:
+        load_weights(source.model, file)
+    return _fed(source, asked, usual=CIFAR if spec in ARCHITECTURES else UNKNOWN)
+
+
+def _from_file(path: Path, factory: str | None, arch: str | None, classes: int | None, asked: Intake) -> Source:
+    name = path.absolute().parent.name if path.stem == "model" else path.stem
+    made_by = factory or arch
+    stated = None
+    if path.suffix in FOREIGN:
+        if made_by is None:
+            raise CheckpointError(expected(str(path), "the name of an architecture or a factory", "neither"))
+        source = _fresh(from_spec(made_by, classes) if factory else named(made_by, classes), name, made_by, classes)
+        load_weights(source.model, path)
+    else:
         manifest = read_manifest(path)
-        model = load(path, _factory(factory) if factory else None, arch=arch)
-        name = path.absolute().parent.name if path.stem == "model" else path.stem
-        return Source(model, name, None if factory else arch or manifest.arch)
-    if ":" in spec:
-        return _fresh(_factory(spec), spec, None)
-    library, _, name = spec.partition("/")
-    if library not in LIBRARIES or not name:
-        raise InputError(expected(spec, KINDS, f"no such file or name{nearest(spec, ARCHITECTURES)}"))
-    make = _library(library, name)
-    if weights:
-        raise InputError(expected(spec, "trained weights", "none; write a package.module:factory that loads them"))
-    return _fresh(make, spec, None)
+        made_by = made_by or manifest.arch
+        if made_by is None and (maker := manifest.notes.get("factory")):
+            # Only told, never followed: a name in a file may not lead to an import.
+            raise CheckpointError(expected(str(path), f"what made the network, --factory {maker}", "none"))
+        source = Source(load(path, factory, arch=arch, classes=classes), name, made_by, classes or manifest.classes)
+        stated = manifest.notes.get("intake")
+    return _fed(source if made_by and is_name(made_by) else replace(source, arch=None), asked, stated)
 
 
-def _fresh(make: Callable[[], nn.Module], spec: str, arch: str | None) -> Source:
+def _fed(source: Source, asked: Intake, stated: Any = None, usual: Intake = UNKNOWN) -> Source:
+    """``source`` behind its normalisation; ``stated`` is what a checkpoint's notes say of it, or None."""
+    if source.arch is not None and source.arch.startswith("torchvision/"):
+        usual = IMAGENET
+    try:
+        model, intake = fed(source.model, asked, None if stated is None else Intake.from_json(stated), usual)
+    except InputError as error:
+        raise InputError(f"{source.name}: {error}") from error
+    return replace(source, model=model, intake=intake)
+
+
+def _fresh(make: Factory, name: str, arch: str | None, classes: int | None) -> Source:
     with seeds.default_stream(0, "init"):
-        return Source(make().eval(), spec, arch)
-
-
-def _library(library: str, name: str) -> Callable[[], nn.Module]:
-    spec = f"{library}/{name}"
-    try:
-        module = importlib.import_module(LIBRARIES[library])
-    except ImportError as error:
-        raise InputError(expected(spec, f"the extra windfirm[{library}]", "an environment without it")) from error
-
-    def fresh() -> nn.Module:
-        if library == "timm":
-            return module.create_model(name, pretrained=False)  # type: ignore[no-any-return]
-        return module.get_model(name, weights=None)  # type: ignore[no-any-return]
-
-    return _checked(fresh, spec)
-
-
-def _factory(spec: str) -> Callable[[], nn.Module]:
-    module, _, name = spec.partition(":")
-    try:
-        made = getattr(importlib.import_module(module), name)
-    except Exception as error:  # the user's module may raise anything
-        raise InputError(expected(spec, "a module:factory that can be imported", _brief(error))) from error
-    return _checked(made, spec)
-
-
-def _checked(make: Callable[[], nn.Module], spec: str) -> Callable[[], nn.Module]:
-    """``make``, whose errors and whose other results than a network are an InputError."""
-
-    def fresh() -> nn.Module:
-        try:
-            model = make()
-        except Exception as error:  # code from outside may raise anything
-            raise InputError(expected(spec, "a function that makes a network", _brief(error))) from error
-        if not isinstance(model, nn.Module):
-            raise InputError(expected(spec, "a function that returns a torch.nn.Module", type(model).__name__))
-        return model
-
-    return fresh
-
-
-def _brief(error: Exception) -> str:
-    """The kind of an error and the first line of what it says."""
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        return Source(make().eval(), name, arch, classes)

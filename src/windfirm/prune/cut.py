@@ -1,23 +1,61 @@
 """A model and a cut make a smaller model; the input model is untouched."""
 
-from collections.abc import Sequence
+from dataclasses import replace
+from typing import overload
 
-from torch import Tensor, nn
+from torch import nn
+from torch.optim import Optimizer
 
+from windfirm.models.blueprint import apply
 from windfirm.models.copies import copied
-from windfirm.models.shrink import shrink
+from windfirm.prune.carry import carry
+from windfirm.prune.rehearse import rehearse
 from windfirm.prune.select import Cut
-from windfirm.prune.verify import verify
+from windfirm.prune.structure import Anatomy, anatomy
+from windfirm.prune.trace import Inputs
+from windfirm.prune.verify import silencing, verify
 
 
-def cut(model: nn.Module, cut: Cut, example_inputs: Tensor | Sequence[Tensor]) -> nn.Module:
+@overload
+def cut(model: nn.Module, cut: Cut, example_inputs: Inputs, *, body: Anatomy | None = None) -> nn.Module: ...
+
+
+@overload
+def cut(
+    model: nn.Module, cut: Cut, example_inputs: Inputs, *, body: Anatomy | None = None, optimizer: Optimizer
+) -> tuple[nn.Module, Optimizer]: ...
+
+
+def cut(
+    model: nn.Module,
+    cut: Cut,
+    example_inputs: Inputs,
+    *,
+    body: Anatomy | None = None,
+    optimizer: Optimizer | None = None,
+) -> nn.Module | tuple[nn.Module, Optimizer]:
     """A physically smaller copy of ``model``, proved equal to ``model`` with the removed units silenced.
 
-    Raises CutError when the smaller network does not run or its outputs differ; see verify.
+    Sizes that modules hold as attributes change with the tensors. ``body`` saves tracing ``model`` again. With the
+    ``optimizer`` that trains ``model``, the result is the copy and an optimizer for it that remembers as much; see
+    carry. Raises CutError when the smaller network does not run or its outputs differ; see verify.
     """
+    body = body or anatomy(model, example_inputs)
+    blueprint = cut.blueprint()
+    blueprint = replace(blueprint, attributes=rehearse(model, example_inputs, blueprint, body))
     smaller = copied(model)
     for parameter in smaller.parameters():
         parameter.grad = None
-    shrink(smaller, cut.kept())
-    verify(model, smaller, cut, example_inputs)
-    return smaller
+    apply(smaller, blueprint)
+    verify(model, smaller, cut, example_inputs, body=body)
+    return smaller if optimizer is None else (smaller, carry(optimizer, model, smaller, blueprint.kept))
+
+
+def changed_statistics(model: nn.Module, cut: Cut, example_inputs: Inputs) -> list[str]:
+    """The normalisations of ``model`` whose statistics are taken over fewer channels after ``cut``.
+
+    There the smaller network is another function of its weights than the silenced original with its statistics over
+    all channels; it is proved equal to the original with statistics over the channels that stay. Empty for networks
+    with batch normalisation.
+    """
+    return [str(place) for place in silencing(anatomy(model, example_inputs), cut).changes]

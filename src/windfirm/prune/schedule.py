@@ -10,6 +10,7 @@ from windfirm.prune.criteria import score
 from windfirm.prune.cut import cut
 from windfirm.prune.select import Cut, eligible, select, select_macs
 from windfirm.prune.structure import anatomy
+from windfirm.prune.trace import Inputs
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 
@@ -50,7 +51,7 @@ class Round:
 
 def prune(
     model: nn.Module,
-    example_inputs: Tensor | Sequence[Tensor],
+    example_inputs: Inputs,
     *,
     criterion: str = "l1",
     ratio: float | None = None,
@@ -76,7 +77,7 @@ def prune(
 
 def prune_once(
     model: nn.Module,
-    example_inputs: Tensor | Sequence[Tensor],
+    example_inputs: Inputs,
     criterion: str,
     target: Target,
     batches: Batches = (),
@@ -99,13 +100,13 @@ def prune_once(
     else:
         most = int((target.macs or 0) * before) if limit is None else limit
         chosen = select_macs(body, scores, macs=most, ranking=target.ranking, floor=target.floor)
-    smaller = cut(model, chosen, example_inputs)
-    return smaller, Round(number, chosen, before, body.macs(chosen.kept()))
+    smaller = cut(model, chosen, example_inputs, body=body)
+    return smaller, Round(number, chosen, before, body.macs(chosen.removed))
 
 
 def prune_in_rounds(
     model: nn.Module,
-    example_inputs: Tensor | Sequence[Tensor],
+    example_inputs: Inputs,
     criterion: str,
     target: Target,
     rounds: int,

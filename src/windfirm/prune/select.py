@@ -9,8 +9,9 @@ from math import ceil
 from torch import Tensor
 
 from windfirm.errors import CutError, InputError, expected
+from windfirm.models.blueprint import Blueprint
 from windfirm.models.shrink import Kept
-from windfirm.prune.structure import Anatomy, Structure
+from windfirm.prune.structure import Anatomy, Kind, Structure, kept_without
 
 #: "global" compares the scores of all structures; "per-layer" takes the same share of each.
 RANKINGS = ("global", "per-layer")
@@ -31,21 +32,20 @@ class Cut:
 
     def kept(self) -> Kept:
         """What stays of every tensor that shrinks."""
-        gone: dict[tuple[str, int, int], set[int]] = defaultdict(set)
-        for structure, units in self.removed.items():
-            for piece in structure.slices:
-                owner = gone[piece.tensor, piece.axis, piece.size]
-                owner.update(index for unit in units for index in piece.indices[unit])
-        kept: Kept = {}
-        for (tensor, axis, size), indices in gone.items():
-            if indices:
-                kept.setdefault(tensor, {})[axis] = [i for i in range(size) if i not in indices]
-        return kept
+        return kept_without(self.removed)
+
+    def blueprint(self) -> Blueprint:
+        """What turns the network into the smaller one, but for sizes that modules hold."""
+        replaced = {path: word for s, units in self.removed.items() if units for path, word in s.replaced.items()}
+        return Blueprint(self.kept(), {}, replaced)
 
 
-def eligible(structures: Sequence[Structure], protect: Sequence[str] = ()) -> tuple[Structure, ...]:
-    """The structures that can go and whose name matches none of the shell patterns in ``protect``."""
-    return tuple(s for s in structures if s.frozen is None and not any(fnmatchcase(s.name, p) for p in protect))
+def eligible(
+    structures: Sequence[Structure], protect: Sequence[str] = (), kind: Kind = "filters"
+) -> tuple[Structure, ...]:
+    """The structures of one kind that can go and whose name matches none of the shell patterns in ``protect``."""
+    free = (s for s in structures if s.frozen is None and s.kind == kind)
+    return tuple(s for s in free if not any(fnmatchcase(s.name, p) for p in protect))
 
 
 def select(
@@ -89,7 +89,7 @@ def select_macs(
     Raises CutError when even the largest cut that ``floor`` allows leaves more.
     """
     order = departures(anatomy.structures, scores, ranking=ranking, floor=floor)
-    least = anatomy.macs(_cut(order).kept())
+    least = anatomy.macs(_cut(order).removed)
     if least > macs:
         raise CutError(
             expected("MACs", f"a target that can be reached, at least {least:,} with a floor of {floor:g}", f"{macs:,}")
@@ -97,7 +97,7 @@ def select_macs(
     low, high = 0, len(order)
     while low < high:
         middle = (low + high) // 2
-        if anatomy.macs(_cut(order[:middle]).kept()) <= macs:
+        if anatomy.macs(_cut(order[:middle]).removed) <= macs:
             high = middle
         else:
             low = middle + 1

@@ -1,21 +1,28 @@
-"""What can go: filter groups, each unit of which is a set of indices that leave together.
+"""What can go: filter groups, each unit of which is a set of indices that leave together, and residual blocks.
 
 A filter group is one set of channels with all that is tied to it: the filters that make them, the normalisations that
-scale them, the layers that read them. Residual additions make one group of a whole ResNet stage.
+scale them, the layers that read them. Residual additions make one group of a whole ResNet stage. A block is a residual
+branch: all of it leaves, and what it was added to goes on alone.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import prod
 from typing import Literal
 
-from torch import Tensor, nn
+import numpy as np
+import numpy.typing as npt
+from torch import nn
 
 from windfirm.models.shrink import Kept
-from windfirm.prune.couple import Coupling, Role, couple
-from windfirm.prune.rules import Contraction
-from windfirm.prune.trace import trace
+from windfirm.prune.couple import Coupling, Role, Site, couple
+from windfirm.prune.rules.base import Contraction
+from windfirm.prune.trace import Inputs, Place, Trace
+
+Kind = Literal["filters", "block"]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -36,14 +43,18 @@ class Slice:
 class Structure:
     """Something that leaves as a whole, unit by unit. Equal to another one of the same name, kind and size.
 
-    ``frozen`` is the reason why nothing of it can leave, or None.
+    ``frozen`` is the reason why nothing of it can leave, or None. A block is one unit; its ``slices`` are the filters
+    inside, ``replaced`` says which modules leave and what stands in for each, and ``silent`` where its output was read
+    (the call, and the number of its argument).
     """
 
     name: str
-    kind: Literal["filters"]
+    kind: Kind
     size: int
     slices: tuple[Slice, ...] = field(compare=False, repr=False)
     frozen: str | None = field(default=None, compare=False)
+    replaced: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    silent: tuple[Place, int] | None = field(default=None, compare=False, repr=False)
 
     @property
     def producers(self) -> tuple[Slice, ...]:
@@ -51,51 +62,103 @@ class Structure:
         return tuple(piece for piece in self.slices if piece.role == "out")
 
 
+Removed = Mapping[Structure, Sequence[int]]
+
+
 @dataclass(frozen=True)
 class Anatomy:
-    """A network's structures, its convolutions and matrix products, and the shapes of its parameters and buffers."""
+    """A network's structures, and what is needed to count what is left of it: its trace and its coupling."""
 
     structures: tuple[Structure, ...]
-    contractions: tuple[Contraction, ...]
-    shapes: Mapping[str, tuple[int, ...]]
+    traced: Trace
+    coupling: Coupling
     parameters: tuple[str, ...]
 
-    def macs(self, kept: Kept | None = None) -> int:
-        """Multiply-adds for one image when only ``kept`` is left: each weight's count shrinks with its axes."""
+    @property
+    def contractions(self) -> tuple[Contraction, ...]:
+        """All convolutions and matrix products."""
+        return self.coupling.contractions
+
+    @cached_property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shape of every parameter and buffer."""
+        return {name: ref.shape for name, ref in self.traced.parameters.items()}
+
+    def macs(self, removed: Removed | None = None) -> int:
+        """Multiply-adds for one image without the units ``removed``."""
+        mask = gone(self.coupling, kept_without(removed or {}))
+        blocks = _replaced(removed or {})
         total = 0
         for contraction in self.contractions:
-            macs = contraction.macs
-            for axis, indices in (kept or {}).get(contraction.weight, {}).items():
-                macs = macs * len(indices) // self.shapes[contraction.weight][axis]
-            total += macs
+            if not _inside(contraction.module, blocks):
+                sizes = prod(map(len, contraction.factors))
+                stay = prod(len(nodes) - int(mask[nodes].sum()) for nodes in contraction.factors)
+                total += contraction.macs * stay // sizes if sizes else contraction.macs
         return total
 
-    def params(self, kept: Kept | None = None) -> int:
-        """Numbers in all parameters when only ``kept`` is left; buffers do not count."""
+    def params(self, removed: Removed | None = None) -> int:
+        """Numbers in all parameters without the units ``removed``; buffers do not count."""
+        kept, blocks = kept_without(removed or {}), _replaced(removed or {})
         total = 0
         for name in self.parameters:
-            sizes = dict(enumerate(self.shapes[name])) | {a: len(i) for a, i in (kept or {}).get(name, {}).items()}
-            total += prod(sizes.values())
+            if not _inside(name, blocks):
+                sizes = dict(enumerate(self.shapes[name])) | {a: len(i) for a, i in kept.get(name, {}).items()}
+                total += prod(sizes.values())
         return total
 
     def named(self, name: str) -> Structure:
         """The structure of that name. Raises KeyError when there is none."""
-        return next(s for s in self.structures if s.name == name)
+        for structure in self.structures:
+            if structure.name == name:
+                return structure
+        raise KeyError(name)
 
 
-def anatomy(model: nn.Module, example_inputs: Tensor | Sequence[Tensor]) -> Anatomy:
-    """Trace and couple ``model`` and gather what leaves together into structures.
+def kept_without(removed: Removed) -> Kept:
+    """What stays of every tensor that shrinks when those units leave; blocks leave whole and shrink nothing."""
+    leaving: dict[tuple[str, int, int], set[int]] = defaultdict(set)
+    for structure, units in removed.items():
+        for piece in structure.slices if structure.kind == "filters" else ():
+            leaving[piece.tensor, piece.axis, piece.size].update(i for unit in units for i in piece.indices[unit])
+    kept: Kept = {}
+    for (tensor, axis, size), indices in leaving.items():
+        if indices:
+            kept.setdefault(tensor, {})[axis] = [i for i in range(size) if i not in indices]
+    return kept
+
+
+def gone(coupling: Coupling, kept: Kept) -> Mask:
+    """For every node whether it left, and at the end False for NOBODY."""
+    mask = np.zeros(len(coupling.component) + 1, bool)
+    for axis in coupling.axes:
+        indices = kept.get(axis.tensor, {}).get(axis.axis)
+        if indices is not None:
+            mask[axis.start : axis.start + axis.size] = True
+            mask[axis.start + np.asarray(indices, np.int64)] = False
+    return mask
+
+
+def anatomy(model: nn.Module, example_inputs: Inputs) -> Anatomy:
+    """Trace and couple ``model``, gather what leaves together into structures, and try each on the meta device.
 
     Raises TraceError when the forward pass does not run on ``example_inputs``.
     """
-    traced = trace(model, example_inputs)
-    coupling = couple(traced)
-    shapes = {name: ref.shape for name, ref in traced.parameters.items()}
+    # Both try structures on the network, and so come after them.
+    from windfirm.prune.blocks import blocks
+    from windfirm.prune.rehearse import groups
+
+    body = groups(model, example_inputs)
+    return replace(body, structures=(*body.structures, *blocks(model, example_inputs, body)))
+
+
+def grouped(model: nn.Module, traced: Trace, options: Mapping[Site, int]) -> Anatomy:
+    """The filter groups that follow from trace and coupling alone; sizes written into the code are not noticed."""
+    coupling = couple(traced, options)
     parameters = tuple(name for name, _ in model.named_parameters())
-    return Anatomy(tuple(_structures(coupling)), coupling.contractions, shapes, parameters)
+    return Anatomy(tuple(_structures(coupling)), traced, coupling, parameters)
 
 
-def structures(model: nn.Module, example_inputs: Tensor | Sequence[Tensor]) -> tuple[Structure, ...]:
+def structures(model: nn.Module, example_inputs: Inputs) -> tuple[Structure, ...]:
     """Every structure of ``model``, frozen ones with their reason. See anatomy for errors."""
     return anatomy(model, example_inputs).structures
 
@@ -103,14 +166,20 @@ def structures(model: nn.Module, example_inputs: Tensor | Sequence[Tensor]) -> t
 def _structures(coupling: Coupling) -> list[Structure]:
     # For each component: which indices of which axes are in it.
     members: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+    made = {
+        int(c)
+        for axis, role in zip(coupling.axes, coupling.roles, strict=True)
+        if role == "out"
+        for c in coupling.component[axis.start : axis.start + axis.size]
+    }
     for number, axis in enumerate(coupling.axes):
-        for index, component in enumerate(coupling.component[axis.start : axis.start + axis.size]):
-            members[int(component)][number].append(index)
+        for index, component in enumerate(coupling.component[axis.start : axis.start + axis.size].tolist()):
+            if component in made:
+                members[component][number].append(index)
     # Components that touch the same axes are the units of one structure.
     groups: dict[tuple[tuple[int, ...], str | None], list[int]] = defaultdict(list)
     for component, parts in members.items():
-        if any(coupling.roles[number] == "out" for number in parts):
-            groups[tuple(sorted(parts)), coupling.frozen.get(component)].append(component)
+        groups[tuple(parts), coupling.frozen.get(component)].append(component)
     found: list[Structure] = []
     seen: dict[str, int] = defaultdict(int)
     for (numbers, reason), components in groups.items():
@@ -127,9 +196,15 @@ def _structures(coupling: Coupling) -> list[Structure]:
         name = next(piece.tensor for piece in slices if piece.role == "out").removesuffix(".weight")
         seen[name] += 1
         name = name if seen[name] == 1 else f"{name}#{seen[name]}"
-        found.append(Structure(name, "filters", len(components), slices, reason or _unread(slices)))
+        if reason is None and not coupling.read.intersection(components):
+            reason = "no layer reads these channels"
+        found.append(Structure(name, "filters", len(components), slices, reason))
     return found
 
 
-def _unread(slices: tuple[Slice, ...]) -> str | None:
-    return None if any(piece.role == "in" for piece in slices) else "no layer reads these channels"
+def _replaced(removed: Removed) -> list[str]:
+    return [path for structure, units in removed.items() if units for path in structure.replaced]
+
+
+def _inside(path: str, blocks: Sequence[str]) -> bool:
+    return any(path == block or path.startswith(f"{block}.") for block in blocks)

@@ -5,29 +5,54 @@ The network is copied to the ``meta`` device, where tensors have shapes and no d
 flow works; the user's model is not touched.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import contextlib
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
 from windfirm.errors import TraceError, expected, first_line
 from windfirm.models.meta import on_meta
 
-#: What a network may return besides tensors, in any nesting of tuples, lists and dicts.
+#: What a network may return besides tensors, in any nesting of tuples, lists, dicts and dataclasses.
 PLAIN = int | float | str | None
+
+#: One tensor, several in order, or several by the names of the arguments.
+Inputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Ref:
-    """One tensor of the trace, after one operation: an in-place operation gives its tensor a new Ref."""
+    """One tensor of the trace, after one operation: an in-place operation gives its tensor a new Ref.
+
+    ``storage`` tells which memory it lies in, ``strides`` and ``offset`` (in elements) where.
+    """
 
     key: int
     shape: tuple[int, ...]
     dtype: torch.dtype
+    storage: int = field(default=-1, compare=False)
+    strides: tuple[int, ...] = field(default=(), compare=False)
+    offset: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a call stands in the forward pass: the ``turn``-th call, from 0, of ``op`` while ``module`` was running."""
+
+    module: str
+    op: str
+    turn: int
+
+    def __str__(self) -> str:
+        return f"{self.op} in {self.module or 'the network'}"
 
 
 @dataclass(frozen=True)
@@ -39,6 +64,13 @@ class Call:
     kwargs: Mapping[str, Any]
     outputs: tuple[Ref, ...]
     module: str
+    number: int = 0
+    turn: int = 0
+
+    @property
+    def place(self) -> Place:
+        """Its place in the forward pass."""
+        return Place(self.module, str(self.op), self.turn)
 
     @property
     def where(self) -> str:
@@ -50,33 +82,74 @@ class Call:
         """Every tensor argument, in order, lists flattened."""
         return [leaf for leaf in tree_flatten((self.args, dict(self.kwargs)))[0] if isinstance(leaf, Ref)]
 
+    def argument(self, name: str, default: Any = None) -> Any:
+        """The argument that the operation's schema calls ``name``."""
+        for i, argument in enumerate(self.op._schema.arguments):
+            if argument.name == name:
+                return self.args[i] if i < len(self.args) else self.kwargs.get(name, default)
+        return default
+
 
 @dataclass(frozen=True)
 class Trace:
-    """One forward pass: the calls in order, and which Refs are inputs, outputs, parameters and buffers."""
+    """One forward pass: the calls in order, the Refs of inputs, outputs, parameters and buffers, the modules run."""
 
     calls: tuple[Call, ...]
     inputs: tuple[Ref, ...]
     outputs: tuple[Ref, ...]
     parameters: Mapping[str, Ref]
+    entered: frozenset[str] = frozenset()
 
 
-class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Writes down every call that passes. ``stack`` holds the names of the modules that are running."""
+class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """A dispatch mode that knows which module is running, and which place every call has."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.calls: list[Call] = []
         self.stack: list[str] = []
+        self.entered: set[str] = set()
+        self._turns: Counter[tuple[str, str]] = Counter()
+        self._hooks = []
+        for name, module in model.named_modules():
+            enter = module.register_forward_pre_hook(lambda _m, _i, name=name: self._push(name))
+            leave = module.register_forward_hook(lambda _m, _i, _o: self._pop(), always_call=True)
+            self._hooks += [enter, leave]
+
+    def _push(self, name: str) -> None:
+        self.stack.append(name)
+        self.entered.add(name)
+
+    def _pop(self) -> None:
+        self.stack.pop()
+
+    def release(self) -> None:
+        """Take the hooks off the network again."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def place(self, func: Any) -> Place:
+        """The place of the call that is being made."""
+        module = self.stack[-1] if self.stack else ""
+        turn = self._turns[module, str(func)]
+        self._turns[module, str(func)] += 1
+        return Place(module, str(func), turn)
+
+
+class _Recorder(Watcher):  # type: ignore[no-untyped-call]
+    """Writes down every call that passes."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(model)
+        self.calls: list[Call] = []
         self.refs: dict[int, Ref] = {}
-        self.alive: list[Tensor] = []  # keeps every tensor, so that no identity is used twice
-        self.count = 0
+        self.alive: list[Any] = []  # keeps every tensor and storage, so that no identity is used twice
 
     def new(self, tensor: Tensor) -> Ref:
-        ref = Ref(self.count, tuple(tensor.shape), tensor.dtype)
-        self.count += 1
+        storage = tensor.untyped_storage() if tensor.layout is torch.strided else None
+        where = (storage._cdata, tuple(tensor.stride()), int(tensor.storage_offset())) if storage is not None else ()
+        ref = Ref(len(self.alive), tuple(tensor.shape), tensor.dtype, *where)
         self.refs[id(tensor)] = ref
-        self.alive.append(tensor)
+        self.alive.append((tensor, storage))
         return ref
 
     def ref(self, tensor: Tensor) -> Ref:
@@ -89,46 +162,83 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         named_args, named_kwargs = tree_map_only(Tensor, self.ref, (tuple(args), dict(kwargs)))
         result = func(*args, **kwargs)
         outputs = tuple(self.new(leaf) for leaf in tree_flatten(result)[0] if isinstance(leaf, Tensor))
-        self.calls.append(Call(func, named_args, named_kwargs, outputs, self.stack[-1] if self.stack else ""))
+        place = self.place(func)
+        self.calls.append(Call(func, named_args, named_kwargs, outputs, place.module, len(self.calls), place.turn))
         return result
 
 
-def trace(model: nn.Module, example_inputs: Tensor | Sequence[Tensor]) -> Trace:
-    """Run a copy of ``model`` once on ``meta`` tensors shaped like ``example_inputs``, in eval mode.
+def arguments(where: str, example_inputs: Inputs) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+    """Positional and named tensors. Raises TraceError for anything else, and for an empty batch."""
+    args: tuple[Tensor, ...] = ()
+    kwargs: dict[str, Tensor] = {}
+    if isinstance(example_inputs, Mapping):
+        kwargs = dict(example_inputs)
+    else:
+        args = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
+    given = [*args, *kwargs.values()]
+    strange = [type(value).__name__ for value in given if not isinstance(value, Tensor)]
+    if strange:
+        raise TraceError(expected(where, "example inputs that are tensors", strange[0]))
+    if not given or not all(tensor.ndim and len(tensor) for tensor in given):
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in given) or "none"
+        raise TraceError(expected(where, "example inputs with at least one image", shapes))
+    return args, kwargs
+
+
+def trace(model: nn.Module, example_inputs: Inputs, *, training: bool = False) -> Trace:
+    """Run a copy of ``model`` once on ``meta`` tensors shaped like ``example_inputs``, in eval mode as a rule.
 
     Raises TraceError when the network cannot be copied, when the forward pass fails there, and when its result holds
     anything but tensors and plain values: an output that is not seen could not be kept whole.
     """
-    inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
     where = type(model).__name__
-    if not inputs or not all(tensor.ndim and len(tensor) for tensor in inputs):
-        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in inputs) or "none"
-        raise TraceError(expected(where, "example inputs with at least one image", shapes))
+    args, kwargs = arguments(where, example_inputs)
     try:
-        twin = on_meta(model)
+        twin = on_meta(model).train(training)
     except Exception as error:
         raise TraceError(expected(where, "a network that can be copied", first_line(error))) from error
-    recorder = _Recorder()
-    for name, module in twin.named_modules():
-        module.register_forward_pre_hook(lambda _m, _i, name=name: recorder.stack.append(name))
-        module.register_forward_hook(lambda _m, _i, _o: _pop(recorder.stack), always_call=True)
+    recorder = _Recorder(twin)
     # A separate name for every tensor also where two names share one tensor would hide the sharing: first name wins.
     parameters = {name: recorder.new(tensor) for name, tensor in (*twin.named_parameters(), *twin.named_buffers())}
-    fakes = tuple(torch.empty_like(tensor, device="meta") for tensor in inputs)
-    input_refs = tuple(recorder.new(fake) for fake in fakes)
+    fakes, named = tree_map_only(Tensor, lambda tensor: torch.empty_like(tensor, device="meta"), (args, kwargs))
+    inputs = tuple(recorder.new(fake) for fake in (*fakes, *named.values()))
     try:
-        with torch.device("meta"), torch.no_grad(), recorder:
-            result = twin(*fakes)
+        with torch.device("meta"), plainly(), recorder:
+            result = twin(*fakes, **named)
     except Exception as error:
         wanted = "a forward pass that runs on the given inputs without their values"
         raise TraceError(expected(where, wanted, first_line(error))) from error
-    leaves = tree_flatten(result)[0]
-    strange = [type(leaf).__name__ for leaf in leaves if not isinstance(leaf, Tensor | PLAIN)]
-    outputs = tuple(recorder.ref(leaf) for leaf in leaves if isinstance(leaf, Tensor))
-    if strange or not outputs:
-        raise TraceError(expected(where, "outputs that are tensors", strange[0] if strange else "none"))
-    return Trace(tuple(recorder.calls), input_refs, outputs, parameters)
+    try:
+        outputs = tuple(recorder.ref(tensor) for tensor in tensors_in(result))
+    except TypeError as error:
+        raise TraceError(expected(where, "outputs that are tensors", error)) from None
+    if not outputs:
+        raise TraceError(expected(where, "outputs that are tensors", "none"))
+    return Trace(tuple(recorder.calls), inputs, outputs, parameters, frozenset(recorder.entered))
 
 
-def _pop(stack: list[str]) -> None:
-    stack.pop()
+@contextlib.contextmanager
+def plainly() -> Iterator[None]:
+    """Without gradients, and with attention spelled out in plain operations instead of fused ones."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def tensors_in(result: Any) -> list[Tensor]:
+    """The tensors in what a network returned, in order. Raises TypeError, saying its type, for what is not PLAIN."""
+    if isinstance(result, Tensor):
+        return [result]
+    if isinstance(result, PLAIN):
+        return []
+    if dataclasses.is_dataclass(result) and not isinstance(result, type):
+        result = [getattr(result, entry.name) for entry in dataclasses.fields(result)]
+    elif isinstance(result, Mapping):
+        result = list(result.values())
+    if not isinstance(result, list | tuple):
+        raise TypeError(type(result).__name__)
+    return [tensor for value in result for tensor in tensors_in(value)]

@@ -1,20 +1,27 @@
 """The proof of a cut: the smaller network computes what the original does with the removed parts silenced.
 
-Silencing happens where consumers read: in a copy of the original, the weights with which later layers read the removed
-channels are zero. Nothing about how the smaller network was made enters the comparison but the list of what was to
-go, so a channel that went missing elsewhere, or an order that was mixed up, shows as a difference.
+Silencing happens where consumers read: while the original runs, the input of every convolution or matrix product that
+reads removed channels is zero there, and a normalisation or average over channels looks at those that stay. Nothing
+about how the smaller network was made enters the comparison but the list of what was to go, so a channel that went
+missing elsewhere, or an order that was mixed up, shows as a difference.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from windfirm import seeds
 from windfirm.errors import CutError, expected, first_line
 from windfirm.models.copies import copied
+from windfirm.prune.couple import Mixing, Reading
 from windfirm.prune.select import Cut
+from windfirm.prune.structure import Anatomy, Mask, anatomy, gone
+from windfirm.prune.trace import Inputs, Place, Watcher, arguments, plainly, tensors_in
 
 TOLERANCE = 1e-9
 
@@ -26,22 +33,26 @@ def verify(
     model: nn.Module,
     smaller: nn.Module,
     cut: Cut,
-    example_inputs: Tensor | Sequence[Tensor],
+    example_inputs: Inputs,
     *,
     tolerance: float = TOLERANCE,
+    body: Anatomy | None = None,
 ) -> float:
     """The largest difference between the outputs, each relative to its largest value, in float64 on random inputs.
 
     The inputs are shaped like ``example_inputs``: uniform in [0, 1), where the outputs must be finite, and normal ones
-    of growing spread, which wake filters that see nothing in the first; integer inputs are taken as they are. Raises
-    CutError when a network does not run, or when the difference is not below ``tolerance``.
+    of growing spread, which wake filters that see nothing in the first; integer inputs are taken as they are. ``body``
+    saves tracing ``model`` again. Raises CutError when a network does not run, or when the difference is not below
+    ``tolerance``.
     """
-    examples = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
-    original, smaller = silenced(model, cut), _exact(smaller)
+    args, kwargs = arguments(type(model).__name__, example_inputs)
+    silence = silencing(body or anatomy(model, example_inputs), cut)
+    original, smaller = _exact(model), _exact(smaller)
     worst = 0.0
     for spread in SPREADS:
-        inputs = _drawn(examples, spread)
-        wanted = _outputs(original, inputs, "a network that runs in float64")
+        drawn = _drawn((*args, *kwargs.values()), spread)
+        inputs = drawn[: len(args)], dict(zip(kwargs, drawn[len(args) :], strict=True))
+        wanted = _outputs(original, inputs, "a network that runs in float64", silence)
         got = _outputs(smaller, inputs, "a smaller network that runs")
         if spread is not None and not _finite(wanted):
             continue  # such inputs are none that this network is made for
@@ -52,31 +63,136 @@ def verify(
     return worst
 
 
-def silenced(model: nn.Module, cut: Cut) -> nn.Module:
-    """A float64 copy of ``model``, of its full size, in which no layer reads the units that ``cut`` removes."""
-    twin = _exact(model)
-    tensors = dict(twin.named_parameters(remove_duplicate=False)) | dict(twin.named_buffers(remove_duplicate=False))
-    with torch.no_grad():
-        for structure, units in cut.removed.items():
-            for piece in structure.slices:
-                if piece.role == "in":
-                    indices = [index for unit in units for index in piece.indices[unit]]
-                    tensors[piece.tensor].index_fill_(piece.axis, torch.tensor(indices), 0)
-    return twin
+@dataclass(frozen=True)
+class Silence:
+    """What has to be silent, and where: readings and mixings of removed nodes, and arguments that are zero whole."""
+
+    mask: Mask
+    readings: Mapping[Place, Sequence[Reading]]
+    mixings: Mapping[Place, Sequence[Mixing]]
+    whole: Mapping[Place, int]
+
+    @property
+    def places(self) -> set[Place]:
+        """Every call that is changed."""
+        return {*self.readings, *self.mixings, *self.whole}
+
+    @property
+    def changes(self) -> list[Place]:
+        """The calls whose result for the channels that stay is not what it was: statistics over fewer channels."""
+        return [place for place, mixings in self.mixings.items() if any(mixing.changes for mixing in mixings)]
+
+
+def silencing(body: Anatomy, cut: Cut) -> Silence:
+    """Where the original has to be silent for ``cut``."""
+    mask = gone(body.coupling, cut.kept())
+    readings: dict[Place, list[Reading]] = {}
+    mixings: dict[Place, list[Mixing]] = {}
+    for reading in body.coupling.readings:
+        if mask[reading.nodes].any():
+            readings.setdefault(reading.place, []).append(reading)
+    for mixing in body.coupling.mixings:
+        if mask[mixing.nodes].any():
+            mixings.setdefault(mixing.place, []).append(mixing)
+    whole = dict(s.silent for s, units in cut.removed.items() if s.silent is not None and units)
+    return Silence(mask, readings, mixings, whole)
+
+
+class _Silencer(Watcher):  # type: ignore[no-untyped-call]
+    """Runs a network with parts of it silent, and remembers which places it came by."""
+
+    def __init__(self, model: nn.Module, silence: Silence) -> None:
+        super().__init__(model)
+        self.silence = silence
+        self.seen: set[Place] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        place = self.place(func)
+        silence = self.silence
+        self.seen.add(place)
+        if place in silence.whole:
+            argument = silence.whole[place]
+            args = [torch.zeros_like(value) if i == argument else value for i, value in enumerate(args)]
+        for reading in silence.readings.get(place, ()):
+            if args[reading.argument].shape[reading.axis] != len(reading.nodes):
+                raise CutError(expected(str(place), "the shapes of the trace", tuple(args[reading.argument].shape)))
+            silent = torch.from_numpy(np.flatnonzero(silence.mask[reading.nodes]))
+            value = args[reading.argument].index_fill(reading.axis, silent, 0)
+            args = [value if i == reading.argument else other for i, other in enumerate(args)]
+        mixings = silence.mixings.get(place, ())
+        return _over_kept(func, args, kwargs, mixings, silence.mask) if mixings else func(*args, **kwargs)
+
+
+def _over_kept(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], mixings: Sequence[Mixing], mask: Mask) -> Any:
+    """The operation on what stays; where its result has the axis, zeros stand for what left."""
+    x = args[0]
+    args = list(args)
+    stays = [(mixing, torch.from_numpy(np.flatnonzero(~mask[mixing.nodes]))) for mixing in mixings]
+    for mixing, indices in stays:
+        args[0] = args[0].index_select(mixing.axis, indices)
+    name = func._schema.name.removeprefix("aten::")
+    if name == "native_layer_norm":
+        args[1] = list(args[0].shape[-len(args[1]) :])
+        for mixing, indices in stays:
+            own = mixing.axis - (x.ndim - len(args[1]))
+            args[2:4] = [None if t is None else t.index_select(own, indices) for t in args[2:4]]
+    elif name == "_fused_rms_norm":
+        args[1] = list(args[0].shape[-len(args[1]) :])
+        for mixing, indices in stays:
+            args[2] = None if args[2] is None else args[2].index_select(mixing.axis - (x.ndim - len(args[1])), indices)
+    elif name == "native_group_norm":
+        indices = stays[0][1]
+        groups, channels = args[6], args[4]
+        args[1:3] = [None if t is None else t.index_select(0, indices) for t in args[1:3]]
+        args[4] = len(indices)
+        if not mixings[0].changes:  # whole groups left
+            args[6] = groups * len(indices) // channels
+    result = func(*args, **kwargs)
+    leaves, shape = tree_flatten(result)
+    for mixing, indices in reversed(stays):
+        if mixing.keeps:
+            leaves[0] = _spread(leaves[0], mixing.axis, indices, x.shape[mixing.axis])
+    return tree_unflatten(leaves, shape)
+
+
+def _spread(tensor: Tensor, axis: int, indices: Tensor, size: int) -> Tensor:
+    shape = [size if i == axis else n for i, n in enumerate(tensor.shape)]
+    return tensor.new_zeros(shape).index_copy(axis, indices, tensor)
 
 
 def _exact(model: nn.Module) -> nn.Module:
     return copied(model).to(device="cpu", dtype=torch.float64).eval()
 
 
-def _outputs(model: nn.Module, inputs: Sequence[Tensor], wanted: str) -> list[Tensor]:
+def _outputs(
+    model: nn.Module, inputs: tuple[Sequence[Tensor], Mapping[str, Tensor]], wanted: str, silence: Silence | None = None
+) -> list[Tensor]:
+    args, kwargs = inputs
     try:
-        with torch.inference_mode():
-            leaves = tree_flatten(model(*inputs))[0]
+        with plainly():
+            if silence is None:
+                result = model(*args, **kwargs)
+            else:
+                silencer = _Silencer(model, silence)
+                try:
+                    with silencer:
+                        result = model(*args, **kwargs)
+                finally:
+                    silencer.release()
+                missed = silence.places - silencer.seen
+                if missed:
+                    message = f"a forward pass that differs from its trace: no {min(map(str, missed))}"
+                    raise CutError(expected("cut", wanted, message))
+            leaves = tensors_in(result)
+    except CutError:
+        raise
     except Exception as error:  # whatever a stranger's forward pass may raise
         message = first_line(error)
         raise CutError(expected("cut", wanted, f"an error in its forward pass: {message}")) from error
-    return [leaf.double() for leaf in leaves if isinstance(leaf, Tensor)]
+    return [leaf.double() for leaf in leaves]
 
 
 def _drawn(examples: Sequence[Tensor], spread: float | None) -> list[Tensor]:

@@ -1,0 +1,54 @@
+"""Whether two networks compute the same: both in float64, on random inputs."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from windfirm import seeds
+from windfirm.models.copies import copied
+
+#: One tensor, several in order, or several by the names of the arguments.
+Inputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
+
+#: Standard deviations of the random inputs; None stands for uniform ones in [0, 1).
+SPREADS = (None, 3.0)
+
+
+def disagreement(first: nn.Module, second: nn.Module, example_inputs: Inputs) -> float:
+    """The largest difference between outputs, each relative to its largest value; infinite for other shapes or NaN.
+
+    The inputs are shaped like ``example_inputs``; integer ones are taken as they are. Neither network is changed.
+    Raises what their forward passes raise.
+    """
+    twins = [copied(model).to(device="cpu", dtype=torch.float64).eval() for model in (first, second)]
+    worst = 0.0
+    for spread in SPREADS:
+        args, kwargs = _drawn(example_inputs, spread)
+        with torch.inference_mode():
+            ours, theirs = ([leaf for leaf in tree_leaves(twin(*args, **kwargs)) if isinstance(leaf, Tensor)]
+                            for twin in twins)  # fmt: skip
+        if [tensor.shape for tensor in ours] != [tensor.shape for tensor in theirs]:
+            return float("inf")
+        for a, b in zip(ours, theirs, strict=True):
+            if a.numel():
+                gap = float((a.double() - b.double()).abs().max()) / (float(a.double().abs().max()) or 1.0)
+                worst = max(worst, gap) if gap == gap else float("inf")
+    return worst
+
+
+def _drawn(example_inputs: Inputs, spread: float | None) -> tuple[list[Tensor], dict[str, Tensor]]:
+    generator = seeds.stream(0, "agree", str(spread))
+
+    def like(example: Tensor) -> Tensor:
+        if not example.is_floating_point():
+            return example.cpu()
+        draw = torch.rand if spread is None else torch.randn
+        return draw(example.shape, generator=generator, dtype=torch.float64) * (spread or 1.0)
+
+    if isinstance(example_inputs, Tensor):
+        return [like(example_inputs)], {}
+    if isinstance(example_inputs, Mapping):
+        return [], {name: like(example) for name, example in example_inputs.items()}
+    return [like(example) for example in example_inputs], {}

@@ -1,0 +1,96 @@
+"""From the name of a network to a function that makes a fresh one: built in, of another library, of the user's own."""
+
+import importlib
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from windfirm.errors import InputError, expected, first_line, nearest
+from windfirm.models.registry import ARCHITECTURES, build
+
+Factory = Callable[[], nn.Module]
+
+#: Prefix of a name → the module of that library which makes networks.
+LIBRARIES = {"timm": "timm", "torchvision": "torchvision.models"}
+
+#: What is_name accepts, for complaints.
+NAMES = f"one of {', '.join(ARCHITECTURES)}, timm/NAME or torchvision/NAME"
+
+
+def is_name(name: str) -> bool:
+    """Whether ``name`` is built in or has the form timm/NAME or torchvision/NAME: a name that is only looked up.
+
+    NAME holds letters, digits, dots and dashes alone: timm takes more (``hf-hub:…``), and goes to the network for it.
+    """
+    return name in ARCHITECTURES or re.fullmatch(rf"({'|'.join(LIBRARIES)})/[\w.-]+", name) is not None
+
+
+def named(name: str, classes: int | None = None) -> Factory:
+    """The factory of a built-in name, timm/NAME or torchvision/NAME, without trained weights.
+
+    ``classes`` is the number of logits, by default that of the library. Nothing but the library is imported and nothing
+    is fetched, so the name may come from a file. Raises InputError, at once or when called, for a name or a number of
+    classes that leads to no network.
+    """
+    if name in ARCHITECTURES:
+        return lambda: build(name, 10 if classes is None else classes)
+    if not is_name(name):
+        raise InputError(expected("architecture", NAMES, f"{name!r}{nearest(name, ARCHITECTURES)}"))
+    library, _, entry = name.partition("/")
+    try:
+        module = importlib.import_module(LIBRARIES[library])
+    except Exception as error:  # a library built for another PyTorch raises anything
+        got = "an environment without it" if isinstance(error, ImportError) else _brief(error)
+        raise InputError(expected(name, f"the extra windfirm[{library}]", got)) from error
+    options: dict[str, Any] = {} if classes is None else {"num_classes": classes}
+    if library == "timm":
+        return _checked(lambda: module.create_model(entry, pretrained=False, **options), name)
+    return _checked(lambda: _torchvision(module, entry, options), name)
+
+
+def from_spec(spec: str, classes: int | None = None) -> Factory:
+    """The factory that a user names: as ``named``, or ``package.module:function``, which is imported.
+
+    Never to be called with a name from a file. ``classes`` does not reach a function of the user's own. Raises
+    InputError, at once or when called.
+    """
+    if ":" not in spec:
+        return named(spec, classes)
+    module, _, name = spec.partition(":")
+    try:
+        made = getattr(importlib.import_module(module), name)
+    except Exception as error:  # the user's module may raise anything
+        raise InputError(expected(spec, "a module:factory that can be imported", _brief(error))) from error
+    return _checked(made, spec)
+
+
+def _torchvision(module: Any, name: str, options: dict[str, Any]) -> nn.Module:
+    make = module.get_model_builder(name)
+    takes = inspect.signature(make).parameters
+    # Detection and segmentation networks fetch weights for their first half unless they are told not to.
+    untrained = {option: None for option in ("weights", "weights_backbone") if option in takes}
+    model: nn.Module = make(**untrained, **options)
+    return model
+
+
+def _checked(make: Factory, spec: str) -> Factory:
+    """``make``, whose errors and whose other results than a network are an InputError."""
+
+    def fresh() -> nn.Module:
+        try:
+            model = make()
+        except Exception as error:  # code from outside may raise anything
+            raise InputError(expected(spec, "a function that makes a network", _brief(error))) from error
+        if not isinstance(model, nn.Module):
+            raise InputError(expected(spec, "a function that returns a torch.nn.Module", type(model).__name__))
+        return model
+
+    return fresh
+
+
+def _brief(error: Exception) -> str:
+    """The kind of an error and the first line of what it says."""
+    return f"{type(error).__name__}: {first_line(error)}"

@@ -1,0 +1,87 @@
+"""Weights that were written elsewhere: safetensors, or what torch.save wrote, of which tensors alone are read."""
+
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from windfirm.errors import CheckpointError, expected, first_line
+from windfirm.models.blueprint import blueprint_of
+from windfirm.models.checkpoint import read_file, refuse_misfit, refuse_nan
+
+#: Under which names others keep a state dict inside a larger one.
+WRAPPERS = ("state_dict", "model")
+
+#: What torch.nn.DataParallel puts before every name.
+PREFIX = "module."
+
+#: Batch normalisations of old files do not count their batches; in eval mode nothing reads that number.
+UNCOUNTED = "num_batches_tracked"
+
+
+def load_weights(model: nn.Module, path: Path | str) -> None:
+    """Give ``model`` the weights in ``path``, all of them or none; its types, devices and mode stay.
+
+    A ``.safetensors`` file is read as such, any other as one of ``torch.save``: a state dict, which may lie under
+    ``"state_dict"`` or ``"model"`` and whose names may all begin with ``module.``. No code of a file is run: what
+    holds more than tensors and plain values is refused.
+
+    Raises CheckpointError for a file that is missing, damaged, holds code, NaN or tensors that do not fit, or is a
+    Windfirm checkpoint of a network that was cut otherwise (``load`` reads those).
+    """
+    path = Path(path)
+    tensors = _safe(path, model) if path.suffix == ".safetensors" else _pickled(path)
+    wanted = model.state_dict()
+    if all(name.startswith(PREFIX) for name in tensors) and not all(name.startswith(PREFIX) for name in wanted):
+        tensors = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
+    counts = {name: value for name, value in wanted.items() if name.endswith(UNCOUNTED) and name not in tensors}
+    tensors = {**tensors, **counts}
+    refuse_misfit(path, wanted, tensors)
+    model.load_state_dict(tensors)
+
+
+def _safe(path: Path, model: nn.Module) -> dict[str, Tensor]:
+    manifest, tensors = read_file(path)
+    if manifest.blueprint and manifest.blueprint != blueprint_of(model):
+        raise CheckpointError(expected(str(path), "weights of this network", "those of one that was cut; use load"))
+    return tensors
+
+
+def _pickled(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise CheckpointError(expected(str(path), "a file of weights", "no such file"))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old ways to store a tensor, which are as good as the new ones
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what a broken or a hostile pickle leads to is anyone's guess
+        if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
+            got = f"a pickle that could run {found[1]}; save model.state_dict() alone"
+            raise CheckpointError(expected(str(path), "tensors and plain values", got)) from error
+        got = first_line(error) or type(error).__name__
+        raise CheckpointError(expected(str(path), "a whole file that torch.save wrote", got)) from error
+    tensors = _unwrapped(path, content)
+    refuse_nan(path, tensors)
+    return tensors
+
+
+def _unwrapped(path: Path, content: Any) -> dict[str, Tensor]:
+    """The state dict in ``content``."""
+    while isinstance(content, Mapping) and (key := next((key for key in WRAPPERS if key in content), None)):
+        if isinstance(content[key], Tensor):
+            break
+        content = content[key]
+    entries = dict(content) if isinstance(content, Mapping) else {}
+    if not entries:
+        raise CheckpointError(expected(str(path), "a state dict", f"a {type(content).__name__}"))
+    for name, value in entries.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise CheckpointError(f"{path}: {expected(repr(name), 'a tensor', f'a {type(value).__name__}')}")
+        if value.is_meta or value.is_quantized or value.layout != torch.strided:
+            got = f"{value.dtype} {value.layout} on {value.device}"
+            raise CheckpointError(f"{path}: {expected(name, 'a dense tensor with data', got)}")
+    return entries

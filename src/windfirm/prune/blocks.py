@@ -1,0 +1,180 @@
+"""Residual branches that can be removed: every ``add(x, f(x))`` where all of f comes from x.
+
+Where a module computes exactly that, the whole module gives way to identity. Else the modules of the branch give way
+one by one: the last to zeros, the others to identity.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
+
+from windfirm.errors import first_line
+from windfirm.models.blueprint import Blueprint, apply
+from windfirm.models.meta import on_meta
+from windfirm.prune.structure import Anatomy, Slice, Structure
+from windfirm.prune.trace import Call, Inputs, Ref, Trace, arguments, plainly, tensors_in
+
+aten = torch.ops.aten
+ADDITIONS = (aten.add.Tensor, aten.add_.Tensor)
+RECTIFIERS = (aten.relu.default, aten.relu_.default)
+
+
+@dataclass(frozen=True)
+class Branch:
+    """The calls of f, the addition, which of its arguments f is, and x."""
+
+    calls: tuple[Call, ...]
+    addition: Call
+    argument: int
+    x: Ref
+
+
+def blocks(model: nn.Module, example_inputs: Inputs, body: Anatomy) -> list[Structure]:
+    """The residual branches of ``model``, frozen ones with their reason, in the order of the forward pass."""
+    found: dict[str, Structure] = {}
+    for branch in branches(body.traced):
+        replaced = _stand_ins(body.traced, branch)
+        if replaced is None:
+            continue
+        name = _name(replaced)
+        slices = tuple(_inside(body, replaced))
+        if name not in found and slices:
+            silent = (branch.addition.place, branch.argument)
+            found[name] = Structure(name, "block", 1, slices, None, replaced, silent)
+    together = {path: word for block in found.values() for path, word in block.replaced.items()}
+    if not found or _runs(model, example_inputs, together, body.traced) is None:
+        return list(found.values())
+    return [_tried(model, example_inputs, block, body.traced) for block in found.values()]
+
+
+def branches(traced: Trace) -> Iterator[Branch]:
+    """Every addition of a tensor and something that is computed from that tensor and parameters alone."""
+    maker = {ref.key: call for call in traced.calls for ref in call.outputs}
+    readers: dict[int, list[int]] = {}
+    for call in traced.calls:
+        for ref in call.inputs:
+            readers.setdefault(ref.key, []).append(call.number)
+    fixed = _fixed(traced)
+    ends = {ref.key for ref in traced.outputs}
+    for addition in traced.calls:
+        if addition.op not in ADDITIONS or len(addition.inputs) != 2:
+            continue
+        sides = addition.inputs
+        for argument, (f, x) in ((0, sides), (1, sides[::-1])):
+            if f.shape != x.shape or f.key in fixed or x.key in fixed:
+                continue
+            calls = _between(f, x, maker, fixed)
+            if calls and not _leaks(calls, addition, readers, ends):
+                yield Branch(calls, addition, argument, x)
+                break
+
+
+def _between(f: Ref, x: Ref, maker: dict[int, Call], fixed: set[int]) -> tuple[Call, ...] | None:
+    """The calls that make f out of x; None when something else goes in, or x does not."""
+    first = maker[x.key].number if x.key in maker else -1
+    calls: dict[int, Call] = {}
+    waiting, reached = [f], False
+    while waiting:
+        ref = waiting.pop()
+        if ref.key == x.key:
+            reached = True
+        elif ref.key not in fixed:
+            call = maker.get(ref.key)
+            if call is None or call.number <= first:
+                return None
+            if call.number not in calls:
+                calls[call.number] = call
+                waiting += call.inputs
+    return tuple(calls[number] for number in sorted(calls)) if reached else None
+
+
+def _leaks(calls: Sequence[Call], addition: Call, readers: dict[int, list[int]], ends: set[int]) -> bool:
+    """Whether something of the branch is used elsewhere."""
+    inside = {call.number for call in calls} | {addition.number}
+    made = [ref.key for call in calls for ref in call.outputs]
+    return any(key in ends or not inside.issuperset(readers.get(key, ())) for key in made)
+
+
+def _fixed(traced: Trace) -> set[int]:
+    """The tensors that do not depend on the input."""
+    fixed = {ref.key for ref in traced.parameters.values()}
+    for call in traced.calls:
+        if all(ref.key in fixed for ref in call.inputs):
+            fixed.update(ref.key for ref in call.outputs)
+    return fixed
+
+
+def _stand_ins(traced: Trace, branch: Branch) -> dict[str, str] | None:
+    """What takes the place of the branch's modules: path → word; None when no module does."""
+    inside = {call.number for call in branch.calls}
+    fixed = _fixed(traced)
+    live = [call for call in traced.calls if not all(ref.key in fixed for ref in call.inputs)]
+    whole = branch.addition.module
+    if whole and _is_exactly(live, branch, whole):
+        return {whole: "skip"}
+    prefix = f"{whole}." if whole else ""
+    modules: dict[str, None] = {}
+    for call in branch.calls:
+        if call.module != whole:
+            if not call.module.startswith(prefix):
+                return None
+            modules[_outermost(traced, call.module, prefix)] = None
+    paths = list(modules)
+    outside = [call.module for call in live if call.number not in inside]
+    if not paths or any(module == path or module.startswith(f"{path}.") for path in paths for module in outside):
+        return None
+    return dict.fromkeys(paths[:-1], "skip") | {paths[-1]: "silence"}
+
+
+def _is_exactly(live: Sequence[Call], branch: Branch, module: str) -> bool:
+    """Whether the module does nothing but the branch and its addition, and perhaps clips what is positive already."""
+    inside = {call.number for call in branch.calls} | {branch.addition.number}
+    own = [call for call in live if call.module == module or call.module.startswith(f"{module}.")]
+    rest = [call for call in own if call.number not in inside]
+    clipped = any(branch.x in call.outputs and call.op in RECTIFIERS for call in live)
+    (out,) = branch.addition.outputs
+    return not rest or (len(rest) == 1 and rest[0].op in RECTIFIERS and rest[0].inputs == [out] and clipped)
+
+
+def _outermost(traced: Trace, path: str, prefix: str) -> str:
+    """The first module on the way from ``prefix`` down to ``path`` that was called itself."""
+    parts = path.removeprefix(prefix).split(".")
+    candidates = [prefix + ".".join(parts[: i + 1]) for i in range(len(parts))]
+    return next(candidate for candidate in candidates if candidate in traced.entered)
+
+
+def _name(replaced: dict[str, str]) -> str:
+    return list(replaced)[-1]
+
+
+def _inside(body: Anatomy, replaced: dict[str, str]) -> Iterator[Slice]:
+    """The filters of a block, each tensor as one unit."""
+    for axis, role in zip(body.coupling.axes, body.coupling.roles, strict=True):
+        if role == "out" and any(axis.tensor.startswith(f"{path}.") for path in replaced):
+            yield Slice(axis.tensor, axis.axis, axis.size, "out", (tuple(range(axis.size)),))
+
+
+def _runs(model: nn.Module, example_inputs: Inputs, replaced: dict[str, str], traced: Trace) -> str | None:
+    """None when the network runs without these modules and its outputs keep their shapes, else what went wrong."""
+    twin = on_meta(model)
+    args, kwargs = arguments(type(model).__name__, example_inputs)
+    fakes, named = tree_map_only(Tensor, lambda tensor: torch.empty_like(tensor, device="meta"), (args, kwargs))
+    try:
+        apply(twin, Blueprint(replaced=replaced))
+        with torch.device("meta"), plainly():
+            shapes = [tuple(tensor.shape) for tensor in tensors_in(twin(*fakes, **named))]
+    except Exception as error:  # whatever a stranger's forward pass may raise
+        return first_line(error)
+    same = shapes == [ref.shape for ref in traced.outputs]
+    return None if same else f"outputs of shapes {shapes}"
+
+
+def _tried(model: nn.Module, example_inputs: Inputs, block: Structure, traced: Trace) -> Structure:
+    reason = _runs(model, example_inputs, dict(block.replaced), traced)
+    if reason is None:
+        return block
+    frozen = f"the network does not run without it: {reason}"
+    return Structure(block.name, "block", 1, block.slices, frozen, block.replaced, block.silent)

@@ -1,0 +1,281 @@
+"""Sizes that the code states, and not the tensors: found by running the cut network on the meta device.
+
+Labels say what shape every tensor of the smaller network must have. Where the first one differs, or the call fails,
+a module holds a number (heads, groups, a width for a view) that has to change with the tensors: an attribute with the
+old size gets the new one. Where no attribute helps, the number stands in the code, and the structures that reach the
+call are frozen with the line that broke.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_map_only
+
+from windfirm.errors import CutError, first_line
+from windfirm.models.blueprint import Blueprint, Sizes, apply, set_sizes
+from windfirm.models.meta import on_meta
+from windfirm.prune.couple import Site, other_options
+from windfirm.prune.structure import Anatomy, Mask, Structure, gone, grouped, kept_without
+from windfirm.prune.trace import Call, Inputs, Ref, Watcher, arguments, plainly, trace
+
+#: The shares of a structure's units that leave in a rehearsal: unequal ones, so that sizes which only happen to agree
+#: do not hide each other.
+SHARES = (0.5, 0.25, 0.4, 0.3)
+
+#: Depending on strides and sizes, a reshape is a view or a copy and a view, and a slice of everything nothing at all.
+COPIES = {getattr(torch.ops.aten, name).default for name in ("clone", "alias", "detach")}
+SLICE = torch.ops.aten.slice.Tensor
+VIEWS = {torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default}
+
+#: Operation → which of its arguments is the number of groups.
+GROUPS = {"aten.convolution.default": 8, "aten.native_group_norm.default": 6}
+
+
+class Departure(Exception):  # noqa: N818 (a finding, not a mistake)
+    """The forward pass departed from what the labels say at ``call``, because of ``reason``."""
+
+    def __init__(self, call: Call, reason: str) -> None:
+        super().__init__(reason)
+        self.call = call
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The original, its trace, and which of its nodes leave."""
+
+    model: nn.Module
+    body: Anatomy
+    mask: Mask
+
+    def shape(self, ref: Ref) -> tuple[int, ...]:
+        """The shape that a tensor of the original must have in the smaller network."""
+        labels = self.body.coupling.labels.get(ref.key, {})
+        lost = {axis: int(self.mask[nodes].sum()) for axis, nodes in labels.items()}
+        return tuple(size - lost.get(axis, 0) for axis, size in enumerate(ref.shape))
+
+    def fits(self, ref: Ref, shape: Sequence[int]) -> bool:
+        """Whether the smaller network's tensor may have that shape; where one value is repeated, any size will do."""
+        coupling = self.body.coupling
+        anything = coupling.spread.get(ref.key, set())
+        wanted = self.shape(ref)
+        return ref.key in coupling.uniform or all(
+            a == b or axis in anything for axis, (a, b) in enumerate(zip(wanted, shape, strict=True))
+        )
+
+    def number(self, call: Call) -> tuple[int, int] | None:
+        """The number of groups that the call states, and what it must be in the smaller network."""
+        count, nodes = self.body.coupling.numbers.get(call.number, (0, None))
+        return (count, count - int(self.mask[nodes].sum())) if nodes is not None else None
+
+    def changes(self, call: Call) -> dict[int, int]:
+        """Old size → new size, of all that this call sees change; a size that becomes two others is left out."""
+        found: dict[int, set[int]] = {}
+        for ref in (*call.inputs, *call.outputs):
+            for old, new in zip(ref.shape, self.shape(ref), strict=True):
+                if old != new:
+                    found.setdefault(old, set()).add(new)
+        if number := self.number(call):
+            found[number[0]] = {number[1]}
+        return {old: new.pop() for old, new in found.items() if len(new) == 1}
+
+
+class _Follower(Watcher):  # type: ignore[no-untyped-call]
+    """Compares every call of the smaller network with its counterpart in the original."""
+
+    def __init__(self, model: nn.Module, plan: _Plan) -> None:
+        super().__init__(model)
+        self.plan = plan
+        self.number = 0
+
+    def skip(self, func: Any) -> None:
+        """Pass by the original's copies, and by slices that take everything now."""
+        calls = self.plan.body.traced.calls
+        while self.number < len(calls) and (call := calls[self.number]).op is not func:
+            whole = call.op is SLICE and self.plan.shape(call.args[0]) == self.plan.shape(call.outputs[0])
+            if call.op not in COPIES and not whole:
+                return
+            self.number += 1
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func in COPIES:
+            return func(*args, **(kwargs or {}))
+        self.skip(func)
+        calls = self.plan.body.traced.calls
+        call = calls[min(self.number, len(calls) - 1)]
+        if self.number >= len(calls) or (call.op is not func and not VIEWS.issuperset((call.op, func))):
+            raise Departure(call, f"{func} in place of {call.op}")
+        number = self.plan.number(call)
+        if number and args[GROUPS[str(func)]] != number[1]:
+            raise Departure(call, f"{args[GROUPS[str(func)]]} groups in place of {number[1]}")
+        try:
+            result = func(*args, **(kwargs or {}))
+        except Exception as error:
+            raise Departure(call, first_line(error)) from error
+        leaves = [leaf for leaf in tree_flatten(result)[0] if isinstance(leaf, Tensor)]
+        for ref, leaf in zip(call.outputs, leaves, strict=True):
+            if not self.plan.fits(ref, leaf.shape):
+                raise Departure(call, f"a tensor of shape {tuple(leaf.shape)} in place of {self.plan.shape(ref)}")
+        self.number += 1
+        return result
+
+
+def rehearse(model: nn.Module, example_inputs: Inputs, blueprint: Blueprint, body: Anatomy) -> dict[str, Sizes]:
+    """The attributes that have to change when ``blueprint`` is applied to ``model``, with their new values.
+
+    Raises CutError with the call that does not follow, when a size stands in the code.
+    """
+    if blueprint.replaced:
+        model = on_meta(model)
+        apply(model, Blueprint(replaced=blueprint.replaced))
+        body = groups(model, example_inputs)
+        known = set(body.shapes)
+        blueprint = Blueprint({name: axes for name, axes in blueprint.kept.items() if name in known})
+    plan = _Plan(model, body, gone(body.coupling, blueprint.kept))
+    try:
+        return _mended(model, example_inputs, blueprint, plan)
+    except Departure as departure:
+        raise CutError(_sentence(departure)) from None
+
+
+def groups(model: nn.Module, example_inputs: Inputs) -> Anatomy:
+    """Trace ``model``, couple what leaves together, and try it: the filter groups, frozen ones with their reason.
+
+    Where the cut network departs from the labels and nothing mends it, another way to divide the channels is tried,
+    and when there is none, the structures that reach the call are frozen with the line that broke.
+    """
+    traced = trace(model, example_inputs)
+    options: dict[Site, int] = {}
+    held: dict[str, str] = {}
+    while True:
+        body = grouped(model, traced, options)
+        frozen = tuple(replace(s, frozen=s.frozen or held.get(s.name)) for s in body.structures)
+        body = replace(body, structures=frozen)
+        free = [s for s in frozen if s.frozen is None and s.size > 1]
+        removed = {s: _leaving(s.size, i) for i, s in enumerate(free)}
+        kept = kept_without(removed)
+        try:
+            if removed:
+                _mended(model, example_inputs, Blueprint(kept), _Plan(model, body, gone(body.coupling, kept)))
+            return body
+        except Departure as departure:
+            blamed = _reaching(departure.call, free, body) or free
+            others = other_options(body.coupling, [i for s in blamed for i in _components(body, s)])
+            if others:
+                options = {**body.coupling.options, **others}
+            else:
+                held |= {structure.name: _sentence(departure) for structure in blamed}
+
+
+def _leaving(size: int, turn: int) -> tuple[int, ...]:
+    """The units of a structure that leave in a rehearsal: at least one, from its whole length."""
+    count = max(1, int(size * SHARES[turn % len(SHARES)]))
+    return tuple(i * size // count for i in range(count))
+
+
+def _mended(model: nn.Module, example_inputs: Inputs, blueprint: Blueprint, plan: _Plan) -> dict[str, Sizes]:
+    """Run, change an attribute where the run departs, and run again. Raises the Departure that nothing mends."""
+    twin = on_meta(model)
+    apply(twin, Blueprint(blueprint.kept))
+    changed: dict[str, Sizes] = {}
+    known = _departure(twin, example_inputs, plan)
+    while known is not None:
+        for edits in _remedies(twin, known.call, plan):
+            before = {path: _sizes(twin, path) for path in edits}
+            _set(twin, edits)
+            later = _departure(twin, example_inputs, plan)
+            if later is None or later.call.number > known.call.number:
+                changed |= edits
+                known = later
+                break
+            _set(twin, before)
+        else:
+            raise known
+    return changed
+
+
+def _departure(twin: nn.Module, example_inputs: Inputs, plan: _Plan) -> Departure | None:
+    args, kwargs = arguments(type(twin).__name__, example_inputs)
+    fakes, named = tree_map_only(Tensor, lambda tensor: torch.empty_like(tensor, device="meta"), (args, kwargs))
+    calls = plan.body.traced.calls
+    follower = _Follower(twin, plan)
+    try:
+        with torch.device("meta"), plainly(), follower:
+            twin(*fakes, **named)
+    except Departure as departure:
+        return departure
+    except Exception as error:  # an assertion of the network's own, between two calls
+        return Departure(calls[min(follower.number, len(calls) - 1)], first_line(error))
+    finally:
+        follower.release()
+    rest = [call for call in calls[follower.number :] if call.op not in COPIES]
+    return Departure(rest[0], "the end of the forward pass") if rest else None
+
+
+def _remedies(twin: nn.Module, call: Call, plan: _Plan) -> Iterator[dict[str, Sizes]]:
+    """Changes of attributes that might help, the likeliest first: in the module that ran the call, then around it."""
+    near = [other for other in plan.body.traced.calls if other.module == call.module]
+    ahead = [other for other in near if other.number >= call.number]
+    path = call.module
+    while True:
+        for changes in (plan.changes(call), *(plan.changes(other) for other in ahead[1:4])):
+            edits = _edits(twin, plan.model, path, changes)
+            if edits:
+                yield edits
+                if len(edits) > 1:
+                    yield from ({name: value} for name, value in edits.items())
+        if not path:
+            return
+        path = path.rpartition(".")[0]
+
+
+def _edits(twin: nn.Module, model: nn.Module, path: str, changes: Mapping[int, int]) -> dict[str, Sizes]:
+    """The attributes of one module that held an old size in the original and do not have the new one yet."""
+    found: dict[str, Sizes] = {}
+    now = vars(twin.get_submodule(path))
+    for name, value in vars(model.get_submodule(path)).items():
+        where = f"{path}.{name}" if path else name
+        if type(value) is int and changes.get(value, now[name]) != now[name]:
+            found[where] = changes[value]
+        elif isinstance(value, list | tuple) and value and all(type(v) is int for v in value):
+            new = [changes.get(v, v) for v in value]
+            if new != list(value) and new != list(now[name]):
+                found[where] = new
+    return found
+
+
+def _sizes(twin: nn.Module, path: str) -> Sizes:
+    parent, _, name = path.rpartition(".")
+    value = getattr(twin.get_submodule(parent), name)
+    return value if isinstance(value, int) else list(value)
+
+
+def _set(twin: nn.Module, edits: Mapping[str, Sizes]) -> None:
+    for path, value in edits.items():
+        set_sizes(twin, path, value)
+
+
+def _reaching(call: Call, free: Sequence[Structure], body: Anatomy) -> list[Structure]:
+    """The structures whose channels the call sees."""
+    coupling = body.coupling
+    seen: set[int] = set()
+    for ref in (*call.inputs, *call.outputs):
+        for nodes in coupling.labels.get(ref.key, {}).values():
+            seen.update(coupling.component[nodes[nodes >= 0]].tolist())
+    return [structure for structure in free if seen.intersection(_components(body, structure))]
+
+
+def _components(body: Anatomy, structure: Structure) -> list[int]:
+    """The component of every unit."""
+    piece = structure.slices[0]
+    start = next(a.start for a in body.coupling.axes if (a.tensor, a.axis) == (piece.tensor, piece.axis))
+    return [int(body.coupling.component[start + unit[0]]) for unit in piece.indices]
+
+
+def _sentence(departure: Departure) -> str:
+    return f"a size written into the code: {departure.call.place} gives {departure.reason}"

@@ -1,0 +1,71 @@
+"""What rules share: meeting of labels, freezing, the labels of one axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from windfirm.prune.trace import Call, Ref
+
+if TYPE_CHECKING:
+    from windfirm.prune.couple import Coupler
+
+Nodes = npt.NDArray[np.int64]
+Labels = dict[int, Nodes]
+Rule = Callable[["Coupler", Call], None]
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """A convolution or matrix product, for counting: its multiply-adds for one image.
+
+    They shrink with the share of every entry of ``factors`` that stays.
+    """
+
+    module: str
+    macs: int
+    factors: tuple[Nodes, ...]
+
+
+#: Marks an index that no parameter shaped, such as a channel that a constant pad added.
+NOBODY = -1
+
+
+def nobody(size: int) -> Nodes:
+    """The labels of an axis that no parameter shaped."""
+    return np.full(size, NOBODY, np.int64)
+
+
+def axis_of(c: Coupler, ref: Ref, axis: int) -> Nodes:
+    """The labels of one axis, NOBODY where it has none."""
+    nodes = c.of(ref).get(axis)
+    return nobody(ref.shape[axis]) if nodes is None else nodes
+
+
+def meet(c: Coupler, nodes: Iterable[Nodes], reason: str) -> Nodes:
+    """Tie labels of one length to each other, pair by pair, and return what stands for them."""
+    met: Nodes | None = None
+    for other in nodes:
+        if met is not None:
+            c.tie(met, other, reason)
+            other = np.where(met == NOBODY, other, met)
+        met = other
+    assert met is not None
+    return met
+
+
+def freeze_axes(c: Coupler, ref: Ref, axes: Iterable[int], reason: str) -> None:
+    """No labelled index along these axes can leave."""
+    for axis in axes:
+        if axis in c.of(ref):
+            c.freeze(c.of(ref)[axis], reason)
+
+
+def give_up(c: Coupler, call: Call, reason: str) -> None:
+    """Nothing that reaches this call can leave."""
+    for ref in call.inputs:
+        c.freeze_all(ref, reason)
