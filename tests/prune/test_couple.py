@@ -245,6 +245,26 @@ def test_functional_convolutions_with_parameters_constants_and_buffers() -> None
     assert frozen(model) == {"w": None, "v": "the bias of the network", "b": "an output of the network"}
 
 
+class WithAuxiliary(nn.Module):
+    """A second head that runs in training alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.n, self.b, self.aux = conv(2, 4), nn.BatchNorm2d(4), conv(4, 3), conv(4, 3)
+
+    def forward(self, x: Tensor) -> Any:
+        y = self.n(self.a(x))
+        return (self.b(y), self.aux(y)) if self.training else self.b(y)
+
+
+def test_a_head_that_runs_in_training_alone_shrinks_too() -> None:
+    smaller, chosen, error = proved(lively(WithAuxiliary()), ratio=0.5)
+    assert chosen.units
+    assert error < 1e-9
+    main, auxiliary = smaller.train()(torch.rand(2, 2, 8, 8, dtype=torch.float64))
+    assert main.shape == auxiliary.shape == (2, 3, 8, 8)
+
+
 def test_a_batch_norm_of_constants_is_frozen() -> None:
     model = between(lambda m, x: F.batch_norm(x, torch.zeros(4).to(x), torch.ones(4).to(x)))
     reason = frozen(model)["a"]

@@ -5,15 +5,20 @@ import json
 from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from windfirm import console, data, seeds
 from windfirm.adjust.schedule import SCHEDULES
 from windfirm.adjust.train import Recipe, train
 from windfirm.commands.shared import check_fit, one_of, print_json, printer, results
+from windfirm.errors import InputError, expected
 from windfirm.files import write_text
-from windfirm.models.checkpoint import save
+from windfirm.models.checkpoint import load, read_manifest, save
 from windfirm.models.device import pick
 from windfirm.models.registry import build
+from windfirm.models.source import WEIGHTS
 from windfirm.study.provenance import digest, hardware, versions
 
 
@@ -28,10 +33,8 @@ def run(args: Namespace) -> None:
     build(args.arch)  # so that a wrong name is told before images are read
     images = data.load(args.data, "train")
     classes = len(images.classes)
-    with seeds.default_stream(args.seed, "init"):
-        model = build(args.arch, classes)
+    initial, model, before = _continued(args) if args.start else _fresh(args, classes)
     check_fit(args.arch, model, images)
-    initial = copy.deepcopy(model)
     out = Path(args.out or f"runs/{args.arch}")
     progress_at = out / "progress.safetensors"
     with results(out) as place:
@@ -60,7 +63,7 @@ def run(args: Namespace) -> None:
             "versions": versions(),
             "seconds": round(sum(entry.seconds for entry in done)),
             "epochs": [asdict(entry) for entry in done],
-        }
+        } | ({"before": before} if before else {})
         notes = {"command": record["command"]}
         save(initial, place / "initial.safetensors", arch=args.arch, classes=classes)
         save(model.cpu(), place / "model.safetensors", arch=args.arch, classes=classes, notes=notes)
@@ -77,9 +80,34 @@ def run(args: Namespace) -> None:
     )
 
 
+def _fresh(args: Namespace, classes: int) -> tuple[nn.Module, nn.Module, None]:
+    """A network as before training, twice; the seed decides its weights."""
+    with seeds.default_stream(args.seed, "init"):
+        model = build(args.arch, classes)
+    return copy.deepcopy(model), model, None
+
+
+def _continued(args: Namespace) -> tuple[nn.Module, nn.Module, Any]:
+    """Initial weights, trained weights and the record of an earlier training, a folder or the one in the package."""
+    folder = Path(args.start)
+    if args.start == args.arch:
+        paths = [WEIGHTS / f"{args.arch}{end}" for end in ("-initial.safetensors", ".safetensors", ".json")]
+    else:
+        paths = [folder / name for name in ("initial.safetensors", "model.safetensors", "record.json")]
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing:
+        wanted = f"a folder that `windfirm train` wrote, or {args.arch} for the weights in the package"
+        raise InputError(expected(f"--from {args.start}", wanted, f"no {missing[0]} there"))
+    initial, trained, record = paths
+    if (arch := read_manifest(trained).arch) != args.arch:
+        raise InputError(expected(f"--from {args.start}", f"a {args.arch}", arch))
+    return load(initial), load(trained), json.loads(record.read_text(encoding="utf-8"))
+
+
 def command(args: Namespace) -> str:
     """The command line that repeats this training."""
+    start = f" --from {Path(args.start).name}" if args.start else ""
     return (
-        f"windfirm train {args.arch} --data {Path(args.data).name} --epochs {args.epochs} --lr {args.lr:g} "
+        f"windfirm train {args.arch}{start} --data {Path(args.data).name} --epochs {args.epochs} --lr {args.lr:g} "
         f"--batch {args.batch} --schedule {args.schedule} --weight-decay {args.weight_decay:g} --seed {args.seed}"
     )

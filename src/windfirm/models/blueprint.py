@@ -31,11 +31,11 @@ class Skip(nn.Module):
 
 
 class Silence(nn.Module):
-    """Stands where a residual branch ended: zeros shaped like its input, which take no memory and no arithmetic."""
+    """Stands where a residual branch ended: zeros shaped like its input."""
 
     def forward(self, x: Tensor, *_: Any, **__: Any) -> Tensor:
         """Zeros of the shape of ``x``."""
-        return x.new_zeros(()).expand_as(x)
+        return torch.zeros_like(x)  # in memory of its own: the addition that follows may be in place
 
 
 #: What may stand in for a module, by the word that a blueprint uses for it.
@@ -95,9 +95,7 @@ def apply(model: nn.Module, blueprint: Blueprint) -> None:
     replaced = _outside(blueprint.replaced, blueprint.replaced)
     attributes = _outside(blueprint.attributes, blueprint.replaced)
     shrink(model, kept)
-    for path, word in replaced.items():
-        parent, _, name = path.rpartition(".")
-        setattr(model.get_submodule(parent), name, STAND_INS[word]())
+    stand_in(model, replaced)
     for path, value in attributes.items():
         set_sizes(model, path, value)
     gone = {**before.replaced, **replaced}
@@ -109,6 +107,13 @@ def apply(model: nn.Module, blueprint: Blueprint) -> None:
     # Not through Module.__setattr__, so that the memory of the whole network does not become a part of the small one.
     object.__setattr__(model, _BLUEPRINT, total)
     object.__setattr__(model, _ORIGIN, origin)
+
+
+def stand_in(model: nn.Module, replaced: Mapping[str, str]) -> None:
+    """Put stand-ins in the place of modules: path → word."""
+    for path, word in replaced.items():
+        parent, _, name = path.rpartition(".")
+        setattr(model.get_submodule(parent), name, STAND_INS[word]())
 
 
 def blueprint_of(model: nn.Module) -> Blueprint:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from windfirm.errors import first_line
-from windfirm.models.blueprint import Blueprint, apply
+from windfirm.models.blueprint import stand_in
 from windfirm.models.meta import on_meta
 from windfirm.prune.structure import Anatomy, Slice, Structure
-from windfirm.prune.trace import Call, Inputs, Ref, Trace, arguments, plainly, tensors_in
+from windfirm.prune.trace import Call, Inputs, Ref, Trace, Watcher, arguments, plainly, tensors_in
 
 aten = torch.ops.aten
 ADDITIONS = (aten.add.Tensor, aten.add_.Tensor)
@@ -44,8 +44,10 @@ def blocks(model: nn.Module, example_inputs: Inputs, body: Anatomy) -> list[Stru
         if name not in found and slices:
             silent = (branch.addition.place, branch.argument)
             found[name] = Structure(name, "block", 1, slices, None, replaced, silent)
-    together = {path: word for block in found.values() for path, word in block.replaced.items()}
-    if not found or _runs(model, example_inputs, together, body.traced) is None:
+    # A whole module that only adds a branch hands on what it gets; one that loses parts has to be tried.
+    parted = [block.replaced for block in found.values() if "silence" in block.replaced.values()]
+    together = {path: word for replaced in parted for path, word in replaced.items()}
+    if not together or _runs(model, example_inputs, together, body.traced) is None:
         return list(found.values())
     return [_tried(model, example_inputs, block, body.traced) for block in found.values()]
 
@@ -134,9 +136,17 @@ def _is_exactly(live: Sequence[Call], branch: Branch, module: str) -> bool:
     inside = {call.number for call in branch.calls} | {branch.addition.number}
     own = [call for call in live if call.module == module or call.module.startswith(f"{module}.")]
     rest = [call for call in own if call.number not in inside]
-    clipped = any(branch.x in call.outputs and call.op in RECTIFIERS for call in live)
+    clipped = _positive(branch.x, live)
     (out,) = branch.addition.outputs
     return not rest or (len(rest) == 1 and rest[0].op in RECTIFIERS and rest[0].inputs == [out] and clipped)
+
+
+def _positive(x: Ref, live: Sequence[Call]) -> bool:
+    """Whether a tensor was rectified, and perhaps pooled, so that rectifying it again changes nothing."""
+    maker = next((call for call in live if x in call.outputs), None)
+    if maker is not None and maker.op is aten.max_pool2d_with_indices.default:
+        return _positive(maker.args[0], live)
+    return maker is not None and maker.op in RECTIFIERS
 
 
 def _outermost(traced: Trace, path: str, prefix: str) -> str:
@@ -163,8 +173,8 @@ def _runs(model: nn.Module, example_inputs: Inputs, replaced: dict[str, str], tr
     args, kwargs = arguments(type(model).__name__, example_inputs)
     fakes, named = tree_map_only(Tensor, lambda tensor: torch.empty_like(tensor, device="meta"), (args, kwargs))
     try:
-        apply(twin, Blueprint(replaced=replaced))
-        with torch.device("meta"), plainly():
+        stand_in(twin, replaced)
+        with torch.device("meta"), plainly(), Watcher(twin):
             shapes = [tuple(tensor.shape) for tensor in tensors_in(twin(*fakes, **named))]
     except Exception as error:  # whatever a stranger's forward pass may raise
         return first_line(error)

@@ -118,6 +118,17 @@ class Coupler:
             self.labels[ref.key] = {axis: self._allocate(name, axis, size) for axis, size in enumerate(ref.shape)}
             self.fixed.add(ref.key)
 
+    def adopt(self, trace: Trace) -> None:
+        """Give the parameters and buffers of another trace of the same network the nodes that they have."""
+        nodes = {(axis.tensor, axis.axis): np.arange(axis.start, axis.start + axis.size) for axis in self.axes}
+        for name, ref in trace.parameters.items():
+            self.labels[ref.key] = {axis: nodes[name, axis] for axis in range(len(ref.shape))}
+            self.fixed.add(ref.key)
+
+    def forget(self) -> None:
+        """Keep of the walk so far what is tied and frozen, and not what was counted and read."""
+        self.contractions, self._readings, self._mixings = [], [], []
+
     def _allocate(self, tensor: str, axis: int, size: int) -> Nodes:
         self.axes.append(Axis(tensor, axis, self._count, size))
         self._starts.append(self._count)
@@ -202,11 +213,21 @@ class Coupler:
         )  # fmt: skip
 
 
-def couple(trace: Trace, options: Mapping[Site, int] | None = None) -> Coupling:
-    """Walk through the trace and join what was tied, with the choices that let most leave, beginning at ``options``."""
+def couple(trace: Trace, options: Mapping[Site, int] | None = None, training: Trace | None = None) -> Coupling:
+    """Walk through the trace and join what was tied, with the choices that let most leave, beginning at ``options``.
+
+    ``training`` is a trace of the same network in training mode, where heads may run that evaluation does not see:
+    what is tied there leaves together as well.
+    """
     options = dict(options or {})
     while True:
-        coupling = _walk(trace, options).finish()
+        coupler = Coupler(trace, options)
+        if training is not None:
+            coupler.adopt(training)
+            _walk(coupler, training)
+            coupler.forget()
+        _walk(coupler, trace)
+        coupling = coupler.finish()
         stuck = other_options(coupling, np.flatnonzero(~_free(coupling)).tolist(), only=True)
         if not stuck:
             return coupling
@@ -225,8 +246,7 @@ def other_options(coupling: Coupling, components: Sequence[int], *, only: bool =
     }
 
 
-def _walk(trace: Trace, options: Mapping[Site, int]) -> Coupler:
-    coupler = Coupler(trace, options)
+def _walk(coupler: Coupler, trace: Trace) -> None:
     views: dict[int, list[Ref]] = {}
     for ref in trace.parameters.values():
         views.setdefault(ref.storage, []).append(ref)
@@ -250,7 +270,6 @@ def _walk(trace: Trace, options: Mapping[Site, int]) -> Coupler:
             views.setdefault(ref.storage, []).append(ref)
     for ref in trace.outputs:
         coupler.freeze_all(ref, "an output of the network")
-    return coupler
 
 
 def _same(a: Labels, b: Labels) -> bool:

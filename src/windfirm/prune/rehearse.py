@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map_only
 
-from windfirm.errors import CutError, first_line
-from windfirm.models.blueprint import Blueprint, Sizes, apply, set_sizes
+from windfirm.errors import CutError, TraceError, first_line
+from windfirm.models.blueprint import Blueprint, Sizes, set_sizes, stand_in
 from windfirm.models.meta import on_meta
+from windfirm.models.shrink import shrink
 from windfirm.prune.couple import Site, other_options
 from windfirm.prune.structure import Anatomy, Mask, Structure, gone, grouped, kept_without
-from windfirm.prune.trace import Call, Inputs, Ref, Watcher, arguments, plainly, trace
+from windfirm.prune.trace import Call, Inputs, Ref, Trace, Watcher, arguments, plainly, shaped, trace
 
 #: The shares of a structure's units that leave in a rehearsal: unequal ones, so that sizes which only happen to agree
 #: do not hide each other.
@@ -71,6 +72,13 @@ class _Plan:
         count, nodes = self.body.coupling.numbers.get(call.number, (0, None))
         return (count, count - int(self.mask[nodes].sum())) if nodes is not None else None
 
+    def parts(self, call: Call) -> tuple[list[int], list[int]]:
+        """The sizes that a split into several parts states, and what they must be in the smaller network."""
+        if call.op is not torch.ops.aten.split_with_sizes.default:
+            return [], []
+        dim = call.argument("dim", 0)
+        return [out.shape[dim] for out in call.outputs], [self.shape(out)[dim] for out in call.outputs]
+
     def changes(self, call: Call) -> dict[int, int]:
         """Old size → new size, of all that this call sees change; a size that becomes two others is left out."""
         found: dict[int, set[int]] = {}
@@ -114,7 +122,7 @@ class _Follower(Watcher):  # type: ignore[no-untyped-call]
         if number and args[GROUPS[str(func)]] != number[1]:
             raise Departure(call, f"{args[GROUPS[str(func)]]} groups in place of {number[1]}")
         try:
-            result = func(*args, **(kwargs or {}))
+            result = shaped(func, args, kwargs or {})
         except Exception as error:
             raise Departure(call, first_line(error)) from error
         leaves = [leaf for leaf in tree_flatten(result)[0] if isinstance(leaf, Tensor)]
@@ -132,7 +140,7 @@ def rehearse(model: nn.Module, example_inputs: Inputs, blueprint: Blueprint, bod
     """
     if blueprint.replaced:
         model = on_meta(model)
-        apply(model, Blueprint(replaced=blueprint.replaced))
+        stand_in(model, blueprint.replaced)
         body = groups(model, example_inputs)
         known = set(body.shapes)
         blueprint = Blueprint({name: axes for name, axes in blueprint.kept.items() if name in known})
@@ -150,10 +158,11 @@ def groups(model: nn.Module, example_inputs: Inputs) -> Anatomy:
     and when there is none, the structures that reach the call are frozen with the line that broke.
     """
     traced = trace(model, example_inputs)
+    training = _in_training(model, example_inputs, traced)
     options: dict[Site, int] = {}
     held: dict[str, str] = {}
     while True:
-        body = grouped(model, traced, options)
+        body = grouped(model, traced, options, training)
         frozen = tuple(replace(s, frozen=s.frozen or held.get(s.name)) for s in body.structures)
         body = replace(body, structures=frozen)
         free = [s for s in frozen if s.frozen is None and s.size > 1]
@@ -172,6 +181,17 @@ def groups(model: nn.Module, example_inputs: Inputs) -> Anatomy:
                 held |= {structure.name: _sentence(departure) for structure in blamed}
 
 
+def _in_training(model: nn.Module, example_inputs: Inputs, traced: Trace) -> Trace | None:
+    """A trace in training mode when evaluation leaves parameters idle; None when it shows no more, or fails."""
+    if not set(traced.idle) & {name for name, _ in model.named_parameters()}:
+        return None
+    try:
+        training = trace(model, example_inputs, training=True, first=1_000_000)
+    except TraceError:
+        return None  # such a network trains in some way that is not known here
+    return training if len(training.idle) < len(traced.idle) else None
+
+
 def _leaving(size: int, turn: int) -> tuple[int, ...]:
     """The units of a structure that leave in a rehearsal: at least one, from its whole length."""
     count = max(1, int(size * SHARES[turn % len(SHARES)]))
@@ -181,7 +201,7 @@ def _leaving(size: int, turn: int) -> tuple[int, ...]:
 def _mended(model: nn.Module, example_inputs: Inputs, blueprint: Blueprint, plan: _Plan) -> dict[str, Sizes]:
     """Run, change an attribute where the run departs, and run again. Raises the Departure that nothing mends."""
     twin = on_meta(model)
-    apply(twin, Blueprint(blueprint.kept))
+    shrink(twin, blueprint.kept)
     changed: dict[str, Sizes] = {}
     known = _departure(twin, example_inputs, plan)
     while known is not None:
@@ -224,7 +244,7 @@ def _remedies(twin: nn.Module, call: Call, plan: _Plan) -> Iterator[dict[str, Si
     path = call.module
     while True:
         for changes in (plan.changes(call), *(plan.changes(other) for other in ahead[1:4])):
-            edits = _edits(twin, plan.model, path, changes)
+            edits = _edits(twin, plan.model, path, changes, plan.parts(call))
             if edits:
                 yield edits
                 if len(edits) > 1:
@@ -234,8 +254,13 @@ def _remedies(twin: nn.Module, call: Call, plan: _Plan) -> Iterator[dict[str, Si
         path = path.rpartition(".")[0]
 
 
-def _edits(twin: nn.Module, model: nn.Module, path: str, changes: Mapping[int, int]) -> dict[str, Sizes]:
-    """The attributes of one module that held an old size in the original and do not have the new one yet."""
+def _edits(
+    twin: nn.Module, model: nn.Module, path: str, changes: Mapping[int, int], parts: tuple[list[int], list[int]]
+) -> dict[str, Sizes]:
+    """The attributes of one module that held an old size in the original and do not have the new one yet.
+
+    A list of several sizes, as a split takes it, is known by all of them together.
+    """
     found: dict[str, Sizes] = {}
     now = vars(twin.get_submodule(path))
     for name, value in vars(model.get_submodule(path)).items():
@@ -243,7 +268,7 @@ def _edits(twin: nn.Module, model: nn.Module, path: str, changes: Mapping[int, i
         if type(value) is int and changes.get(value, now[name]) != now[name]:
             found[where] = changes[value]
         elif isinstance(value, list | tuple) and value and all(type(v) is int for v in value):
-            new = [changes.get(v, v) for v in value]
+            new = parts[1] if list(value) == parts[0] else [changes.get(v, v) for v in value]
             if new != list(value) and new != list(now[name]):
                 found[where] = new
     return found

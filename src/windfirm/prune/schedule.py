@@ -1,7 +1,7 @@
 """The four steps in one, and rounds of them."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
@@ -9,8 +9,9 @@ from windfirm.errors import CutError, InputError, expected
 from windfirm.prune.criteria import score
 from windfirm.prune.cut import cut
 from windfirm.prune.select import Cut, eligible, select, select_macs
-from windfirm.prune.structure import anatomy
+from windfirm.prune.structure import Anatomy, Structure, anatomy
 from windfirm.prune.trace import Inputs
+from windfirm.prune.verify import silencing
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 
@@ -41,12 +42,18 @@ class Target:
 
 @dataclass(frozen=True)
 class Round:
-    """One round as it was: its number from 1, the cut, and the MACs of the network before and after it."""
+    """One round as it was: its number from 1, the cut, and the MACs of the network before and after it.
+
+    ``refused`` holds the structures that were to lose something and could not, each with its reason;
+    ``changes_normalisation`` the calls whose statistics are taken over fewer channels now (see silencing).
+    """
 
     number: int
     cut: Cut
     macs_before: int
     macs_after: int
+    refused: Mapping[str, str] = field(default_factory=dict)
+    changes_normalisation: tuple[str, ...] = ()
 
 
 def prune(
@@ -93,15 +100,43 @@ def prune_once(
     candidates = eligible(body.structures, target.protect)
     if not candidates:
         raise CutError(expected("prune", "a network with filters that can go", "none; see windfirm inspect"))
-    scores = score(criterion, model, candidates, batches, seed=seed)
+    scores = dict(score(criterion, model, candidates, batches, seed=seed))
     before = body.macs()
-    if target.ratio is not None:
-        chosen = select(candidates, scores, ratio=target.ratio, ranking=target.ranking, floor=target.floor)
-    else:
-        most = int((target.macs or 0) * before) if limit is None else limit
-        chosen = select_macs(body, scores, macs=most, ranking=target.ranking, floor=target.floor)
-    smaller = cut(model, chosen, example_inputs, body=body)
-    return smaller, Round(number, chosen, before, body.macs(chosen.removed))
+    refused: dict[str, str] = {}
+    while True:
+        if target.ratio is not None:
+            chosen = select(candidates, scores, ratio=target.ratio, ranking=target.ranking, floor=target.floor)
+        else:
+            most = int((target.macs or 0) * before) if limit is None else limit
+            chosen = select_macs(body, scores, macs=most, ranking=target.ranking, floor=target.floor)
+        try:
+            smaller = cut(model, chosen, example_inputs, body=body)
+        except CutError as error:
+            culprit, reason = _culprit(model, chosen, example_inputs, body, error)
+            refused[culprit.name] = reason
+            del scores[culprit]
+        else:
+            changed = tuple(map(str, silencing(body, chosen).changes))
+            return smaller, Round(number, chosen, before, body.macs(chosen.removed), refused, changed)
+
+
+def _culprit(
+    model: nn.Module, chosen: Cut, example_inputs: Inputs, body: Anatomy, error: CutError
+) -> tuple[Structure, str]:
+    """The structure without which the cut might succeed, found by halving it, and why; raises ``error`` otherwise."""
+    suspects = [structure for structure, units in chosen.removed.items() if units]
+    while len(suspects) > 1:
+        for half in (suspects[: len(suspects) // 2], suspects[len(suspects) // 2 :]):
+            try:
+                cut(model, Cut({structure: chosen.removed[structure] for structure in half}), example_inputs, body=body)
+            except CutError as found:
+                suspects, error = half, found
+                break
+        else:
+            raise error  # each half can go, and both together cannot
+    if not suspects:
+        raise error
+    return suspects[0], str(error)
 
 
 def prune_in_rounds(

@@ -18,7 +18,7 @@ from torch import nn
 
 from windfirm.models.shrink import Kept
 from windfirm.prune.couple import Coupling, Role, Site, couple
-from windfirm.prune.rules.base import Contraction
+from windfirm.prune.rules.base import Contraction, Nodes
 from windfirm.prune.trace import Inputs, Place, Trace
 
 Kind = Literal["filters", "block"]
@@ -151,9 +151,9 @@ def anatomy(model: nn.Module, example_inputs: Inputs) -> Anatomy:
     return replace(body, structures=(*body.structures, *blocks(model, example_inputs, body)))
 
 
-def grouped(model: nn.Module, traced: Trace, options: Mapping[Site, int]) -> Anatomy:
+def grouped(model: nn.Module, traced: Trace, options: Mapping[Site, int], training: Trace | None = None) -> Anatomy:
     """The filter groups that follow from trace and coupling alone; sizes written into the code are not noticed."""
-    coupling = couple(traced, options)
+    coupling = couple(traced, options, training)
     parameters = tuple(name for name, _ in model.named_parameters())
     return Anatomy(tuple(_structures(coupling)), traced, coupling, parameters)
 
@@ -164,42 +164,50 @@ def structures(model: nn.Module, example_inputs: Inputs) -> tuple[Structure, ...
 
 
 def _structures(coupling: Coupling) -> list[Structure]:
-    # For each component: which indices of which axes are in it.
-    members: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-    made = {
-        int(c)
-        for axis, role in zip(coupling.axes, coupling.roles, strict=True)
-        if role == "out"
-        for c in coupling.component[axis.start : axis.start + axis.size]
-    }
-    for number, axis in enumerate(coupling.axes):
-        for index, component in enumerate(coupling.component[axis.start : axis.start + axis.size].tolist()):
-            if component in made:
-                members[component][number].append(index)
-    # Components that touch the same axes are the units of one structure.
-    groups: dict[tuple[tuple[int, ...], str | None], list[int]] = defaultdict(list)
-    for component, parts in members.items():
-        groups[tuple(parts), coupling.frozen.get(component)].append(component)
+    """Components that a layer makes, and that touch the same axes for the same reason, are units of one structure."""
+    component = coupling.component
+    spans = [component[axis.start : axis.start + axis.size] for axis in coupling.axes]
+    made = np.zeros(int(component.max(initial=-1)) + 1, bool)
+    touched = np.zeros(len(made), np.uint64)  # for every component a sum of keys, one for each axis that it touches
+    keys = np.random.default_rng(0).integers(0, 2**63, len(spans), np.uint64)
+    for span, role, key in zip(spans, coupling.roles, keys, strict=True):
+        made[span] |= role == "out"
+        touched[np.unique(span)] += key
+    groups: dict[tuple[int, str | None], list[int]] = defaultdict(list)
+    order = np.unique(component, return_index=True)[1].argsort()
+    for number in order[made[order]].tolist():
+        groups[int(touched[number]), coupling.frozen.get(number)].append(number)
+    group = np.full(len(made), -1)
+    unit = np.zeros(len(made), np.int64)
+    for i, numbers in enumerate(groups.values()):
+        group[numbers] = i
+        unit[numbers] = np.arange(len(numbers))
+    slices: list[list[Slice]] = [[] for _ in groups]
+    for axis, role, span in zip(coupling.axes, coupling.roles, spans, strict=True):
+        for i in np.unique(group[span]).tolist():
+            if i >= 0:
+                indices = np.flatnonzero(group[span] == i)
+                slices[i].append(Slice(axis.tensor, axis.axis, axis.size, role, _by_unit(indices, unit[span[indices]])))
     found: list[Structure] = []
     seen: dict[str, int] = defaultdict(int)
-    for (numbers, reason), components in groups.items():
-        slices = tuple(
-            Slice(
-                coupling.axes[number].tensor,
-                coupling.axes[number].axis,
-                coupling.axes[number].size,
-                coupling.roles[number],
-                tuple(tuple(members[component][number]) for component in components),
-            )
-            for number in numbers
-        )
-        name = next(piece.tensor for piece in slices if piece.role == "out").removesuffix(".weight")
+    for (_, reason), numbers, pieces in zip(groups, groups.values(), slices, strict=True):
+        name = next(piece.tensor for piece in pieces if piece.role == "out").removesuffix(".weight")
         seen[name] += 1
         name = name if seen[name] == 1 else f"{name}#{seen[name]}"
-        if reason is None and not coupling.read.intersection(components):
+        if reason is None and not coupling.read.intersection(numbers):
             reason = "no layer reads these channels"
-        found.append(Structure(name, "filters", len(components), slices, reason))
+        found.append(Structure(name, "filters", len(numbers), tuple(pieces), reason))
     return found
+
+
+def _by_unit(indices: Nodes, units: Nodes) -> tuple[tuple[int, ...], ...]:
+    """The indices of every unit, ascending."""
+    counts = np.bincount(units)
+    ordered = indices[units.argsort(kind="stable")].tolist()
+    if len(counts) == len(ordered):
+        return tuple(zip(ordered, strict=True))
+    ends = np.cumsum(counts).tolist()
+    return tuple(tuple(ordered[start:end]) for start, end in zip([0, *ends], ends, strict=False))
 
 
 def _replaced(removed: Removed) -> list[str]:

@@ -10,6 +10,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -77,7 +78,7 @@ class Call:
         """The module that ran it, for a sentence; the network itself has no name."""
         return self.module or "the network"
 
-    @property
+    @cached_property
     def inputs(self) -> list[Ref]:
         """Every tensor argument, in order, lists flattened."""
         return [leaf for leaf in tree_flatten((self.args, dict(self.kwargs)))[0] if isinstance(leaf, Ref)]
@@ -99,6 +100,19 @@ class Trace:
     outputs: tuple[Ref, ...]
     parameters: Mapping[str, Ref]
     entered: frozenset[str] = frozenset()
+
+    @property
+    def idle(self) -> list[str]:
+        """The parameters that no call used."""
+        used = {ref.key for call in self.calls for ref in call.inputs}
+        return [name for name, ref in self.parameters.items() if ref.key not in used]
+
+
+def shaped(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """The call on tensors without data. Batch normalisation, common and slow there, has a way of its own."""
+    if func is torch.ops.aten.native_batch_norm.default and args[0].is_meta and not args[5]:
+        return torch.empty_like(args[0]), args[0].new_empty(0), args[0].new_empty(0)
+    return func(*args, **kwargs)
 
 
 class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -127,6 +141,11 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for hook in self._hooks:
             hook.remove()
 
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        return shaped(func, args, kwargs or {})
+
     def place(self, func: Any) -> Place:
         """The place of the call that is being made."""
         module = self.stack[-1] if self.stack else ""
@@ -138,8 +157,9 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
 class _Recorder(Watcher):  # type: ignore[no-untyped-call]
     """Writes down every call that passes."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, first: int) -> None:
         super().__init__(model)
+        self.first = first
         self.calls: list[Call] = []
         self.refs: dict[int, Ref] = {}
         self.alive: list[Any] = []  # keeps every tensor and storage, so that no identity is used twice
@@ -147,7 +167,7 @@ class _Recorder(Watcher):  # type: ignore[no-untyped-call]
     def new(self, tensor: Tensor) -> Ref:
         storage = tensor.untyped_storage() if tensor.layout is torch.strided else None
         where = (storage._cdata, tuple(tensor.stride()), int(tensor.storage_offset())) if storage is not None else ()
-        ref = Ref(len(self.alive), tuple(tensor.shape), tensor.dtype, *where)
+        ref = Ref(self.first + len(self.alive), tuple(tensor.shape), tensor.dtype, *where)
         self.refs[id(tensor)] = ref
         self.alive.append((tensor, storage))
         return ref
@@ -160,10 +180,10 @@ class _Recorder(Watcher):  # type: ignore[no-untyped-call]
     ) -> Any:
         kwargs = kwargs or {}
         named_args, named_kwargs = tree_map_only(Tensor, self.ref, (tuple(args), dict(kwargs)))
-        result = func(*args, **kwargs)
+        result = shaped(func, args, kwargs)
         outputs = tuple(self.new(leaf) for leaf in tree_flatten(result)[0] if isinstance(leaf, Tensor))
-        place = self.place(func)
-        self.calls.append(Call(func, named_args, named_kwargs, outputs, place.module, len(self.calls), place.turn))
+        place, number = self.place(func), self.first + len(self.calls)
+        self.calls.append(Call(func, named_args, named_kwargs, outputs, place.module, number, place.turn))
         return result
 
 
@@ -185,9 +205,10 @@ def arguments(where: str, example_inputs: Inputs) -> tuple[tuple[Tensor, ...], d
     return args, kwargs
 
 
-def trace(model: nn.Module, example_inputs: Inputs, *, training: bool = False) -> Trace:
+def trace(model: nn.Module, example_inputs: Inputs, *, training: bool = False, first: int = 0) -> Trace:
     """Run a copy of ``model`` once on ``meta`` tensors shaped like ``example_inputs``, in eval mode as a rule.
 
+    Refs and calls are numbered from ``first``, so that two traces can be told apart.
     Raises TraceError when the network cannot be copied, when the forward pass fails there, and when its result holds
     anything but tensors and plain values: an output that is not seen could not be kept whole.
     """
@@ -197,10 +218,12 @@ def trace(model: nn.Module, example_inputs: Inputs, *, training: bool = False) -
         twin = on_meta(model).train(training)
     except Exception as error:
         raise TraceError(expected(where, "a network that can be copied", first_line(error))) from error
-    recorder = _Recorder(twin)
+    recorder = _Recorder(twin, first)
     # A separate name for every tensor also where two names share one tensor would hide the sharing: first name wins.
     parameters = {name: recorder.new(tensor) for name, tensor in (*twin.named_parameters(), *twin.named_buffers())}
     fakes, named = tree_map_only(Tensor, lambda tensor: torch.empty_like(tensor, device="meta"), (args, kwargs))
+    if training:  # statistics of a batch need more than one image
+        fakes, named = tree_map_only(Tensor, lambda tensor: tensor.repeat(2, *[1] * (tensor.ndim - 1)), (fakes, named))
     inputs = tuple(recorder.new(fake) for fake in (*fakes, *named.values()))
     try:
         with torch.device("meta"), plainly(), recorder:

@@ -115,7 +115,10 @@ class _Silencer(Watcher):  # type: ignore[no-untyped-call]
         self.seen.add(place)
         if place in silence.whole:
             argument = silence.whole[place]
-            args = [torch.zeros_like(value) if i == argument else value for i, value in enumerate(args)]
+            if func._schema.is_mutable and argument == 0:
+                args[0].zero_()  # in its own memory, where the sum is looked for
+            else:
+                args = [torch.zeros_like(value) if i == argument else value for i, value in enumerate(args)]
         for reading in silence.readings.get(place, ()):
             if args[reading.argument].shape[reading.axis] != len(reading.nodes):
                 raise CutError(expected(str(place), "the shapes of the trace", tuple(args[reading.argument].shape)))

@@ -31,6 +31,7 @@ from windfirm.prune.rules.point import (
     over_space,
     pointwise,
     reduced,
+    restrided,
     scanned,
     softmax,
     unchanged,
@@ -66,6 +67,7 @@ OPERATIONS: dict[Rule, str] = {
     ),
     copied: "copy",
     unchanged: "clone detach alias _to_copy contiguous lift_fresh",
+    restrided: "as_strided",
     constant: (
         "zero zeros ones full empty new_zeros new_ones new_full new_empty zeros_like ones_like full_like "
         "empty_like scalar_tensor rand rand_like randn randn_like"

@@ -45,6 +45,15 @@ def unchanged(c: Coupler, call: Call) -> None:
     c.give(call.outputs[0], dict(c.of(call.args[0])))
 
 
+def restrided(c: Coupler, call: Call) -> None:
+    """Other strides for the same shape change nothing; other shapes could not be followed."""
+    x, out = call.args[0], call.outputs[0]
+    if out.shape == x.shape:
+        c.give(out, dict(c.of(x)))
+    else:
+        c.freeze_all(x, f"{call.op} in {call.where} gives another shape")
+
+
 def constant(c: Coupler, call: Call) -> None:
     """One value everywhere: a tensor that takes whatever size the code asks for."""
     for out in call.outputs:

@@ -1,0 +1,120 @@
+"""Residual branches: which are found, and that a network without one is the network in which it says nothing."""
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tests.prune.nets import EXAMPLE, Net, lively
+from windfirm.models.checkpoint import load, save
+from windfirm.models.cost import cost
+from windfirm.models.registry import build
+from windfirm.models.resnet import BasicBlock
+from windfirm.prune.cut import cut
+from windfirm.prune.select import Cut
+from windfirm.prune.structure import Structure, anatomy
+
+
+class PreNorm(nn.Module):
+    """Two branches in one module, each normalised first, as transformers have them."""
+
+    def __init__(self, width: int, in_place: bool = False) -> None:
+        super().__init__()
+        self.in_place = in_place
+        self.norm1, self.mix = nn.BatchNorm2d(width), nn.Conv2d(width, width, 3, padding=1)
+        self.norm2, self.mlp = (
+            nn.BatchNorm2d(width),
+            nn.Sequential(nn.Conv2d(width, 8, 1), nn.GELU(), nn.Conv2d(8, width, 1)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.mix(self.norm1(x))
+        y: Tensor = self.mlp(self.norm2(x))
+        if self.in_place:
+            y += x
+            return y
+        return x + y
+
+
+def around(block: nn.Module) -> Any:
+    """The block between two convolutions."""
+    return lively(nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), block, nn.Conv2d(4, 3, 3)))
+
+
+def blocks(model: nn.Module) -> dict[str, Structure]:
+    return {s.name: s for s in anatomy(model, EXAMPLE).structures if s.kind == "block"}
+
+
+def test_a_module_that_only_adds_a_branch_gives_way_to_identity() -> None:
+    model = around(BasicBlock(4, 4, 1))
+    (block,) = blocks(model).values()
+    assert (block.name, block.size, block.frozen, block.replaced) == ("2", 1, None, {"2": "skip"})
+    smaller = cut(model, Cut({block: (0,)}), EXAMPLE)
+    images = torch.randn(3, 2, 8, 8, dtype=torch.float64)
+    by_hand = model[3](model[1](model[0](images)))
+    assert torch.equal(smaller(images), by_hand)
+    assert [name for name, _ in smaller.named_parameters()] == ["0.weight", "0.bias", "3.weight", "3.bias"]
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_each_of_two_branches_in_one_module_can_leave(in_place: bool) -> None:
+    model = around(PreNorm(4, in_place))
+    found = blocks(model)
+    assert {name: dict(block.replaced) for name, block in found.items()} == {
+        "2.mix": {"2.norm1": "skip", "2.mix": "silence"},
+        "2.mlp": {"2.norm2": "skip", "2.mlp": "silence"},
+    }
+    smaller = cut(model, Cut({found["2.mlp"]: (0,)}), EXAMPLE)
+    images = torch.randn(3, 2, 8, 8, dtype=torch.float64)
+    x = model[1](model[0](images))
+    by_hand = model[3](x + model[2].mix(model[2].norm1(x)))
+    assert torch.allclose(smaller(images), by_hand, rtol=1e-12, atol=1e-12)
+
+
+def test_rectifying_again_is_no_identity_for_what_was_not_rectified() -> None:
+    model = lively(nn.Sequential(nn.Conv2d(2, 4, 3), BasicBlock(4, 4, 1), nn.Conv2d(4, 3, 3)))
+    (block,) = blocks(model).values()
+    assert "skip" in block.replaced.values()
+    assert "1" not in block.replaced  # its last rectifier has to stay
+    smaller = cut(model, Cut({block: (0,)}), EXAMPLE)
+    images = torch.randn(3, 2, 8, 8, dtype=torch.float64)
+    assert torch.allclose(smaller(images), model[2](F.relu(model[0](images))), rtol=1e-12, atol=1e-12)
+
+
+NO_BRANCH = {
+    "its output is used elsewhere": lambda m, x: (lambda y, f: m.c(y + f) + m.d(f))(m.a(x), m.b(m.a(x))),
+    "another input goes in": lambda m, x: (lambda y, z: m.c(y + m.b(y * z)) + m.d(z))(m.a(x), m.a(x * 2)),
+    "it does not come from what it is added to": lambda m, x: m.c(m.a(x) + m.b(m.a(x * 2))) + m.d(m.a(x)),
+}
+
+
+@pytest.mark.parametrize("why", NO_BRANCH)
+def test_what_is_no_branch_of_its_own_is_not_found(why: str) -> None:
+    convolutions = {name: nn.Conv2d(2 if name == "a" else 4, 4, 3, padding=1) for name in "abcd"}
+    assert not blocks(lively(Net(NO_BRANCH[why], **convolutions)))
+
+
+def test_blocks_and_filters_leave_together_and_the_cost_is_foretold(tmp_path: Any) -> None:
+    model = lively(build("resnet20"))
+    example = torch.zeros(1, 3, 32, 32, dtype=torch.float64)
+    body = anatomy(model, example)
+    found = [s for s in body.structures if s.kind == "block" and s.frozen is None]
+    assert [s.name for s in found] == [
+        "layer1.0",
+        "layer1.1",
+        "layer1.2",
+        "layer2.1",
+        "layer2.2",
+        "layer3.1",
+        "layer3.2",
+    ]
+    removed = {body.named("layer1.1.conv1"): (0, 5), body.named("layer2.1.conv1"): (3,), found[1]: (0,), found[5]: (0,)}
+    smaller = cut(model, Cut(removed), example)
+    real = cost(smaller, example)
+    assert (body.macs(removed), body.params(removed)) == (real.macs, real.params)
+    smaller = smaller.float()
+    save(smaller, tmp_path / "s.safetensors", arch="resnet20")
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(load(tmp_path / "s.safetensors")(images), smaller(images))
