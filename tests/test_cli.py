@@ -18,7 +18,7 @@ from windfirm.models.registry import ARCHITECTURES
 from windfirm.prune.criteria import CRITERIA
 from windfirm.prune.select import RANKINGS
 
-COMMANDS = ("quickstart", "data", "train", "inspect", "prune", "attack", "compare")
+COMMANDS = ("quickstart", "data", "train", "inspect", "prune", "attack", "compare", "export")
 KINDS = "a checkpoint, a built-in name, timm/NAME, torchvision/NAME or module:factory"
 
 Capture = pytest.CaptureFixture[str]
@@ -172,6 +172,28 @@ def test_version(capsys: Capture) -> None:
             ["attack", "m", "--attack"],
             "windfirm attack: --attack: expected one argument; see windfirm attack --help",
         ),
+        (
+            ["inspect", "m", "--input", "32"],
+            "windfirm inspect: --input: expected three sizes, such as 3,32,32, got 32; see windfirm inspect --help",
+        ),
+        (
+            ["attack", "m", "--input", "3,0,1"],
+            "windfirm attack: --input: expected three sizes, such as 3,32,32, got 3,0,1; see windfirm attack --help",
+        ),
+        (
+            ["attack", "m", "--mean", "red"],
+            "windfirm attack: --mean: expected a number for each channel, such as 0.485,0.456,0.406, got red; "
+            "see windfirm attack --help",
+        ),
+        (
+            ["attack", "m", "--std", "0.2,0,0.2"],
+            "windfirm attack: --std: expected a number above 0 for each channel, such as 0.229,0.224,0.225, "
+            "got 0.2,0,0.2; see windfirm attack --help",
+        ),
+        (
+            ["attack", "m", "--resize", "stretch"],
+            "windfirm attack: --resize: expected crop or squash or pad, got stretch; see windfirm attack --help",
+        ),
     ],
 )
 def test_words_that_cannot_be_parsed(capsys: Capture, words: list[str], text: str) -> None:
@@ -210,8 +232,6 @@ def test_words_that_cannot_be_parsed(capsys: Capture, words: list[str], text: st
             ["inspect", "tests.commands.toys:broken"],
             "inspect: tests.commands.toys:broken: expected a function that makes a network, got KeyError: 'width'",
         ),
-        (["inspect", NET, "--input", "32"], "inspect: --input: expected three sizes, such as 3,32,32, got 32"),
-        (["inspect", NET, "--input", "3,0,1"], "inspect: --input: expected three sizes, such as 3,32,32, got 3,0,1"),
         (["attack", NET, "--device", "tpu"], "attack: --device: expected auto, cpu or cuda, got tpu"),
         (["attack", NET, "--eps", "8"], "attack: eps: expected a number in [0, 1], such as 8/255, got 8"),
         (
@@ -220,12 +240,13 @@ def test_words_that_cannot_be_parsed(capsys: Capture, words: list[str], text: st
         ),
         (
             ["attack", NET, "--data", "imagenet"],
-            "attack: data: expected cifar10, embedded or a folder of class folders, got imagenet",
+            "attack: data: expected cifar10, embedded, a folder of class folders or package.module:factory, "
+            "got imagenet",
         ),
         (
             ["attack", NET],
-            "attack: tests.commands.toys:network: expected outputs of shape (50, 10) for the classes of embedded/test, "
-            "got (50, 2)",
+            "attack: tests.commands.toys:network: expected outputs of shape (1, 10) for the classes of embedded/test, "
+            "got (1, 2)",
         ),
         (
             ["compare", NET, NET, "--attack", "fgsm"],
@@ -314,8 +335,8 @@ def test_checkpoints_that_cannot_be_loaded(capsys: Capture, here: Path) -> None:
     assert complaint(capsys, "attack", "cut.safetensors", network).startswith(
         f"{begin}cut.safetensors: expected a whole safetensors file, got "
     )
-    assert complaint(capsys, "attack", "other.pt").startswith(
-        f"{begin}other.pt: expected a whole safetensors file, got "
+    assert complaint(capsys, "attack", "other.pt", network).startswith(
+        f"{begin}other.pt: expected a whole file that torch.save wrote, got "
     )
     nan = complaint(capsys, "attack", "nan.safetensors", network)
     assert nan == f"{begin}nan.safetensors: weight: expected numbers, got NaN"
@@ -330,7 +351,7 @@ def test_folders_that_do_not_fit(capsys: Capture, here: Path) -> None:
     (here / "empty").mkdir()
     net = "tests.commands.toys:square_only"
     text = complaint(capsys, "attack", net, "--data", "small")
-    begin = f"windfirm attack: {net}: expected a network that takes images of shape (4, 3, 8, 8), got an error: "
+    begin = f"windfirm attack: {net}: expected a network that takes images of shape (1, 3, 8, 8), got an error: "
     assert text.startswith(begin)
     assert complaint(capsys, "attack", net, "--data", "empty") == (
         "windfirm attack: empty: expected class folders with images, got none"
@@ -346,7 +367,7 @@ def test_folders_that_do_not_fit(capsys: Capture, here: Path) -> None:
 def test_networks_with_other_numbers_of_classes_cannot_be_compared(capsys: Capture, here: Path) -> None:
     data = folder(here / "data", 2, side=8)
     text = complaint(capsys, "compare", NET, "resnet56", "--data", data, "--trials", "1", "--out", "new/page.html")
-    wanted = "outputs of shape (4, 2) for the classes of data, got (4, 10)"
+    wanted = "outputs of shape (1, 2) for the classes of data, got (1, 10)"
     assert text == f"windfirm compare: resnet56: expected {wanted}"
     assert not Path("new").exists()
 

@@ -7,7 +7,7 @@ import windfirm
 
 NAMES = [
     "WindfirmError", "__version__", "adjust", "attack", "build", "compare", "cost", "cut",
-    "evaluate", "load", "prune", "save", "score", "select", "structures",
+    "evaluate", "expand", "load", "load_weights", "prune", "save", "score", "select", "structures",
 ]  # fmt: skip
 
 QUIET = """

@@ -15,7 +15,7 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
     for block in blocks:
         exec(block, names)
     assert (tmp_path / "small.safetensors").is_file()
-    assert len(blocks) == 1
+    assert len(blocks) == 2
 
 
 def test_every_command_of_the_readme_parses(capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,4 +24,4 @@ def test_every_command_of_the_readme_parses(capsys: pytest.CaptureFixture[str]) 
     text = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
     lines = re.findall(r"^windfirm (.*?)(?:#.*)?$", text, re.MULTILINE)
     commands = {parser().parse_args(line.split()).command for line in lines}
-    assert commands == {"data", "train", "inspect", "prune", "attack", "compare"}
+    assert commands == {"data", "train", "inspect", "prune", "attack", "compare", "export"}

@@ -25,8 +25,10 @@ PUBLIC = {
     "compare": ("windfirm.study.api", "compare"),
     "build": ("windfirm.models.registry", "build"),
     "cost": ("windfirm.models.cost", "cost"),
+    "expand": ("windfirm.models.expand", "expand"),
     "save": ("windfirm.models.checkpoint", "save"),
     "load": ("windfirm.models.checkpoint", "load"),
+    "load_weights": ("windfirm.models.foreign", "load_weights"),
     "WindfirmError": ("windfirm.errors", "WindfirmError"),
 }
 
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from windfirm.evaluate.loop import evaluate
     from windfirm.models.checkpoint import load, save
     from windfirm.models.cost import cost
+    from windfirm.models.expand import expand
+    from windfirm.models.foreign import load_weights
     from windfirm.models.registry import build
     from windfirm.prune.criteria import score
     from windfirm.prune.cut import cut

@@ -9,14 +9,14 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from windfirm import __version__
-from windfirm.commands.options import COUNT, FRACTION, NUMBER, POSITIVE, SHARE, WHOLE, Parser
+from windfirm.commands.options import COUNT, FRACTION, MEANS, NUMBER, POSITIVE, SHAPE, SHARE, STDS, WHOLE, Parser
 from windfirm.errors import WindfirmError, expected
 
 MODEL = (
     "a checkpoint (or the folder of a run), a built-in name (resnet56), timm/NAME, torchvision/NAME, "
     "or package.module:factory"
 )
-DATA = "cifar10, embedded, or a folder of class folders"
+DATA = "cifar10, embedded, a folder of class folders, or package.module:factory"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,7 +70,7 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action="version", version=f"windfirm {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
-    for declare in (_quickstart, _data, _train, _inspect, _prune, _attack, _compare):
+    for declare in (_quickstart, _data, _train, _inspect, _prune, _attack, _compare, _export):
         declare(commands)
     return top
 
@@ -92,14 +92,39 @@ def _common(parser: Parser) -> None:
 
 
 def _model_options(parser: Parser) -> None:
-    parser.add_argument("--arch", metavar="NAME", help="the built-in network that a plain state dict belongs to")
-    parser.add_argument("--factory", metavar="M:F", help="module:function that makes the network of a checkpoint")
+    group = parser.add_argument_group("the networks")
+    group.add_argument("--weights", metavar="FILE", help="weights (.safetensors, .pt) for a MODEL that is a name")
+    group.add_argument("--classes", type=COUNT, metavar="N", help="how many classes a MODEL that is a name tells apart")
+    group.add_argument("--arch", metavar="NAME", help="the network that a plain state dict belongs to")
+    group.add_argument("--factory", metavar="M:F", help="module:function that makes the network of a checkpoint")
+    group.add_argument(
+        "--input", type=SHAPE, metavar="C,H,W", help="size of an image (default: what the network is made for)"
+    )
+    group.add_argument(
+        "--mean", type=MEANS, metavar="R,G,B", help="with --std: how to normalise (default: the network's own)"
+    )
+    group.add_argument("--std", type=STDS, metavar="R,G,B", help="see --mean; both for images in [0, 1]")
+
+
+def _image_options(group: argparse._ArgumentGroup, split: str) -> None:
+    group.add_argument(
+        "--data", default="embedded", metavar="D", help=f"{DATA}; its {split} images (default: embedded)"
+    )
+    group.add_argument(
+        "--images", type=COUNT, metavar="N", help=f"only N {split} images (folders: of each class alike)"
+    )
+    group.add_argument(
+        "--resize",
+        choices=("crop", "squash", "pad"),
+        default="crop",
+        metavar="HOW",
+        help="crop, squash or pad the images of a folder to the size (default: crop)",
+    )
 
 
 def _measure_options(parser: Parser) -> None:
     group = parser.add_argument_group("what is measured")
-    group.add_argument("--data", default="embedded", metavar="D", help=f"{DATA}; its test images (default: embedded)")
-    group.add_argument("--images", type=COUNT, metavar="N", help="only the first N images")
+    _image_options(group, "test")
     group.add_argument(
         "--attack",
         action="append",
@@ -167,6 +192,9 @@ def _train(commands: Commands) -> None:
     parser.add_argument("arch", metavar="ARCH", help="resnet20, 32, 44, 56 or 110, mobilenet-v2, vgg16-bn")
     parser.add_argument("--data", default="cifar10", metavar="D", help=f"{DATA} (default: cifar10)")
     parser.add_argument("--out", metavar="DIR", help="folder for the weights, initial and trained (default: runs/ARCH)")
+    parser.add_argument(
+        "--from", dest="start", metavar="RUN", help="go on from the weights of an earlier run, a folder or ARCH itself"
+    )
     parser.add_argument("--epochs", type=COUNT, default=50, metavar="N", help="passes over the data (default: 50)")
     parser.add_argument(
         "--lr", type=POSITIVE, default=0.15, metavar="X", help="the highest learning rate (default: 0.15)"
@@ -188,7 +216,6 @@ def _inspect(commands: Commands) -> None:
         "  windfirm inspect mypackage.nets:make --input 3,64,64",
     )
     parser.add_argument("model", metavar="MODEL", help=MODEL)
-    parser.add_argument("--input", default="3,32,32", metavar="C,H,W", help="shape of an image (default: 3,32,32)")
     parser.add_argument("--all", action="store_true", help="one line for every group, also where groups are alike")
     _model_options(parser)
     _common(parser)
@@ -230,10 +257,7 @@ def _prune(commands: Commands) -> None:
     group.add_argument("--adjust", metavar="NAME", help="fine-tuning (default: none)")
     group.add_argument("--epochs", type=COUNT, metavar="N", help="passes over the data after each round (default: 6)")
     group.add_argument("--lr", type=POSITIVE, metavar="X", help="the highest learning rate (default: 0.01)")
-    group.add_argument(
-        "--data", default="embedded", metavar="D", help=f"{DATA}; its training images (default: embedded)"
-    )
-    group.add_argument("--images", type=COUNT, metavar="N", help="only the first N training images")
+    _image_options(group, "training")
     group.add_argument("--control", action="store_true", help="also train the unpruned network for as many steps")
     _model_options(parser)
     _common(parser)
@@ -267,6 +291,29 @@ def _compare(commands: Commands) -> None:
     parser.add_argument("--out", metavar="FILE", help="also write a page (.html) there")
     _model_options(parser)
     _measure_options(parser)
+    _common(parser)
+
+
+def _export(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "export",
+        "Write a network as one file for deployment, check it, and tell what it costs.",
+        "  windfirm export runs/half/model.safetensors --format onnx --out half.onnx\n"
+        "  windfirm export resnet56 --format pt2 --out resnet56.pt2 --data cifar10",
+    )
+    parser.add_argument("model", metavar="MODEL", help=MODEL)
+    parser.add_argument(
+        "--format", required=True, metavar="F", help="onnx (wants windfirm[onnx]) or pt2 (torch.export)"
+    )
+    parser.add_argument("--out", required=True, metavar="FILE", help="the file to write")
+    group = parser.add_argument_group(
+        "what the file is checked on",
+        "without --data, random images for networks that take no 32×32 ones",
+    )
+    _image_options(group, "test")
+    parser.set_defaults(data=None)
+    _model_options(parser)
     _common(parser)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.commands.toys import NET, checkpoint, folder, listing, network, run, run_json
+from tests.commands.toys import NET, checkpoint, complaint, folder, listing, network, run, run_json
 from windfirm.cli import main
 from windfirm.commands.inspect import Row, alike
 from windfirm.evaluate.compare import from_json
@@ -59,7 +59,8 @@ def test_prune_by_l1_leaves_a_network_that_loads_again_and_its_record(capsys: Ca
     record = run_json(capsys, *words, "--out", "out")
     assert listing(Path("out")) == ["model.safetensors", "record.json"]
     assert json.loads(Path("out/record.json").read_text()) == record
-    assert read_notes("out/model.safetensors") == {"pruned": record}
+    unknown = {"shape": None, "mean": None, "std": None}
+    assert read_notes("out/model.safetensors") == {"pruned": record, "intake": unknown, "factory": NET}
     smaller = cost(load("out/model.safetensors", network), torch.zeros(1, 3, 32, 32))
     assert vars(smaller) == record["after"]
     assert smaller.params < record["before"]["params"]
@@ -132,6 +133,22 @@ def test_train_keeps_initial_weights_and_what_it_made_can_be_attacked(capsys: Ca
     found = run_json(capsys, "attack", "run", "--data", data, "--attack", "clean")
     assert found["networks"][0]["network"] == "run"
     assert found["networks"][0]["outcomes"][0]["total"] == 16
+
+
+def test_train_goes_on_from_an_earlier_run(capsys: Capture, data: Path) -> None:
+    words = ("train", "resnet20", "--data", data, "--epochs", "1", "--batch", "8")
+    first = run_json(capsys, *words, "--out", "first")
+    second = run_json(capsys, *words, "--from", "first", "--lr", "1e-30", "--out", "second")
+    assert second["before"] == first
+    assert second["command"].startswith("windfirm train resnet20 --from first --data data")
+    for name in ("initial", "model"):  # the initial weights stay; at this rate the trained ones do as well
+        a, b = (load(f"{run}/{name}.safetensors") for run in ("first", "second"))
+        assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
+    assert complaint(capsys, *words, "--from", "third", "--out", "x") == (
+        "windfirm train: --from third: expected a folder that `windfirm train` wrote, or resnet20 for the weights in the "
+        "package, got no initial.safetensors there"
+    )
+    assert not Path("x").exists()
 
 
 def test_data_list_and_verify(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from windfirm.data.augment import PADDING, Augmenter, to_float
+from windfirm.data.augment import Augmenter, padding, to_float
 
 CPU = torch.device("cpu")
 
@@ -32,7 +32,7 @@ def crop(image: np.ndarray, top: int, left: int, flip: bool) -> np.ndarray:
 def test_crops_equal_a_slow_loop_over_pixels() -> None:
     images, indices = some_images(height=6, width=8), torch.tensor([3, 0, 0, 4, 1, 2])
     draws = stream()
-    tops, lefts = torch.randint(2 * PADDING + 1, (2, 6), generator=draws)
+    tops, lefts = torch.randint(2 * 4 + 1, (2, 6), generator=draws)
     flips = torch.rand(6, generator=draws) < 0.5
     assert 0 < flips.sum() < 6  # both cases are in this sample
     slow = [
@@ -80,3 +80,10 @@ def test_to_float_maps_every_byte_to_its_255th() -> None:
     every = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
     expected = np.arange(256, dtype=np.float32).reshape(1, 1, 16, 16) / np.float32(255)
     np.testing.assert_array_equal(to_float(every).numpy(), expected)
+
+
+def test_larger_images_move_by_an_eighth_of_their_side() -> None:
+    assert [padding(side) for side in (8, 32, 39, 40, 64, 224)] == [4, 4, 4, 5, 8, 28]
+    columns = torch.arange(1, 65, dtype=torch.uint8).expand(1, 1, 64, 64)
+    found = Augmenter(columns, CPU)(torch.zeros(300, dtype=torch.long), stream())
+    assert int((found == 0).all(2).sum(2).max()) == 8  # empty columns

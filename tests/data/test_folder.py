@@ -40,8 +40,25 @@ def test_both_splits_number_the_classes_alike_and_train_opens_no_test_file(tmp_p
     (tmp_path / "toys" / "test" / "cat" / "1.png").write_bytes(b"would fail if it were opened")
     data = load_folder(tmp_path / "toys", "train")
     assert (data.classes, data.labels.tolist(), data.name) == (("cat", "dog"), [1], "toys/train")
-    where = tmp_path / "toys" / "test" / "cat" / "1.png"
-    assert complaint(tmp_path / "toys", "test") == f"{where}: expected an image, got something else"
+    assert data.skipped == ()
+    where = tmp_path / "toys" / "test"
+    wanted = "images that can be read, got none of 1, such as cat/1.png (not an image)"
+    assert complaint(tmp_path / "toys", "test") == f"{where}: expected {wanted}"
+
+
+def test_val_stands_for_test_where_there_is_no_test(tmp_path: Path) -> None:
+    paint(tmp_path / "toys" / "train" / "dog" / "1.png", (1, 2, 3))
+    paint(tmp_path / "toys" / "val" / "dog" / "2.png", (4, 5, 6))
+    data = load_folder(tmp_path / "toys", "test")
+    assert (data.images[0, :, 0, 0].tolist(), data.name) == ([4, 5, 6], "toys/val")
+    paint(tmp_path / "toys" / "test" / "dog" / "3.png", (7, 8, 9))
+    assert load_folder(tmp_path / "toys", "test").name == "toys/test"
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    for name in ("bus", "train"):
+        paint(tmp_path / "traffic" / name / "1.png", (0, 0, 0))
+    assert load_folder(tmp_path / "traffic", "test").classes == ("bus", "train")
 
 
 def test_gray_becomes_rgb(tmp_path: Path) -> None:
@@ -50,23 +67,44 @@ def test_gray_becomes_rgb(tmp_path: Path) -> None:
     assert bool((load_folder(tmp_path, "test").images == 9).all())
 
 
-def test_an_odd_size(tmp_path: Path) -> None:
-    paint(tmp_path / "a" / "1.png", (0, 0, 0))
-    odd = paint(tmp_path / "a" / "2.png", (0, 0, 0), (5, 3))
-    paint(tmp_path / "b" / "3.png", (0, 0, 0), (6, 3))
-    assert complaint(tmp_path) == f"{odd}: expected 4 × 3 pixels like 1.png, got 5 × 3"
+def test_sizes_may_differ_when_one_is_asked_for(tmp_path: Path) -> None:
+    paint(tmp_path / "a" / "1.png", (1, 1, 1))
+    odd = paint(tmp_path / "a" / "2.png", (2, 2, 2), (5, 3))
+    paint(tmp_path / "b" / "3.png", (3, 3, 3), (6, 3))
+    wanted = "4 × 3 pixels like 1.png, or a size to bring all to (--input C,H,W)"
+    assert complaint(tmp_path) == f"{odd}: expected {wanted}, got 5 × 3"
+    data = load_folder(tmp_path, "train", shape=(3, 2, 2))
+    assert data.images.shape == (3, 3, 2, 2)
+    assert data.images[:, 0, 0, 0].tolist() == [1, 2, 3]
 
 
-def test_a_damaged_image(tmp_path: Path) -> None:
-    path = paint(tmp_path / "a" / "1.bmp", (0, 0, 0))
-    path.write_bytes(path.read_bytes()[:-8])
-    assert complaint(tmp_path) == f"{path}: expected a whole image, got a damaged one"
+def test_files_that_cannot_be_read_are_named_and_the_rest_is_taken(tmp_path: Path) -> None:
+    paint(tmp_path / "a" / "1.png", (1, 1, 1))
+    cut = paint(tmp_path / "a" / "2.bmp", (2, 2, 2))
+    cut.write_bytes(cut.read_bytes()[:-8])
+    Image.fromarray(np.zeros((3, 4), np.uint16)).save(tmp_path / "a" / "3.png")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "4.jpg").write_text("no image")
+    paint(tmp_path / "b" / "5.png", (5, 5, 5))
+    data = load_folder(tmp_path, "train")
+    assert data.images[:, 0, 0, 0].tolist() == [1, 5]
+    assert data.labels.tolist() == [0, 1]
+    assert data.skipped == (
+        "a/2.bmp (a damaged image)",
+        "a/3.png (mode I;16, not 8 bits a channel)",
+        "b/4.jpg (not an image)",
+    )
 
 
-def test_sixteen_bits(tmp_path: Path) -> None:
-    path = paint(tmp_path / "a" / "1.png", (0, 0, 0))
-    Image.fromarray(np.zeros((3, 4), np.uint16)).save(path)
-    assert complaint(tmp_path) == f"{path}: expected 8 bits a channel, gray or RGB, got mode I;16"
+def test_a_limit_takes_of_each_class_in_turn_and_opens_nothing_else(tmp_path: Path) -> None:
+    for number in range(1, 4):
+        paint(tmp_path / "a" / f"{number}.png", (number, 0, 0))
+    paint(tmp_path / "b" / "1.png", (11, 0, 0))
+    (tmp_path / "a" / "4.png").write_text("would be told if it were opened")
+    for limit, values in ((1, [1]), (2, [1, 11]), (3, [1, 2, 11]), (4, [1, 2, 3, 11])):
+        data = load_folder(tmp_path, "train", limit=limit)
+        assert (data.images[:, 0, 0, 0].tolist(), data.skipped) == (values, ())
+    assert len(load_folder(tmp_path, "train", limit=99).skipped) == 1
 
 
 def test_no_images(tmp_path: Path) -> None:
@@ -76,4 +114,5 @@ def test_no_images(tmp_path: Path) -> None:
 
 def test_a_split_that_is_not_there(tmp_path: Path) -> None:
     paint(tmp_path / "train" / "a" / "1.png", (0, 0, 0))
-    assert complaint(tmp_path, "test") == f"{tmp_path}: expected a folder test beside train, got none"
+    wanted = "a folder test or val with class folders beside train"
+    assert complaint(tmp_path, "test") == f"{tmp_path}: expected {wanted}, got none"

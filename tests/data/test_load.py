@@ -32,7 +32,11 @@ def test_a_data_set_that_was_not_fetched(empty_home: Path) -> None:
 @pytest.mark.parametrize(
     ("function", "arguments", "message"),
     [
-        (data.load, ("mnist", "test"), "data: expected cifar10, embedded or a folder of class folders, got mnist"),
+        (
+            data.load,
+            ("mnist", "test"),
+            "data: expected cifar10, embedded, a folder of class folders or package.module:factory, got mnist",
+        ),
         (data.load, ("embedded", "val"), "split: expected train or test, got val"),
         (data.fetch, ("mnist",), "data fetch: expected cifar10, got mnist"),
         (data.verify, ("mnist",), "data verify: expected cifar10 or embedded, got mnist"),

@@ -3,21 +3,35 @@
 from argparse import Namespace
 
 from windfirm import console
-from windfirm.commands.shared import chosen_attacks, grid, load_images, print_json, printer
+from windfirm.commands.shared import (
+    SIDE,
+    check_fit,
+    chosen_attacks,
+    describe,
+    grid,
+    load_images,
+    normalisation,
+    open_networks,
+    print_json,
+    printer,
+)
 from windfirm.evaluate.intervals import interval
 from windfirm.evaluate.loop import evaluate
 from windfirm.evaluate.outcome import pack
 from windfirm.models.device import pick
-from windfirm.models.source import open_model
+from windfirm.models.intake import words
 from windfirm.study.measure import naming
 
 
 def run(args: Namespace) -> None:
     """Evaluate every network under every attack and print counts with their 95 % intervals."""
     device = pick(args.device)
-    sources = [open_model(spec, factory=args.factory, arch=args.arch) for spec in args.models]
-    images = load_images(args.data, "test", args.images)
+    sources = open_networks(args, args.models)
+    chosen_attacks(args, SIDE)  # a wrong name is told before many images are read
+    images = load_images(args, "test", sources)
     attacks, eps = chosen_attacks(args, images.images.shape[-1])
+    for source in sources:
+        check_fit(source.name, source.model, images)
     table = grid("network", "attack", "right", "of", "accuracy, %", "95 % interval", left=("network", "attack"))
     document = []
     for source in sources:
@@ -31,12 +45,16 @@ def run(args: Namespace) -> None:
             low, high = interval(outcome)
             share = f"{100 * outcome.accuracy:.2f}", f"{100 * low:.2f} to {100 * high:.2f}"
             table.add_row(source.name, outcome.attack, f"{outcome.count:,}", f"{outcome.total:,}", *share)
-        document.append({"network": source.name, "outcomes": [pack(outcome) for outcome in outcomes]})
+        packed = [pack(outcome) for outcome in outcomes]
+        document.append({"network": source.name, "normalisation": normalisation(source), "outcomes": packed})
     if args.json:
-        print_json({"data": images.name, "images": len(images), "seed": args.seed, "networks": document})
+        print_json(describe(images) | {"seed": args.seed, "networks": document})
         return
     out = printer()
     out.print(table)
     out.print(f"\n{images.name}, {len(images):,} images, seed {args.seed}")
+    for source in sources:
+        if source.intake.mean:
+            out.print(f"  {source.name}: normalised by {words(source.intake)}")
     for outcome in outcomes:
         out.print(f"  {outcome.attack}: {outcome.description}")

@@ -10,14 +10,25 @@ from torch import nn
 
 from windfirm import console
 from windfirm.attack.budget import Attack
-from windfirm.commands.shared import chosen_attacks, load_images, print_json, printer, results
+from windfirm.commands.shared import (
+    SIDE,
+    check_fit,
+    chosen_attacks,
+    left_out,
+    load_images,
+    open_networks,
+    print_json,
+    printer,
+    results,
+)
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.compare import Comparison, Role, compare, to_json
 from windfirm.evaluate.examples import examples
 from windfirm.files import write_text
 from windfirm.models.device import pick
-from windfirm.models.source import Source, open_model
+from windfirm.models.intake import words
+from windfirm.models.source import Source
 from windfirm.report.page import page
 from windfirm.report.table import table
 from windfirm.report.words import answer
@@ -34,11 +45,14 @@ def run(args: Namespace) -> None:
         raise InputError(expected("--out", "a name that ends in .html", args.out))
     device = pick(args.device)
     specs: dict[Role, str] = {"F": args.f, "F'": args.f_prime} | ({"control": args.control} if args.control else {})
-    sources = {role: open_model(spec, factory=args.factory, arch=args.arch) for role, spec in specs.items()}
-    images = load_images(args.data, "test", args.images)
-    attacks, eps = chosen_attacks(args, images.images.shape[-1])
+    sources = dict(zip(specs, open_networks(args, list(specs.values())), strict=True))
+    attacks, _ = chosen_attacks(args, SIDE)  # a wrong name is told before many images are read
     if all(attack.name != "clean" for attack in attacks):
         raise InputError(expected("--attack", "clean among the attacks of a comparison", ", ".join(args.attack)))
+    images = load_images(args, "test", list(sources.values()))
+    attacks, eps = chosen_attacks(args, images.images.shape[-1])
+    for source in sources.values():
+        check_fit(source.name, source.model, images)
     with results(Path(args.out).parent) if args.out else nullcontext() as place:
         subjects = []
         for role, source in sources.items():
@@ -87,8 +101,12 @@ def _page(
         if attack.name != "clean"
         for example in examples(networks, images, attack, ids, eps=eps, seed=comparison.seed, device=device)
     ]
+    height, width = images.images.shape[-2:]
+    fed = [f"{role}: {words(source.intake)}" for role, source in sources.items() if source.intake.mean]
+    rest = f"; {left_out(images)}" if images.skipped else ""
     provenance = {
-        "data": f"{images.name}, {len(images):,} images, SHA-256 {digest(images)}…",
+        "data": f"{images.name}, {len(images):,} images of {height}×{width}, SHA-256 {digest(images)}…{rest}",
+        **({"normalisation": "; ".join(fed)} if fed else {}),
         "seed": str(comparison.seed),
         "hardware": hardware(device),
         "versions": versions(),

@@ -6,13 +6,10 @@ from itertools import groupby
 from math import prod
 
 import torch
-from torch import Tensor
 
-from windfirm.commands.shared import grid, print_json, printer
-from windfirm.errors import InputError, expected
+from windfirm.commands.shared import grid, input_shape, open_network, print_json, printer
 from windfirm.models.cost import cost
-from windfirm.models.source import open_model
-from windfirm.prune.select import Cut
+from windfirm.models.normalize import taken_apart
 from windfirm.prune.structure import Anatomy, Structure, anatomy
 
 
@@ -30,10 +27,11 @@ class Row:
 
 def run(args: Namespace) -> None:
     """Trace, couple, print."""
-    example = example_of(args.input)
-    source = open_model(args.model, factory=args.factory, arch=args.arch, weights=False)
-    body = anatomy(source.model, example)
-    total = cost(source.model, example)
+    source = open_network(args, args.model, trained=False)
+    network, _ = taken_apart(source.model)
+    example = torch.zeros(1, *(input_shape([source]) or (3, 32, 32)))
+    body = anatomy(network, example)
+    total = cost(network, example)
     rows = [_row(body, structure) for structure in body.structures]
     if args.json:
         groups = [vars(row) for row in rows]
@@ -56,17 +54,6 @@ def run(args: Namespace) -> None:
         f"\n{source.name}: {total.macs / 1e6:,.2f} M MACs, {total.params:,} parameters; "
         f"{going:,} filters in {len(free)} groups can go, {staying:,} must stay"
     )
-
-
-def example_of(text: str) -> Tensor:
-    """``3,32,32`` as an example batch of one. Raises InputError for anything else."""
-    try:
-        shape = [int(part) for part in text.split(",")]
-    except ValueError:
-        shape = []
-    if len(shape) != 3 or min(shape) < 1:
-        raise InputError(expected("--input", "three sizes, such as 3,32,32", text))
-    return torch.zeros(1, *shape)
 
 
 def alike(rows: list[Row]) -> list[tuple[Row, int]]:
@@ -99,7 +86,7 @@ def _spans(parts: list[str]) -> str:
 
 
 def _row(body: Anatomy, structure: Structure) -> Row:
-    alone = Cut({structure: (0,)}).kept() if structure.size > 1 else {}
+    alone = {structure: (0,)} if structure.size > 1 or structure.kind == "block" else {}
     return Row(
         structure.name,
         structure.size,

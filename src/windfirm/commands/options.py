@@ -61,9 +61,23 @@ def _checked(kind: Callable[[str], T], wanted: str, fits: Callable[[T], bool]) -
     return convert
 
 
+def _listed(kind: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
+    """A converter for values with commas between them."""
+    return lambda text: tuple(kind(part) for part in text.split(","))
+
+
 WHOLE = _checked(int, "a whole number", lambda n: True)
 COUNT = _checked(int, "a whole number of at least 1", lambda n: n >= 1)
 NUMBER = _checked(float, "a number of at least 0", lambda x: 0 <= x < math.inf)
 POSITIVE = _checked(float, "a number above 0", lambda x: 0 < x < math.inf)
 SHARE = _checked(float, "a number in (0, 1)", lambda x: 0 < x < 1)
 FRACTION = _checked(float, "a number in [0, 1]", lambda x: 0 <= x <= 1)
+SHAPE = _checked(_listed(int), "three sizes, such as 3,32,32", lambda sizes: len(sizes) == 3 and min(sizes) >= 1)
+MEANS = _checked(
+    _listed(float), "a number for each channel, such as 0.485,0.456,0.406", lambda xs: all(map(math.isfinite, xs))
+)
+STDS = _checked(
+    _listed(float),
+    "a number above 0 for each channel, such as 0.229,0.224,0.225",
+    lambda xs: all(0 < x < math.inf for x in xs),
+)

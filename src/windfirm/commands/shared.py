@@ -1,10 +1,10 @@
-"""What several commands do alike: printing, choosing images and attacks, keeping a folder whole."""
+"""What several commands do alike: printing, choosing networks, images and attacks, keeping a folder whole."""
 
 import json
 import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -13,13 +13,16 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from windfirm import data
+from windfirm import console, data
 from windfirm.attack.budget import Attack, parse_eps
 from windfirm.attack.registry import build
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected, nearest
 from windfirm.evaluate.network import classify, private
+from windfirm.models.intake import Intake
+from windfirm.models.registry import ARCHITECTURES
+from windfirm.models.source import Source, open_model
 from windfirm.study.measure import naming
 
 #: What is measured when no attack is named: the columns of the poster's tables.
@@ -45,6 +48,13 @@ def grid(*columns: str, left: Collection[str]) -> Table:
     for name in columns:
         table.add_column(name, justify="left" if name in left else "right")
     return table
+
+
+#: Files that cannot be read which are told by name.
+NAMED = 5
+
+#: The side of an image for which attacks are checked before any image is there.
+SIDE = 32
 
 
 @contextmanager
@@ -86,9 +96,76 @@ def one_of(option: str, name: str, known: Collection[str]) -> None:
         raise InputError(expected(option, " or ".join(known), name) + nearest(name, known))
 
 
-def load_images(name: str, split: data.Split, limit: int | None) -> Images:
-    """One split of a data set, or its first ``limit`` images."""
-    return data.load(name, split)[:limit]
+def open_networks(args: Namespace, specs: Sequence[str], *, trained: bool = True) -> list[Source]:
+    """The networks that ``specs`` and the options of a command name; see open_model.
+
+    Raises what open_model raises, and InputError for ``--weights`` that no network would get.
+    """
+    if args.weights and all(spec not in ARCHITECTURES and Path(spec).exists() for spec in specs):
+        raise InputError(expected("--weights", "a MODEL that is a name, to put them into", " and ".join(specs)))
+    asked = Intake(args.input, args.mean, args.std)
+    return [
+        open_model(
+            spec,
+            factory=args.factory,
+            arch=args.arch,
+            classes=args.classes,
+            weights=trained,
+            file=args.weights,
+            asked=asked,
+        )
+        for spec in specs
+    ]
+
+
+def open_network(args: Namespace, spec: str, *, trained: bool = True) -> Source:
+    """The one network of a command; see open_networks."""
+    return open_networks(args, [spec], trained=trained)[0]
+
+
+def input_shape(sources: Sequence[Source]) -> tuple[int, int, int] | None:
+    """The (c, h, w) that the networks are made for, None when none says so. Raises InputError where they differ."""
+    shapes = list(dict.fromkeys(source.intake.shape for source in sources if source.intake.shape))
+    if len(shapes) > 1:
+        got = " and ".join(",".join(map(str, shape)) for shape in shapes)
+        raise InputError(expected("--input", "one size of images for all networks", f"none, and networks for {got}"))
+    return shapes[0] if shapes else None
+
+
+def load_images(args: Namespace, split: data.Split, sources: Sequence[Source], limit: int | None = None) -> Images:
+    """One split of ``--data``, or ``limit`` (``--images``) of it, of the size that the networks take.
+
+    Files that cannot be read are told on stderr. Raises what data.load raises, and InputError for an ``--input`` that
+    images which are not files do not have.
+    """
+    shape = input_shape(sources)
+    with console.bar("read images") as tick:
+        images = data.load(args.data, split, shape=shape, resize=args.resize, limit=limit or args.images, progress=tick)
+    if images.skipped:
+        some = ", ".join(images.skipped[:NAMED]) + (", …" if len(images.skipped) > NAMED else "")
+        console.say(f"{images.name}: {left_out(images)}: {some}")
+    found = tuple(images.images.shape[1:])
+    if args.input and found != args.input:
+        got = ",".join(map(str, args.input))
+        raise InputError(expected("--input", f"{','.join(map(str, found))}, the size of {images.name}", got))
+    return images
+
+
+def left_out(images: Images) -> str:
+    """How many files could not be read, in words."""
+    return f"{len(images.skipped):,} of {len(images) + len(images.skipped):,} files left out as unreadable"
+
+
+def describe(images: Images) -> dict[str, object]:
+    """What was measured on, as plain values: name, how many, their size, and how many files could not be read."""
+    count, *shape = images.images.shape
+    return {"data": images.name, "images": count, "input": shape, "skipped": len(images.skipped)}
+
+
+def normalisation(source: Source) -> dict[str, object] | None:
+    """What was put before the network, as plain values; None where it takes images in [0, 1] itself."""
+    intake = source.intake
+    return None if intake.mean is None else {"mean": intake.mean, "std": intake.std}
 
 
 def chosen_attacks(args: Namespace, side: int) -> tuple[list[Attack], float]:

@@ -1,16 +1,17 @@
-"""Images and labels, by name: CIFAR-10 from the store, the subset inside the package, folders of images."""
+"""Images and labels, by name: CIFAR-10 from the store, the subset inside the package, folders, a function of one's own.
+
+The modules are imported when they are needed, so that the processes that decode images start without torch.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from windfirm.data import embedded, store
-from windfirm.data.cifar10 import ARRAYS, CIFAR10
-from windfirm.data.fetching import fetch_into
-from windfirm.data.folder import load_folder
-from windfirm.data.images import Images
 from windfirm.errors import DataError, InputError, expected
+
+if TYPE_CHECKING:
+    from windfirm.data.images import Images
 
 __all__ = ["Available", "Images", "Split", "available", "fetch", "load", "verify"]
 
@@ -27,21 +28,44 @@ class Available:
     images: int
 
 
-def load(name: str, split: Split) -> Images:
-    """A data set by name: ``cifar10`` (fetched before), ``embedded`` (in the package), or the path of a folder.
+def load(
+    name: str,
+    split: Split,
+    *,
+    shape: tuple[int, int, int] | None = None,
+    resize: str = "crop",
+    limit: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> "Images":
+    """A data set by name: ``cifar10`` (fetched before), ``embedded`` (in the package), the path of a folder of class
+    folders (see folder.load_folder), or ``package.module:factory`` (see factory.load_factory).
 
-    Loading one split opens no file of the other. Raises DataError when the data set is missing or damaged, InputError
-    when the name is not known.
+    ``limit`` takes only that many images: the first, of a folder the first of each class. ``shape`` (c, h, w) and
+    ``resize`` (crop, squash or pad; see picture.resized) say what the images of a folder are brought to; those of
+    others are taken as they are. Loading one split opens no file of the other. Raises DataError when the data set is
+    missing or damaged, InputError when the name is not known or a function of that name does not give images.
     """
     if split not in ("train", "test"):
         raise InputError(expected("split", "train or test", split))
-    if name == CIFAR10.name:
-        return store.load_stored(CIFAR10, split, store.root())
+    if name == "cifar10":
+        from windfirm.data import store
+        from windfirm.data.cifar10 import CIFAR10
+
+        return store.load_stored(CIFAR10, split, store.root())[:limit]
     if name == "embedded":
-        return embedded.load_embedded(split)
+        from windfirm.data.embedded import load_embedded
+
+        return load_embedded(split)[:limit]
     if Path(name).is_dir():
-        return load_folder(Path(name), split)
-    raise InputError(expected("data", "cifar10, embedded or a folder of class folders", name))
+        from windfirm.data.folder import load_folder
+
+        return load_folder(Path(name), split, shape=shape, resize=resize, limit=limit, progress=progress)
+    if ":" in name:
+        from windfirm.data.factory import load_factory
+
+        return load_factory(name, split)[:limit]
+    known = "cifar10, embedded, a folder of class folders or package.module:factory"
+    raise InputError(expected("data", known, name))
 
 
 def fetch(name: str, source: Path | None = None, report: Callable[[str], None] = lambda line: None) -> Path:
@@ -49,6 +73,10 @@ def fetch(name: str, source: Path | None = None, report: Callable[[str], None] =
 
     See ``fetching.fetch_into`` for what is promised and raised. Raises InputError for a name that cannot be fetched.
     """
+    from windfirm.data import store
+    from windfirm.data.cifar10 import CIFAR10
+    from windfirm.data.fetching import fetch_into
+
     if name != CIFAR10.name:
         raise InputError(expected("data fetch", CIFAR10.name, name))
     return fetch_into(CIFAR10, store.root(), source, report)
@@ -56,6 +84,9 @@ def fetch(name: str, source: Path | None = None, report: Callable[[str], None] =
 
 def verify(name: str) -> None:
     """Hash the arrays of a data set again. Raises DataError that names the first one that is missing or different."""
+    from windfirm.data import embedded, store
+    from windfirm.data.cifar10 import CIFAR10
+
     if name == CIFAR10.name:
         store.verify_stored(CIFAR10, store.root())
     elif name == "embedded":
@@ -67,6 +98,9 @@ def verify(name: str) -> None:
 
 def available() -> list[Available]:
     """Every data set that has a name, fetched or not. Looks at sizes only; ``verify`` looks at every byte."""
+    from windfirm.data import embedded, store
+    from windfirm.data.cifar10 import ARRAYS, CIFAR10
+
     root = store.root()
     where = root / CIFAR10.name
     state = "ready"
@@ -79,3 +113,11 @@ def available() -> list[Available]:
         Available(CIFAR10.name, where, state, CIFAR10.train + CIFAR10.test),
         Available("embedded", embedded.FOLDER, "in the package", 5_000),
     ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Images":
+        from windfirm.data.images import Images
+
+        return Images
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,36 +1,44 @@
 """Batched augmentation on the device: a padded random crop and a horizontal flip for a whole batch at once.
 
 The recipe is that of He et al. (CVPR 2016, section 4.2): four pixels of zeros on each side, a random crop of the
-original size, a flip with probability one half.
+original size, a flip with probability one half. Images larger than 32 pixels get an eighth of their side.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-PADDING = 4
+
+def padding(side: int) -> int:
+    """Pixels of zeros on each side: four, or an eighth of a larger ``side``."""
+    return max(4, side // 8)
 
 
 class Augmenter:
-    """Training images, padded once, from which random crops are gathered.
+    """Training images, from which random crops are gathered; nothing is copied that is where it is needed.
 
-    Holds ``(n, c, h + 8, w + 8)`` uint8 on the device; 240 MB for the 50,000 CIFAR-10 training images.
+    Images (n, c, h, w) uint8 live on the device, or, when they would fill more than half of a GPU, where they are.
     """
 
     def __init__(self, images: Tensor, device: torch.device) -> None:
-        height, width = images.shape[-2:]
-        padded = F.pad(images.to(device), (PADDING,) * 4)
-        self.windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # a view: (n, c, 9, 9, h, w)
+        self.device = device
+        self.images = images.to(device) if _fits(images, device) else images
+        self.padding = padding(max(images.shape[-2:]))
 
     def __call__(self, indices: Tensor, generator: torch.Generator) -> Tensor:
         """The images at ``indices`` (b,), each cropped and flipped at random; float32 in [0, 1], shape (b, c, h, w)."""
         count = len(indices)
-        top, left = torch.randint(2 * PADDING + 1, (2, count), generator=generator)
-        flip = torch.rand(count, generator=generator) < 0.5
-        device = self.windows.device
-        crops = self.windows[indices.to(device), :, top.to(device), left.to(device)]
-        crops = torch.where(flip.to(device).view(-1, 1, 1, 1), crops.flip(3), crops)
-        return to_float(crops)
+        top, left = torch.randint(2 * self.padding + 1, (2, count), generator=generator).to(self.device)
+        flip = (torch.rand(count, generator=generator) < 0.5).to(self.device)
+        images = self.images[indices.to(self.images.device)].to(self.device)
+        height, width = images.shape[-2:]
+        windows = F.pad(images, (self.padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)  # a view
+        crops = windows[torch.arange(count, device=self.device), :, top, left]
+        return to_float(torch.where(flip.view(-1, 1, 1, 1), crops.flip(3), crops))
+
+
+def _fits(images: Tensor, device: torch.device) -> bool:
+    return device.type != "cuda" or images.nbytes < torch.cuda.mem_get_info(device)[0] / 2
 
 
 def to_float(images: Tensor) -> Tensor:

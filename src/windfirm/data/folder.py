@@ -1,51 +1,74 @@
-"""A folder of class folders as a data set: ``DIR/cat/1.png``, or ``DIR/train/cat/1.png`` and ``DIR/test/cat/2.png``."""
+"""A folder of class folders as a data set: ``DIR/cat/1.png``, or ``DIR/train/cat/1.png`` and ``DIR/val/cat/2.png``."""
 
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 
+from windfirm.data.gather import gather
 from windfirm.data.images import Images
 from windfirm.errors import DataError, expected
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm"})
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM")
-MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})  # eight bits a channel
+
+#: Split → the folders that may hold it, the first that is there.
+HALVES = {"train": ("train",), "test": ("test", "val")}
 
 
-def load_folder(folder: Path, split: str) -> Images:
-    """The images of one split, in RGB, ordered by class name and file name; files of the other split are not opened.
+def load_folder(
+    folder: Path,
+    split: str,
+    *,
+    shape: tuple[int, int, int] | None = None,
+    resize: str = "crop",
+    limit: int | None = None,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Images:
+    """The images of one split, ordered by class name and file name; files of the other split are not opened.
 
-    Classes are the folder names, sorted; with ``train`` and ``test`` below, those found in either, so that both splits
-    number them alike. A folder that has neither serves as it is for both splits. Raises DataError when there is no
-    image, one cannot be read, or not all have the size of the first.
+    Classes are the folder names, sorted. With ``train`` and ``test`` (or ``val``) below that hold class folders, those
+    found in any of them, so that both splits number them alike; a folder that has no such halves serves as it is for
+    both splits. ``shape`` and ``resize`` are those of gather: without a shape all images must have one size. ``limit``
+    takes that many files, the first of each class in turn. Files that cannot be read are left out and named in
+    ``skipped``. Raises DataError when no image can be read, and what gather raises.
     """
-    halves = [half for half in (folder / "train", folder / "test") if half.is_dir()]
-    base = folder / split if halves else folder
-    if not base.is_dir():
-        raise DataError(expected(str(folder), f"a folder {split} beside {halves[0].name}", "none"))
+    halves = [folder / name for name in ("train", "test", "val") if _holds_classes(folder / name)]
+    base = folder
+    if halves:
+        names = HALVES[split]
+        base = next((folder / name for name in names if folder / name in halves), folder / names[0])
+        if base not in halves:
+            wanted = f"a folder {' or '.join(names)} with class folders beside {halves[0].name}"
+            raise DataError(expected(str(folder), wanted, "none"))
     classes = sorted({path.name for half in halves or [folder] for path in half.iterdir() if _is_class(path)})
     files = [(path, label) for label, name in enumerate(classes) for path in _image_files(base / name)]
     if not files:
         raise DataError(expected(str(base), "class folders with images", "none"))
-    with _open(files[0][0]) as first:
-        width, height = first.size
-    images = np.empty((len(files), 3, height, width), np.uint8)
-    for i, (path, _) in enumerate(files):
-        with _open(path) as image:
-            if image.size != (width, height):
-                wanted = f"{width} × {height} pixels like {files[0][0].name}"
-                raise DataError(expected(str(path), wanted, f"{image.size[0]} × {image.size[1]}"))
-            if image.mode not in MODES:
-                raise DataError(expected(str(path), "8 bits a channel, gray or RGB", f"mode {image.mode}"))
-            try:
-                images[i] = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-            except (OSError, SyntaxError, ValueError) as error:
-                raise DataError(expected(str(path), "a whole image", "a damaged one")) from error
-    labels = torch.tensor([label for _, label in files])
-    name = f"{folder.resolve().name}/{split}" if halves else folder.resolve().name
-    return Images(torch.from_numpy(images), labels, tuple(classes), name)
+    files = files if limit is None else spread(files, limit)
+    found = gather([path for path, _ in files], shape, resize, workers=workers, progress=progress)
+    skipped = tuple(f"{files[i][0].relative_to(base)} ({reason})" for i, reason in found.unread.items())
+    if not found.read:
+        raise DataError(expected(str(base), "images that can be read", f"none of {len(files):,}, such as {skipped[0]}"))
+    labels = torch.tensor([files[i][1] for i in found.read])
+    name = f"{folder.resolve().name}/{base.name}" if halves else folder.resolve().name
+    return Images(torch.from_numpy(found.images), labels, tuple(classes), name, skipped)
+
+
+def spread(files: list[tuple[Path, int]], limit: int) -> list[tuple[Path, int]]:
+    """``limit`` of ``files`` (path, label): the first of each class, then the second of each …, in their old order."""
+    before: Counter[int] = Counter()
+    ranks = []
+    for number, (_, label) in enumerate(files):
+        ranks.append((before[label], label, number))
+        before[label] += 1
+    return [files[number] for number in sorted(number for *_, number in sorted(ranks)[:limit])]
+
+
+def _holds_classes(path: Path) -> bool:
+    """Whether ``path`` is half of a data set rather than a class that happens to be called train."""
+    return path.is_dir() and any(_is_class(inner) for inner in path.iterdir())
 
 
 def _is_class(path: Path) -> bool:
@@ -58,13 +81,3 @@ def _image_files(folder: Path) -> list[Path]:
     return sorted(
         path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     )
-
-
-def _open(path: Path) -> Image.Image:
-    """The image with its header read and nothing decoded."""
-    try:
-        return Image.open(path, formats=FORMATS)
-    except Image.DecompressionBombError as error:
-        raise DataError(expected(str(path), "an image of a size that can be decoded", "a larger one")) from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(expected(str(path), "an image", "something else")) from error

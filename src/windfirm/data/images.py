@@ -12,6 +12,7 @@ from windfirm.errors import InputError, expected
 class Images:
     """A labelled set: ``images`` (n, c, h, w) uint8, ``labels`` (n,) int64 that index ``classes``, and a name to print.
 
+    ``skipped``: the files that could not be read and are not among the images, each with the reason in parentheses.
     Raises InputError when shapes, types or label values do not fit together.
     """
 
@@ -19,6 +20,7 @@ class Images:
     labels: Tensor
     classes: tuple[str, ...]
     name: str
+    skipped: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.dtype != torch.uint8:

@@ -47,7 +47,7 @@ def evaluate(
     """
     eps = parse_eps(eps)
     network = private(model, device)
-    batch = batch_size(device) if batch is None else batch
+    batch = batch_size(device, images.images.shape) if batch is None else batch
     count = _count(images, batch)
     correct = torch.zeros(count, dtype=torch.int64)
 
@@ -95,7 +95,7 @@ def curve(
     """
     sizes = [parse_eps(eps) for eps in epses]
     network = private(model, device)
-    batch = batch_size(device) if batch is None else batch
+    batch = batch_size(device, images.images.shape) if batch is None else batch
     count = _count(images, batch)
     attack = fgsm(0)
     correct = torch.zeros(len(sizes), count, dtype=torch.int64)

@@ -25,7 +25,7 @@ def versions() -> str:
 
 def digest(images: Images) -> str:
     """The first 16 hex digits of the SHA-256 of pixels and labels."""
-    total = hashlib.sha256(np.ascontiguousarray(images.images.numpy()).tobytes())
+    total = hashlib.sha256(np.ascontiguousarray(images.images.numpy()).data)
     total.update(images.labels.numpy().tobytes())
     return total.hexdigest()[:16]
 

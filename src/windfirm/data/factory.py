@@ -1,0 +1,79 @@
+"""Images from a function of the user's own: ``package.module:factory``."""
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from windfirm.data.images import Images
+from windfirm.errors import InputError, expected, first_line
+
+WANTED = "Images, or (images (n, c, h, w) uint8 or in [0, 1], labels (n,)) and class names if you like"
+
+
+def load_factory(spec: str, split: str) -> Images:
+    """What the function that ``spec`` names returns, called with the split's name if it takes an argument.
+
+    It returns Images, or a tuple of images (n, c, h, w), uint8 or floating point in [0, 1] (which are rounded to the
+    256 values of a pixel), labels (n,), and, if they are not to be numbers up to the largest label, class names.
+    Tensors and arrays are taken alike. Raises InputError for a function that is not there, raises, or returns others.
+    """
+    module, _, name = spec.partition(":")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except Exception as error:  # the user's module may raise anything
+        raise InputError(expected(spec, "a module:function that can be imported", _brief(error))) from error
+    where, arguments = (f"{spec}/{split}", (split,)) if _takes(function, split) else (spec, ())
+    try:
+        made = function(*arguments)
+    except Exception as error:  # and so may the function
+        raise InputError(expected(spec, f"a function that makes the {split} images", _brief(error))) from error
+    if isinstance(made, Images):
+        return made
+    if not isinstance(made, tuple) or len(made) not in (2, 3):
+        got = f"a tuple of {len(made)}" if isinstance(made, tuple) else type(made).__name__
+        raise InputError(expected(spec, WANTED, got))
+    pixels, labels = _pixels(spec, made[0]), _labels(spec, made[1])
+    if not len(pixels) or not len(labels):
+        raise InputError(expected(spec, "at least one image and label", f"{len(pixels)} and {len(labels)}"))
+    names = made[2] if len(made) == 3 else range(int(labels.max()) + 1)
+    return Images(pixels, labels, tuple(map(str, names)), where)
+
+
+def _takes(function: Callable[..., Any], split: str) -> bool:
+    try:
+        inspect.signature(function).bind(split)
+    except (TypeError, ValueError):  # it takes none, or does not say
+        return False
+    return True
+
+
+def _pixels(spec: str, values: object) -> Tensor:
+    pixels = _tensor(spec, values)
+    if pixels.dtype == torch.uint8:
+        return pixels
+    if pixels.is_floating_point() and bool(((pixels >= 0) & (pixels <= 1)).all()):
+        return (pixels * 255).round().to(torch.uint8)
+    got = f"{pixels.dtype} in [{pixels.min():.4g}, {pixels.max():.4g}]" if pixels.numel() else str(pixels.dtype)
+    raise InputError(expected(spec, "images of uint8, or floating point in [0, 1]", got))
+
+
+def _labels(spec: str, values: object) -> Tensor:
+    labels = _tensor(spec, values)
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise InputError(expected(spec, "labels that are whole numbers", labels.dtype))
+    return labels.to(torch.int64)
+
+
+def _tensor(spec: str, values: object) -> Tensor:
+    try:
+        return torch.as_tensor(values).detach().cpu()
+    except Exception as error:  # whatever torch says about a stranger's object
+        raise InputError(expected(spec, WANTED, f"{type(values).__name__} ({first_line(error)})")) from error
+
+
+def _brief(error: Exception) -> str:
+    return f"{type(error).__name__}: {first_line(error)}"
