@@ -145,8 +145,8 @@ def test_train_goes_on_from_an_earlier_run(capsys: Capture, data: Path) -> None:
         a, b = (load(f"{run}/{name}.safetensors") for run in ("first", "second"))
         assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
     assert complaint(capsys, *words, "--from", "third", "--out", "x") == (
-        "windfirm train: --from third: expected a folder that `windfirm train` wrote, or resnet20 for the weights in the "
-        "package, got no initial.safetensors there"
+        "windfirm train: --from third: expected a folder that `windfirm train` wrote, or resnet20 for the weights in "
+        "the package, got no initial.safetensors there"
     )
     assert not Path("x").exists()
 
