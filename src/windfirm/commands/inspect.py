@@ -15,7 +15,7 @@ from windfirm.prune.structure import Anatomy, Structure, anatomy
 
 @dataclass(frozen=True)
 class Row:
-    """A filter group; ``layers`` make it; ``macs`` and ``params`` are what leaves with one of its filters."""
+    """A filter group or a block; ``layers`` make it; ``macs`` and ``params`` are what leaves with one of its units."""
 
     name: str
     size: int
@@ -32,27 +32,35 @@ def run(args: Namespace) -> None:
     example = torch.zeros(1, *(input_shape([source]) or (3, 32, 32)))
     body = anatomy(network, example)
     total = cost(network, example)
-    rows = [_row(body, structure) for structure in body.structures]
+    groups, blocks = ([_row(body, s) for s in body.structures if s.kind == kind] for kind in ("filters", "block"))
     if args.json:
-        groups = [vars(row) for row in rows]
-        print_json({"model": source.name, "macs": total.macs, "params": total.params, "groups": groups})
+        found = {"groups": [vars(row) for row in groups], "blocks": [vars(row) for row in blocks]}
+        print_json({"model": source.name, "macs": total.macs, "params": total.params, **found})
         return
-    free = [row for row in rows if row.frozen is None]
-    names = ("filter groups", "count", "filters", "layers", "MACs each", "params each")
-    table = grid(*names, left=names[:1])
-    for row, count in [(row, 1) for row in free] if args.all else alike(free):
-        numbers = (count, row.size, row.layers, row.macs, row.params)
-        table.add_row(row.name, *(f"{number:,}" for number in numbers))
     out = printer()
+    free, whole = ([row for row in rows if row.frozen is None] for rows in (groups, blocks))
     if free:
+        names = ("filter groups", "count", "filters", "layers", "MACs each", "params each")
+        table = grid(*names, left=names[:1])
+        for row, count in [(row, 1) for row in free] if args.all else alike(free):
+            table.add_row(row.name, *(f"{n:,}" for n in (count, row.size, row.layers, row.macs, row.params)))
         out.print(table)
-    for reason, stuck in groupby(sorted(rows, key=lambda row: row.frozen or ""), key=lambda row: row.frozen):
+    if whole:
+        names = ("blocks", "count", "layers", "MACs each", "params each")
+        table = grid(*names, left=names[:1])
+        for row, count in [(row, 1) for row in whole] if args.all else alike(whole):
+            table.add_row(row.name, *(f"{n:,}" for n in (count, row.layers, row.macs, row.params)))
+        out.print()
+        out.print(table)
+    rows = sorted([*groups, *blocks], key=lambda row: row.frozen or "")
+    for reason, stuck in groupby(rows, key=lambda row: row.frozen):
         if reason is not None:
             out.print(f"\n{', '.join(f'{row.name} ({row.size})' for row in stuck)}: must stay, {reason}")
-    going, staying = (sum(row.size for row in rows if (row.frozen is None) is can) for can in (True, False))
+    going, staying = (sum(row.size for row in groups if (row.frozen is None) is can) for can in (True, False))
     out.print(
         f"\n{source.name}: {total.macs / 1e6:,.2f} M MACs, {total.params:,} parameters; "
-        f"{going:,} filters in {len(free)} groups can go, {staying:,} must stay"
+        f"{going:,} filters in {len(free)} groups and {len(whole)} of {len(blocks)} residual blocks can go, "
+        f"{staying:,} filters must stay"
     )
 
 
