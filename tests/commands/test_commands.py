@@ -42,7 +42,7 @@ def test_inspect_prints_groups_that_are_alike_in_one_line(capsys: Capture) -> No
     assert any(line.split()[:3] == ["layer1.0-2", "3", "2"] for line in lines)  # blocks
     assert "linear (10): must stay, an output of the network" in lines
     assert len(run(capsys, "inspect", "resnet20", "--all").splitlines()) > len(lines)
-    assert max(map(len, lines)) <= 120
+    assert max(map(len, lines)) <= 100
 
 
 def test_only_rows_that_differ_in_numbers_of_the_name_are_alike() -> None:

@@ -58,7 +58,7 @@ def run(args: Namespace) -> None:
             out.print(f"\n{', '.join(f'{row.name} ({row.size})' for row in stuck)}: must stay, {reason}")
     going, staying = (sum(row.size for row in groups if (row.frozen is None) is can) for can in (True, False))
     out.print(
-        f"\n{source.name}: {total.macs / 1e6:,.2f} M MACs, {total.params:,} parameters; "
+        f"\n{source.name}: {total.macs / 1e6:,.2f} M MACs, {total.params:,} parameters\n"
         f"{going:,} filters in {len(free)} groups and {len(whole)} of {len(blocks)} residual blocks can go, "
         f"{staying:,} filters must stay"
     )
