@@ -40,14 +40,12 @@ def run(args: Namespace) -> None:
     out = printer()
     free, whole = ([row for row in rows if row.frozen is None] for rows in (groups, blocks))
     if free:
-        names = ("filter groups", "count", "filters", "layers", "MACs each", "params each")
-        table = grid(*names, left=names[:1])
+        table = grid("filter groups", "count", "filters", "layers", "MACs each", "params each", left=("filter groups",))
         for row, count in [(row, 1) for row in free] if args.all else alike(free):
             table.add_row(row.name, *(f"{n:,}" for n in (count, row.size, row.layers, row.macs, row.params)))
         out.print(table)
     if whole:
-        names = ("blocks", "count", "layers", "MACs each", "params each")
-        table = grid(*names, left=names[:1])
+        table = grid("blocks", "count", "layers", "MACs each", "params each", left=("blocks",))
         for row, count in [(row, 1) for row in whole] if args.all else alike(whole):
             table.add_row(row.name, *(f"{n:,}" for n in (count, row.layers, row.macs, row.params)))
         out.print()
