@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import overload
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -26,6 +27,7 @@ def cut(
 ) -> tuple[nn.Module, Optimizer]: ...
 
 
+@torch.inference_mode(False)  # its tensors could never be trained
 def cut(
     model: nn.Module,
     cut: Cut,

@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import nn
 
 from windfirm.models.shrink import Kept
@@ -138,6 +139,7 @@ def gone(coupling: Coupling, kept: Kept) -> Mask:
     return mask
 
 
+@torch.inference_mode(False)  # there a trace would not see the operations one by one
 def anatomy(model: nn.Module, example_inputs: Inputs) -> Anatomy:
     """Trace and couple ``model``, gather what leaves together into structures, and try each on the meta device.
 

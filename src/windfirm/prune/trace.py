@@ -193,8 +193,10 @@ def arguments(where: str, example_inputs: Inputs) -> tuple[tuple[Tensor, ...], d
     kwargs: dict[str, Tensor] = {}
     if isinstance(example_inputs, Mapping):
         kwargs = dict(example_inputs)
+    elif isinstance(example_inputs, Sequence):
+        args = tuple(example_inputs)
     else:
-        args = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
+        args = (example_inputs,)
     given = [*args, *kwargs.values()]
     strange = [type(value).__name__ for value in given if not isinstance(value, Tensor)]
     if strange:
@@ -213,6 +215,7 @@ def trace(model: nn.Module, example_inputs: Inputs, *, training: bool = False, f
     anything but tensors and plain values: an output that is not seen could not be kept whole.
     """
     where = type(model).__name__
+    _refuse_strangers(where, model)
     args, kwargs = arguments(where, example_inputs)
     try:
         twin = on_meta(model).train(training)
@@ -229,7 +232,8 @@ def trace(model: nn.Module, example_inputs: Inputs, *, training: bool = False, f
         with torch.device("meta"), plainly(), recorder:
             result = twin(*fakes, **named)
     except Exception as error:
-        wanted = "a forward pass that runs on the given inputs without their values"
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in (*args, *kwargs.values()))
+        wanted = f"a forward pass that runs on inputs of shape {shapes} without their values"
         raise TraceError(expected(where, wanted, first_line(error))) from error
     try:
         outputs = tuple(recorder.ref(tensor) for tensor in tensors_in(result))
@@ -238,6 +242,21 @@ def trace(model: nn.Module, example_inputs: Inputs, *, training: bool = False, f
     if not outputs:
         raise TraceError(expected(where, "outputs that are tensors", "none"))
     return Trace(tuple(recorder.calls), inputs, outputs, parameters, frozenset(recorder.entered))
+
+
+def _refuse_strangers(where: str, model: nn.Module) -> None:
+    """Raise TraceError for what cannot be watched: no module, compiled script inside, tensors on several devices."""
+    if not isinstance(model, nn.Module):
+        raise TraceError(expected(where, "a torch.nn.Module", where))
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise TraceError(expected(name or where, "a module of Python code", "one compiled to TorchScript"))
+    places: dict[str, str] = {}
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        places.setdefault(str(tensor.device), name)
+    if len(places) > 1:
+        got = " and ".join(f"{name} on {device}" for device, name in places.items())
+        raise TraceError(expected(where, "all tensors on one device", got))
 
 
 @contextlib.contextmanager
