@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.prune.nets import EXAMPLE, Net, lively
+from windfirm.errors import CutError
 from windfirm.models.checkpoint import load, save
 from windfirm.models.cost import cost
 from windfirm.models.registry import build
@@ -118,3 +119,26 @@ def test_blocks_and_filters_leave_together_and_the_cost_is_foretold(tmp_path: An
     save(smaller, tmp_path / "s.safetensors", arch="resnet20")
     images = torch.rand(2, 3, 32, 32)
     assert torch.equal(load(tmp_path / "s.safetensors")(images), smaller(images))
+
+
+def test_layers_of_a_plain_chain_leave_on_request_alone() -> None:
+    def layer(i: int, o: int) -> list[nn.Module]:
+        return [nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU()]
+
+    model = lively(nn.Sequential(*layer(2, 4), *layer(4, 4), *layer(4, 4), nn.Conv2d(4, 3, 3)))
+    assert not blocks(model)
+    body = anatomy(model, EXAMPLE, plain=True)
+    found = {s.name: s for s in body.structures if s.kind == "block"}
+    assert {name: dict(s.replaced) for name, s in found.items()} == {
+        "3": {"3": "skip", "4": "skip"},
+        "6": {"6": "skip", "7": "skip"},
+    }
+    removed = {found["3"]: (0,), body.named("0"): (2,)}
+    smaller = cut(model, Cut({found["3"]: (0,)}), EXAMPLE, body=body)
+    images = torch.randn(3, 2, 8, 8, dtype=torch.float64)
+    by_hand = model[6:](model[:3](images).relu())
+    assert torch.allclose(smaller(images), by_hand, rtol=1e-12, atol=1e-12)
+    assert body.macs({found["3"]: (0,)}) == cost(smaller, EXAMPLE).macs
+    # Filters that the layer tied to each other are no longer alike without it: refused, and never wrong.
+    with pytest.raises(CutError):
+        cut(model, Cut(removed), EXAMPLE, body=body)

@@ -5,7 +5,7 @@ one by one: the last to zeros, the others to identity.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +40,7 @@ def blocks(model: nn.Module, example_inputs: Inputs, body: Anatomy) -> list[Stru
         if replaced is None:
             continue
         name = _name(replaced)
-        slices = tuple(_inside(body, replaced))
+        slices = tuple(filters_inside(body, replaced))
         if name not in found and slices:
             silent = (branch.addition.place, branch.argument)
             found[name] = Structure(name, "block", 1, slices, None, replaced, silent)
@@ -49,7 +49,7 @@ def blocks(model: nn.Module, example_inputs: Inputs, body: Anatomy) -> list[Stru
     together = {path: word for replaced in parted for path, word in replaced.items()}
     if not together or _runs(model, example_inputs, together, body.traced) is None:
         return list(found.values())
-    return [_tried(model, example_inputs, block, body.traced) for block in found.values()]
+    return [tried(model, example_inputs, block, body.traced) for block in found.values()]
 
 
 def branches(traced: Trace) -> Iterator[Branch]:
@@ -160,7 +160,7 @@ def _name(replaced: dict[str, str]) -> str:
     return list(replaced)[-1]
 
 
-def _inside(body: Anatomy, replaced: dict[str, str]) -> Iterator[Slice]:
+def filters_inside(body: Anatomy, replaced: dict[str, str]) -> Iterator[Slice]:
     """The filters of a block, each tensor as one unit."""
     for axis, role in zip(body.coupling.axes, body.coupling.roles, strict=True):
         if role == "out" and any(axis.tensor.startswith(f"{path}.") for path in replaced):
@@ -182,9 +182,10 @@ def _runs(model: nn.Module, example_inputs: Inputs, replaced: dict[str, str], tr
     return None if same else f"outputs of shapes {shapes}"
 
 
-def _tried(model: nn.Module, example_inputs: Inputs, block: Structure, traced: Trace) -> Structure:
+def tried(model: nn.Module, example_inputs: Inputs, block: Structure, traced: Trace) -> Structure:
+    """The block, frozen with the reason when the network does not run without it."""
     reason = _runs(model, example_inputs, dict(block.replaced), traced)
     if reason is None:
         return block
     frozen = f"the network does not run without it: {reason}"
-    return Structure(block.name, "block", 1, block.slices, frozen, block.replaced, block.silent)
+    return replace(block, frozen=frozen)

@@ -45,8 +45,8 @@ class Structure:
     """Something that leaves as a whole, unit by unit. Equal to another one of the same name, kind and size.
 
     ``frozen`` is the reason why nothing of it can leave, or None. A block is one unit; its ``slices`` are the filters
-    inside, ``replaced`` says which modules leave and what stands in for each, and ``silent`` where its output was read
-    (the call, and the number of its argument).
+    inside, ``replaced`` says which modules leave and what stands in for each. ``silent`` tells where a residual branch
+    was read (the call, and the number of its argument), ``bypassed`` between which calls a layer of a plain chain lay.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Structure:
     frozen: str | None = field(default=None, compare=False)
     replaced: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     silent: tuple[Place, int] | None = field(default=None, compare=False, repr=False)
+    bypassed: tuple[Place, Place] | None = field(default=None, compare=False, repr=False)
 
     @property
     def producers(self) -> tuple[Slice, ...]:
@@ -140,17 +141,21 @@ def gone(coupling: Coupling, kept: Kept) -> Mask:
 
 
 @torch.inference_mode(False)  # there a trace would not see the operations one by one
-def anatomy(model: nn.Module, example_inputs: Inputs) -> Anatomy:
+def anatomy(model: nn.Module, example_inputs: Inputs, *, plain: bool = False) -> Anatomy:
     """Trace and couple ``model``, gather what leaves together into structures, and try each on the meta device.
 
+    With ``plain``, layers of plain chains that keep the shape are blocks as well; see plain_layers.
     Raises TraceError when the forward pass does not run on ``example_inputs``.
     """
-    # Both try structures on the network, and so come after them.
+    # They try structures on the network, and so come after them.
     from windfirm.prune.blocks import blocks
+    from windfirm.prune.layers import plain_layers
     from windfirm.prune.rehearse import groups
 
     body = groups(model, example_inputs)
-    return replace(body, structures=(*body.structures, *blocks(model, example_inputs, body)))
+    body = replace(body, structures=(*body.structures, *blocks(model, example_inputs, body)))
+    layers = plain_layers(model, example_inputs, body) if plain else []
+    return replace(body, structures=(*body.structures, *layers))
 
 
 def grouped(model: nn.Module, traced: Trace, options: Mapping[Site, int], training: Trace | None = None) -> Anatomy:
@@ -160,9 +165,9 @@ def grouped(model: nn.Module, traced: Trace, options: Mapping[Site, int], traini
     return Anatomy(tuple(_structures(coupling)), traced, coupling, parameters)
 
 
-def structures(model: nn.Module, example_inputs: Inputs) -> tuple[Structure, ...]:
-    """Every structure of ``model``, frozen ones with their reason. See anatomy for errors."""
-    return anatomy(model, example_inputs).structures
+def structures(model: nn.Module, example_inputs: Inputs, *, plain: bool = False) -> tuple[Structure, ...]:
+    """Every structure of ``model``, frozen ones with their reason. See anatomy for ``plain`` and errors."""
+    return anatomy(model, example_inputs, plain=plain).structures
 
 
 def _structures(coupling: Coupling) -> list[Structure]:

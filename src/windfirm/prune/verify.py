@@ -65,17 +65,22 @@ def verify(
 
 @dataclass(frozen=True)
 class Silence:
-    """What has to be silent, and where: readings and mixings of removed nodes, and arguments that are zero whole."""
+    """What has to be silent, and where.
+
+    Readings and mixings of removed nodes; arguments that are zero whole; and calls whose result gives way to the input
+    of another (or the same) call, where a layer leaves.
+    """
 
     mask: Mask
     readings: Mapping[Place, Sequence[Reading]]
     mixings: Mapping[Place, Sequence[Mixing]]
     whole: Mapping[Place, int]
+    bypassed: Mapping[Place, Place]
 
     @property
     def places(self) -> set[Place]:
         """Every call that is changed."""
-        return {*self.readings, *self.mixings, *self.whole}
+        return {*self.readings, *self.mixings, *self.whole, *self.bypassed, *self.bypassed.values()}
 
     @property
     def changes(self) -> list[Place]:
@@ -95,7 +100,8 @@ def silencing(body: Anatomy, cut: Cut) -> Silence:
         if mask[mixing.nodes].any():
             mixings.setdefault(mixing.place, []).append(mixing)
     whole = dict(s.silent for s, units in cut.removed.items() if s.silent is not None and units)
-    return Silence(mask, readings, mixings, whole)
+    bypassed = {s.bypassed[1]: s.bypassed[0] for s, units in cut.removed.items() if s.bypassed is not None and units}
+    return Silence(mask, readings, mixings, whole, bypassed)
 
 
 class _Silencer(Watcher):  # type: ignore[no-untyped-call]
@@ -105,6 +111,7 @@ class _Silencer(Watcher):  # type: ignore[no-untyped-call]
         super().__init__(model)
         self.silence = silence
         self.seen: set[Place] = set()
+        self.kept: dict[Place, Tensor] = {}  # inputs of layers that leave
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -125,6 +132,11 @@ class _Silencer(Watcher):  # type: ignore[no-untyped-call]
             silent = torch.from_numpy(np.flatnonzero(silence.mask[reading.nodes]))
             value = args[reading.argument].index_fill(reading.axis, silent, 0)
             args = [value if i == reading.argument else other for i, other in enumerate(args)]
+        if place in silence.bypassed.values():
+            self.kept[place] = args[0]
+        if place in silence.bypassed:
+            leaves, shape = tree_flatten(func(*args, **kwargs))
+            return tree_unflatten([self.kept[silence.bypassed[place]], *leaves[1:]], shape)
         mixings = silence.mixings.get(place, ())
         return _over_kept(func, args, kwargs, mixings, silence.mask) if mixings else func(*args, **kwargs)
 

@@ -1,0 +1,46 @@
+"""Layers of plain chains that can be removed: convolutions whose result has the shape of what they read.
+
+No addition carries the signal past such a layer; its input takes the place of its output. So it is a bolder cut than
+that of a residual branch, and made on request alone. A normalisation right behind the convolution leaves with it.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import nn
+
+from windfirm.prune.blocks import filters_inside, tried
+from windfirm.prune.structure import Anatomy, Structure
+from windfirm.prune.trace import Call, Inputs
+
+NORMALISATIONS = ("native_batch_norm", "native_layer_norm", "native_group_norm")
+
+
+def plain_layers(model: nn.Module, example_inputs: Inputs, body: Anatomy) -> list[Structure]:
+    """The shape-preserving convolutions outside of residual branches, each a block; frozen ones with their reason."""
+    branches = [path for s in body.structures for path in s.replaced]
+    found = []
+    for first, last in _layers(body.traced.calls):
+        replaced = {call.module: "skip" for call in (first, last)}
+        if not any(first.module == path or first.module.startswith(f"{path}.") for path in branches):
+            slices = tuple(filters_inside(body, replaced))
+            layer = Structure(first.module, "block", 1, slices, None, replaced, bypassed=(first.place, last.place))
+            found.append(tried(model, example_inputs, layer, body.traced))
+    return found
+
+
+def _layers(calls: Sequence[Call]) -> Iterator[tuple[Call, Call]]:
+    """Every convolution of a module of its own that keeps the shape, and the normalisation behind it or itself."""
+    runs = Counter(call.module for call in calls if call.op is torch.ops.aten.convolution.default)
+    readers: dict[int, list[Call]] = {}
+    for call in calls:
+        for ref in call.inputs:
+            readers.setdefault(ref.key, []).append(call)
+    for call in calls:
+        if call.op is torch.ops.aten.convolution.default and runs[call.module] == 1 and call.module:
+            (out,) = call.outputs
+            if out.shape == call.args[0].shape:
+                after = readers.get(out.key, [])
+                alone = len(after) == 1 and after[0].op._schema.name.removeprefix("aten::") in NORMALISATIONS
+                yield call, after[0] if alone and after[0].module else call
