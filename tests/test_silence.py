@@ -29,10 +29,9 @@ def by_hand(model: Any, made: Sequence[int] = STAY, normed: Sequence[int] = STAY
     for name, tensor in (*small[1].named_parameters(), *small[1].named_buffers()):
         if tensor.ndim:
             setattr(small[1], name, _like(tensor, tensor.data[list(normed)]))
-    if hasattr(small[1], "normalized_shape"):
-        small[1].normalized_shape = (len(normed),)
-    if hasattr(small[1], "num_channels"):
-        small[1].num_channels = len(normed)
+    for size in ("num_features", "num_channels"):
+        if hasattr(small[1], size):
+            setattr(small[1], size, len(normed))
     small[3].weight.data = model[3].weight.data[:, list(read)]
     return small
 

@@ -111,7 +111,9 @@ def run(args: Namespace) -> None:
     if args.json:
         print_json(record)
         return
+    asked = f"{args.macs:.1%} of the MACs" if args.ratio is None else f"{1 - args.ratio:.1%} of the filters that can go"
     lines = [line for entry in rounds for line in told(entry)]
+    lines.append(f"asked for: {asked} left")
     lines.append(
         f"{out / 'model.safetensors'}: {after.macs / before.macs:.1%} of the MACs ({after.macs / 1e6:.2f} M), "
         f"{after.params / before.params:.1%} of the parameters ({after.params:,}), "
@@ -125,7 +127,7 @@ def run(args: Namespace) -> None:
 def told(entry: Round) -> list[str]:
     """What a round did, in words; what it could not do, and what the proof does not cover, on lines of their own."""
     lines = [
-        f"round {entry.number}: {entry.cut.units} filters, {entry.macs_before / 1e6:.2f} → "
+        f"round {entry.number}: {entry.cut.units:,} of {entry.candidates:,} filters, {entry.macs_before / 1e6:.2f} → "
         f"{entry.macs_after / 1e6:.2f} M MACs, proved"
     ]
     lines += [f"  {name} stays whole: {reason}" for name, reason in entry.refused.items()]

@@ -42,7 +42,8 @@ class Target:
 
 @dataclass(frozen=True)
 class Round:
-    """One round as it was: its number from 1, the cut, and the MACs of the network before and after it.
+    """One round as it was: its number from 1, the cut, the MACs of the network before and after it, and how many filters
+    could have gone.
 
     ``refused`` holds the structures that were to lose something and could not, each with its reason;
     ``changes_normalisation`` the calls whose statistics are taken over fewer channels now (see silencing).
@@ -52,6 +53,7 @@ class Round:
     cut: Cut
     macs_before: int
     macs_after: int
+    candidates: int = 0
     refused: Mapping[str, str] = field(default_factory=dict)
     changes_normalisation: tuple[str, ...] = ()
 
@@ -101,7 +103,7 @@ def prune_once(
     if not candidates:
         raise CutError(expected("prune", "a network with filters that can go", "none; see windfirm inspect"))
     scores = dict(score(criterion, model, candidates, batches, seed=seed))
-    before = body.macs()
+    before, could = body.macs(), sum(structure.size for structure in candidates)
     refused: dict[str, str] = {}
     while True:
         if target.ratio is not None:
@@ -117,7 +119,7 @@ def prune_once(
             del scores[culprit]
         else:
             changed = tuple(map(str, silencing(body, chosen).changes))
-            return smaller, Round(number, chosen, before, body.macs(chosen.removed), refused, changed)
+            return smaller, Round(number, chosen, before, body.macs(chosen.removed), could, refused, changed)
 
 
 def _culprit(
