@@ -18,7 +18,7 @@ from windfirm.errors import CutError, TraceError, first_line
 from windfirm.models.blueprint import Blueprint, Sizes, set_sizes, stand_in
 from windfirm.models.meta import on_meta
 from windfirm.models.shrink import shrink
-from windfirm.prune.couple import Site, other_options
+from windfirm.prune.couple import other_options
 from windfirm.prune.structure import Anatomy, Mask, Structure, gone, grouped, kept_without
 from windfirm.prune.trace import Call, Inputs, Ref, Trace, Watcher, arguments, plainly, shaped, trace
 
@@ -159,13 +159,11 @@ def groups(model: nn.Module, example_inputs: Inputs) -> Anatomy:
     """
     traced = trace(model, example_inputs)
     training = _in_training(model, example_inputs, traced)
-    options: dict[Site, int] = {}
     held: dict[str, str] = {}
+    body = grouped(model, traced, {}, training)
     while True:
-        body = grouped(model, traced, options, training)
-        frozen = tuple(replace(s, frozen=s.frozen or held.get(s.name)) for s in body.structures)
-        body = replace(body, structures=frozen)
-        free = [s for s in frozen if s.frozen is None and s.size > 1]
+        body = replace(body, structures=tuple(replace(s, frozen=s.frozen or held.get(s.name)) for s in body.structures))
+        free = [s for s in body.structures if s.frozen is None and s.size > 1]
         removed = {s: _leaving(s.size, i) for i, s in enumerate(free)}
         kept = kept_without(removed)
         try:
@@ -173,10 +171,10 @@ def groups(model: nn.Module, example_inputs: Inputs) -> Anatomy:
                 _mended(model, example_inputs, Blueprint(kept), _Plan(model, body, gone(body.coupling, kept)))
             return body
         except Departure as departure:
-            blamed = _reaching(departure.call, free, body) or free
+            blamed = _blamed(departure.call, free, body)
             others = other_options(body.coupling, [i for s in blamed for i in _components(body, s)])
             if others:
-                options = {**body.coupling.options, **others}
+                body = grouped(model, traced, {**body.coupling.options, **others}, training)
             else:
                 held |= {structure.name: _sentence(departure) for structure in blamed}
 
@@ -285,11 +283,20 @@ def _set(twin: nn.Module, edits: Mapping[str, Sizes]) -> None:
         set_sizes(twin, path, value)
 
 
-def _reaching(call: Call, free: Sequence[Structure], body: Anatomy) -> list[Structure]:
-    """The structures whose channels the call sees."""
+def _blamed(call: Call, free: Sequence[Structure], body: Anatomy) -> Sequence[Structure]:
+    """The structures whose channels the call sees; when there are none, those that its module sees, or one around."""
+    calls, path = [call], call.module
+    while not (found := _reaching(calls, free, body)) and path:
+        calls = [other for other in body.traced.calls if f"{other.module}.".startswith(f"{path}.")]
+        path = path.rpartition(".")[0]
+    return found or free
+
+
+def _reaching(calls: Sequence[Call], free: Sequence[Structure], body: Anatomy) -> list[Structure]:
+    """The structures whose channels these calls see."""
     coupling = body.coupling
     seen: set[int] = set()
-    for ref in (*call.inputs, *call.outputs):
+    for ref in (ref for call in calls for ref in (*call.inputs, *call.outputs)):
         for nodes in coupling.labels.get(ref.key, {}).values():
             seen.update(coupling.component[nodes[nodes >= 0]].tolist())
     return [structure for structure in free if seen.intersection(_components(body, structure))]

@@ -42,8 +42,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Round:
-    """One round as it was: its number from 1, the cut, the MACs of the network before and after it, and how many filters
-    could have gone.
+    """One round as it was: its number from 1, the cut, the MACs before and after it, how many filters could have gone.
 
     ``refused`` holds the structures that were to lose something and could not, each with its reason;
     ``changes_normalisation`` the calls whose statistics are taken over fewer channels now (see silencing).

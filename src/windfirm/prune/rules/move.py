@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from windfirm.prune.rules.base import NOBODY, Labels, Nodes, axis_of, freeze_axes, meet
+from windfirm.prune.rules.base import Labels, Nodes, axis_of, freeze_axes, meet, nobody
 from windfirm.prune.trace import Call, Ref
 
 if TYPE_CHECKING:
@@ -34,7 +34,16 @@ def expanded(c: Coupler, call: Call) -> None:
 
 def padded(c: Coupler, call: Call) -> None:
     """Constants around: the indices that they add are nobody's, whatever their value."""
-    _walk(c, call, (*call.args[:2], NOBODY))
+    x, pads = call.args[:2]
+    labels = dict(c.of(x))
+    for i in range(len(pads) // 2):
+        axis, before, after = len(x.shape) - 1 - i, pads[2 * i], pads[2 * i + 1]
+        if axis in labels:
+            cropped = labels[axis][max(0, -before) : len(labels[axis]) - max(0, -after)]
+            labels[axis] = np.concatenate((nobody(max(0, before)), cropped, nobody(max(0, after))))
+            if min(before, after) < 0:
+                c.freeze(c.of(x)[axis], f"{call.op} in {call.where} takes a fixed number of indices")
+    c.give(call.outputs[0], labels)
 
 
 def sliced(c: Coupler, call: Call) -> None:
