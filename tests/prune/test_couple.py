@@ -152,6 +152,10 @@ FROZEN = {
     "the network multiplies tensor by tensor": between(
         lambda m, x: torch.bmm(torch.bmm(x.flatten(2), x.flatten(2).mT), x.flatten(2)).view(x.shape)
     ),
+    "r is recurrent, and cannot be followed": between(
+        lambda m, x: m.r(x.flatten(2).transpose(1, 2))[0].transpose(1, 2).view(x.shape),
+        r=nn.LSTM(4, 4, batch_first=True),
+    ),
     "the network computes its weight": between(lambda m, x: F.conv2d(x, m.w * x.mean(), padding=1), w=par(4, 4, 3, 3)),
 }
 

@@ -255,7 +255,10 @@ def _walk(coupler: Coupler, trace: Trace) -> None:
         inputs = call.inputs
         if all(ref.key in coupler.fixed for ref in inputs):
             coupler.fixed.update(ref.key for ref in call.outputs)
-        if rule is not None:
+        if call.module in trace.opaque:
+            for ref in inputs:
+                coupler.freeze_all(ref, f"{call.module} is recurrent, and cannot be followed")
+        elif rule is not None:
             rule(coupler, call)
             if inputs and all(ref.key in coupler.uniform for ref in inputs):
                 coupler.uniform.update(ref.key for ref in call.outputs)

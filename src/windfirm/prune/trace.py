@@ -93,13 +93,17 @@ class Call:
 
 @dataclass(frozen=True)
 class Trace:
-    """One forward pass: the calls in order, the Refs of inputs, outputs, parameters and buffers, the modules run."""
+    """One forward pass: the calls in order, the Refs of inputs, outputs, parameters and buffers, the modules run.
+
+    ``opaque`` are modules that run other operations on data than a trace without data shows.
+    """
 
     calls: tuple[Call, ...]
     inputs: tuple[Ref, ...]
     outputs: tuple[Ref, ...]
     parameters: Mapping[str, Ref]
     entered: frozenset[str] = frozenset()
+    opaque: frozenset[str] = frozenset()
 
     @property
     def idle(self) -> list[str]:
@@ -241,7 +245,8 @@ def trace(model: nn.Module, example_inputs: Inputs, *, training: bool = False, f
         raise TraceError(expected(where, "outputs that are tensors", error)) from None
     if not outputs:
         raise TraceError(expected(where, "outputs that are tensors", "none"))
-    return Trace(tuple(recorder.calls), inputs, outputs, parameters, frozenset(recorder.entered))
+    opaque = frozenset(name for name, module in twin.named_modules() if isinstance(module, nn.RNNBase))
+    return Trace(tuple(recorder.calls), inputs, outputs, parameters, frozenset(recorder.entered), opaque)
 
 
 def _refuse_strangers(where: str, model: nn.Module) -> None:
