@@ -12,6 +12,7 @@ from windfirm.models.checkpoint import load, save
 from windfirm.models.cost import cost
 from windfirm.models.registry import build
 from windfirm.prune import schedule
+from windfirm.prune.cut import cut
 from windfirm.prune.schedule import Target, prune, prune_in_rounds, prune_once
 from windfirm.prune.select import Cut
 from windfirm.prune.structure import anatomy
@@ -134,7 +135,7 @@ def test_a_target_that_makes_no_sense_is_refused() -> None:
 def test_what_cannot_be_proved_stays_whole_and_the_rest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     model = lively(network())
     names = [s.name for s in anatomy(model, EXAMPLE).structures if s.frozen is None]
-    real = schedule.cut
+    real = cut
 
     def stubborn(model: nn.Module, chosen: Cut, *args: Any, **kwargs: Any) -> Any:
         if any(structure.name == names[1] for structure in chosen.removed):

@@ -8,14 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
-from torch.utils._pytree import tree_map_only
+from torch import nn
 
 from windfirm.errors import first_line
 from windfirm.models.blueprint import stand_in
 from windfirm.models.meta import on_meta
 from windfirm.prune.structure import Anatomy, Slice, Structure
-from windfirm.prune.trace import Call, Inputs, Ref, Trace, Watcher, arguments, plainly, tensors_in
+from windfirm.prune.trace import Call, Inputs, Ref, Trace, output_shapes
 
 aten = torch.ops.aten
 ADDITIONS = (aten.add.Tensor, aten.add_.Tensor)
@@ -170,12 +169,9 @@ def filters_inside(body: Anatomy, replaced: dict[str, str]) -> Iterator[Slice]:
 def _runs(model: nn.Module, example_inputs: Inputs, replaced: dict[str, str], traced: Trace) -> str | None:
     """None when the network runs without these modules and its outputs keep their shapes, else what went wrong."""
     twin = on_meta(model)
-    args, kwargs = arguments(type(model).__name__, example_inputs)
-    fakes, named = tree_map_only(Tensor, lambda tensor: torch.empty_like(tensor, device="meta"), (args, kwargs))
     try:
         stand_in(twin, replaced)
-        with torch.device("meta"), plainly(), Watcher(twin):
-            shapes = [tuple(tensor.shape) for tensor in tensors_in(twin(*fakes, **named))]
+        shapes = output_shapes(twin, example_inputs)
     except Exception as error:  # whatever a stranger's forward pass may raise
         return first_line(error)
     same = shapes == [ref.shape for ref in traced.outputs]

@@ -20,7 +20,7 @@ from windfirm.models.meta import on_meta
 from windfirm.models.shrink import shrink
 from windfirm.prune.couple import other_options
 from windfirm.prune.structure import Anatomy, Mask, Structure, gone, grouped, kept_without
-from windfirm.prune.trace import Call, Inputs, Ref, Trace, Watcher, arguments, plainly, shaped, trace
+from windfirm.prune.trace import Call, Inputs, Ref, Trace, Watcher, arguments, output_shapes, plainly, shaped, trace
 
 #: The shares of a structure's units that leave in a rehearsal: unequal ones, so that sizes which only happen to agree
 #: do not hide each other.
@@ -136,7 +136,8 @@ class _Follower(Watcher):  # type: ignore[no-untyped-call]
 def rehearse(model: nn.Module, example_inputs: Inputs, blueprint: Blueprint, body: Anatomy) -> dict[str, Sizes]:
     """The attributes that have to change when ``blueprint`` is applied to ``model``, with their new values.
 
-    Raises CutError with the call that does not follow, when a size stands in the code.
+    Raises CutError with the call that does not follow, when a size stands in the code. A network that takes another way
+    but ends with the right shapes (operations on axes of size one may) is left for the proof to judge.
     """
     if blueprint.replaced:
         model = on_meta(model)
@@ -146,7 +147,7 @@ def rehearse(model: nn.Module, example_inputs: Inputs, blueprint: Blueprint, bod
         blueprint = Blueprint({name: axes for name, axes in blueprint.kept.items() if name in known})
     plan = _Plan(model, body, gone(body.coupling, blueprint.kept))
     try:
-        return _mended(model, example_inputs, blueprint, plan)
+        return _mended(model, example_inputs, blueprint, plan, strict=False)
     except Departure as departure:
         raise CutError(_sentence(departure)) from None
 
@@ -196,8 +197,13 @@ def _leaving(size: int, turn: int) -> tuple[int, ...]:
     return tuple(i * size // count for i in range(count))
 
 
-def _mended(model: nn.Module, example_inputs: Inputs, blueprint: Blueprint, plan: _Plan) -> dict[str, Sizes]:
-    """Run, change an attribute where the run departs, and run again. Raises the Departure that nothing mends."""
+def _mended(
+    model: nn.Module, example_inputs: Inputs, blueprint: Blueprint, plan: _Plan, *, strict: bool = True
+) -> dict[str, Sizes]:
+    """Run, change an attribute where the run departs, and run again. Raises the Departure that nothing mends.
+
+    Not ``strict``, it lets pass a network whose outputs have the right shapes in the end.
+    """
     twin = on_meta(model)
     shrink(twin, blueprint.kept)
     changed: dict[str, Sizes] = {}
@@ -213,8 +219,17 @@ def _mended(model: nn.Module, example_inputs: Inputs, blueprint: Blueprint, plan
                 break
             _set(twin, before)
         else:
-            raise known
+            if strict or not _ends_well(twin, example_inputs, plan):
+                raise known
+            return changed
     return changed
+
+
+def _ends_well(twin: nn.Module, example_inputs: Inputs, plan: _Plan) -> bool:
+    try:
+        return output_shapes(twin, example_inputs) == [ref.shape for ref in plan.body.traced.outputs]
+    except Exception:  # whatever a stranger's forward pass may raise
+        return False
 
 
 def _departure(twin: nn.Module, example_inputs: Inputs, plan: _Plan) -> Departure | None:

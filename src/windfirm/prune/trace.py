@@ -249,6 +249,18 @@ def trace(model: nn.Module, example_inputs: Inputs, *, training: bool = False, f
     return Trace(tuple(recorder.calls), inputs, outputs, parameters, frozenset(recorder.entered), opaque)
 
 
+def output_shapes(twin: nn.Module, example_inputs: Inputs) -> list[tuple[int, ...]]:
+    """What shapes the outputs have when a network on the meta device runs; whatever it raises is the caller's."""
+    args, kwargs = arguments(type(twin).__name__, example_inputs)
+    fakes, named = tree_map_only(Tensor, lambda tensor: torch.empty_like(tensor, device="meta"), (args, kwargs))
+    watcher = Watcher(twin)
+    try:
+        with torch.device("meta"), plainly(), watcher:
+            return [tuple(tensor.shape) for tensor in tensors_in(twin(*fakes, **named))]
+    finally:
+        watcher.release()
+
+
 def _refuse_strangers(where: str, model: nn.Module) -> None:
     """Raise TraceError for what cannot be watched: no module, compiled script inside, tensors on several devices."""
     if not isinstance(model, nn.Module):
