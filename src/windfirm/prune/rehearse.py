@@ -59,10 +59,15 @@ class _Plan:
         return tuple(size - lost.get(axis, 0) for axis, size in enumerate(ref.shape))
 
     def fits(self, ref: Ref, shape: Sequence[int]) -> bool:
-        """Whether the smaller network's tensor may have that shape; where one value is repeated, any size will do."""
+        """Whether the smaller network's tensor may have that shape.
+
+        Where one value is repeated, any size will do; and where an axis has shrunk to one, it may stand elsewhere.
+        """
         coupling = self.body.coupling
         anything = coupling.spread.get(ref.key, set())
         wanted = self.shape(ref)
+        if 1 in wanted and sorted(wanted) == sorted(shape):
+            return True
         return ref.key in coupling.uniform or all(
             a == b or axis in anything for axis, (a, b) in enumerate(zip(wanted, shape, strict=True))
         )
