@@ -128,15 +128,19 @@ NORMS: dict[Callable[..., Any], Callable[..., Tensor]] = {
 
 
 def silenced(model: nn.Module, alive: Mapping[str, Tensor]) -> tuple[nn.Module, KeptStatistics]:
-    """A copy of ``model``, full size, in which every lost number is zero, and the mode to run it in."""
+    """A copy of ``model``, full size, in which every lost number is zero, and the mode to run it in.
+
+    Parameters that two layers share are parted first: what one has lost, the other may have kept.
+    """
     twin = copy.deepcopy(model)
     scales, weights = {}, {}
-    with torch.no_grad():
-        for name, tensor in twin.named_parameters(remove_duplicate=False):
-            if name in alive:
-                tensor.mul_(alive[name])
-                scales[id(tensor)] = alive[name]
-                weights[tensor.data_ptr()] = alive[name]
+    for name, tensor in model.named_parameters(remove_duplicate=False):
+        if name in alive:
+            path, _, attribute = name.rpartition(".")
+            own = nn.Parameter(tensor.detach() * alive[name])
+            setattr(twin.get_submodule(path), attribute, own)
+            scales[id(own)] = alive[name]
+            weights[own.data_ptr()] = alive[name]
     return twin, KeptStatistics(scales, weights)
 
 

@@ -6,8 +6,9 @@ import torch
 
 from tests.commands.toys import NET, checkpoint, complaint, folder, listing, network, run, run_json
 from windfirm.models import export as module
-from windfirm.models.checkpoint import load
+from windfirm.models.checkpoint import load, save
 from windfirm.models.cost import cost
+from windfirm.prune.schedule import prune
 
 Capture = pytest.CaptureFixture[str]
 
@@ -34,10 +35,25 @@ def test_a_checkpoint_becomes_a_file_that_was_checked_on_real_images_and_its_cos
         cost(network(), torch.zeros(1, 3, 8, 8))
     )
     assert set(found["seconds_per_image"]) == {"1", "64"}
+    assert found["before_the_cuts"] is None
     images = torch.rand(5, 3, 8, 8)
     with torch.no_grad():
         wanted = load("F.safetensors", network)(images)
         torch.testing.assert_close(torch.export.load("new/F.pt2").module()(images), wanted)
+
+
+def test_a_pruned_network_is_told_beside_what_it_was(capsys: Capture) -> None:
+    smaller = prune(network(), torch.zeros(1, 3, 8, 8), ratio=0.5)
+    save(smaller, "small.safetensors")
+    words = ("export", "small.safetensors", "--factory", NET, "--format", "pt2", "--input", "3,8,8", "--images", 2)
+    found = run_json(capsys, *words, "--out", "small.pt2")
+    example = torch.zeros(1, 3, 8, 8)
+    for told, model in ((found, smaller), (found["before_the_cuts"], network())):
+        assert {name: told[name] for name in ("macs", "params", "param_bytes", "peak_bytes")} == vars(
+            cost(model, example)
+        )
+        assert set(told["seconds_per_image"]) == {"1", "64"}
+    assert run(capsys, *words, "--out", "small.pt2").splitlines()[-1].startswith("before its cuts: ")
 
 
 def test_networks_for_small_images_are_checked_on_embedded_ones_and_others_on_random_ones(capsys: Capture) -> None:

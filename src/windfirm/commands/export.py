@@ -4,15 +4,18 @@ from argparse import Namespace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from windfirm import seeds
 from windfirm.commands.shared import input_shape, load_images, one_of, open_network, print_json, printer, results
 from windfirm.data.augment import to_float
+from windfirm.models.blueprint import origin_of
 from windfirm.models.cost import cost
 from windfirm.models.device import pick
+from windfirm.models.expand import expand
 from windfirm.models.export import FORMATS, export
-from windfirm.models.latency import latency
+from windfirm.models.latency import latencies
+from windfirm.models.normalize import taken_apart
 from windfirm.models.source import Source
 
 #: On how many images a file is checked, and the larger of the two batches that are timed.
@@ -31,15 +34,20 @@ def run(args: Namespace) -> None:
     out = Path(args.out)
     with results(out.parent) as place:
         done = export(source.model, place / out.name, images, args.format)
-    source.model.to(device)
+    whole = _whole(source.model)
+    networks = [network.to(device) for network in (source.model, whole) if network is not None]
     many = images.repeat(-(-IMAGES // len(images)), 1, 1, 1)[:IMAGES]
-    times = {str(len(batch)): latency(source.model, batch).median for batch in (images[:1], many)}
+    # By turns with the network before its cuts, batch by batch: times that can be compared.
+    timed = {str(len(batch)): latencies(networks, batch) for batch in (images[:1], many)}
+    times = [{size: turns[i].median for size, turns in timed.items()} for i in range(len(networks))]
     if args.json:
         checked = {"images": done.images, "data": where, "difference": done.difference}
         file = {"model": source.name, "file": args.out, "format": args.format, "bytes": done.size}
-        print_json(file | {"checked": checked} | vars(total) | {"device": device.type, "seconds_per_image": times})
+        before = vars(cost(whole, images)) | {"seconds_per_image": times[1]} if whole is not None else None
+        found = vars(total) | {"device": device.type, "seconds_per_image": times[0], "before_the_cuts": before}
+        print_json(file | {"checked": checked} | found)
         return
-    one, batched = (1000 * seconds for seconds in times.values())
+    one, batched = (1000 * seconds for seconds in times[0].values())
     printer().print(
         f"{args.out}: {args.format}, {done.size / 1e6:,.2f} MB, batch of any size; logits within {done.difference:.1e} "
         f"of the network's on {done.images} images ({where})\n"
@@ -47,6 +55,20 @@ def run(args: Namespace) -> None:
         f"MB, activations of one image in {total.peak_bytes / 1e6:,.2f} MB\n"
         f"an image takes {one:.2f} ms alone, {batched:.2f} ms in a batch of {IMAGES} ({device.type})"
     )
+    if whole is not None:
+        first = cost(whole, images)
+        one, batched = (1000 * seconds for seconds in times[1].values())
+        printer().print(
+            f"before its cuts: {first.macs / 1e6:,.2f} M MACs, {first.params:,} parameters in "
+            f"{first.param_bytes / 1e6:,.2f} MB, activations in {first.peak_bytes / 1e6:,.2f} MB; {one:.2f} ms alone, "
+            f"{batched:.2f} ms in a batch"
+        )
+
+
+def _whole(model: nn.Module) -> nn.Module | None:
+    """The network as it was before its cuts, as far as cost and time are concerned; None when it was never cut."""
+    network, normalised = taken_apart(model)
+    return normalised(expand(network)).eval() if origin_of(network) is not None else None
 
 
 def _images(args: Namespace, source: Source) -> tuple[Tensor, str]:
