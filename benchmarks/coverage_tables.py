@@ -15,12 +15,12 @@ def tables(rows: Sequence[Row]) -> str:
     """Counts for each zoo, then everything that is not as it should be, then seconds."""
     parts = [
         _counts(rows),
-        _list("Wrong or crashed (ours)", rows, lambda r: wrong(r["ours"]) or r["ours"].get("status") == "crash"),
+        _list("Wrong or crashed (ours)", rows, lambda r: wrong(r, "ours") or r["ours"].get("status") == "crash"),
         _list("Refused, or stopped by a limit (ours)", rows, lambda r: r["ours"].get("status") in STOPPED),
         _list(f"More than {MUCH:.0%} of the MACs left (ours)", rows, lambda r: r["ours"].get("macs_left", 0) > MUCH),
         _list("Does not train, load or export (ours)", rows, lambda r: bool(troubles(r["ours"]))),
         _list("Not checked independently (ours)", rows, lambda r: proved(r["ours"]) and not right(r["ours"])),
-        _list("Runs and is wrong (peer)", rows, lambda r: wrong(r.get("peer", {})), who="peer"),
+        _list("Runs and is wrong (peer)", rows, lambda r: wrong(r, "peer"), who="peer"),
         _reasons(rows),
         _seconds(rows),
     ]
@@ -40,9 +40,11 @@ def right(facts: Row) -> bool:
     return proved(facts) and facts.get("check") == "right"
 
 
-def wrong(facts: Row) -> bool:
-    """It came back and differs, where no norm's statistics could be the reason."""
-    return proved(facts) and facts.get("check") in ("wrong", "different") and not facts.get("marks")
+def wrong(row: Row, who: str) -> bool:
+    """It came back and differs, and no norm that the network writes out by hand, as our marks say, is the reason."""
+    facts, ours = row.get(who, {}), row["ours"]
+    by_hand = ours.get("check") == "different" and ours.get("marks")
+    return proved(facts) and facts.get("check") in ("wrong", "different") and not by_hand
 
 
 def troubles(facts: Row) -> list[str]:
@@ -66,9 +68,8 @@ def _counts(rows: Sequence[Row]) -> str:
         for who in ("ours", "peer"):
             facts = [row.get(who, {}) for row in chosen]
             light = [f for f in facts if right(f) and f.get("macs_left", 1) <= MUCH]
-            line += [
-                str(n) for n in (sum(map(proved, facts)), sum(map(right, facts)), len(light), sum(map(wrong, facts)))
-            ]
+            bad = sum(wrong(row, who) for row in chosen)
+            line += [str(n) for n in (sum(map(proved, facts)), sum(map(right, facts)), len(light), bad)]
         lines.append(line)
     return _align(lines)
 

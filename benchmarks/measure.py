@@ -65,9 +65,14 @@ def lively(network: Network) -> nn.Module:
 
 
 def macs(model: nn.Module, inputs: Sequence[Tensor]) -> int:
-    """Multiply-adds by PyTorch's own counter."""
+    """Multiply-adds by PyTorch's own counter, which stumbles over parameters that are handed to modules as inputs."""
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in learned:
+        parameter.requires_grad_(False)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(*inputs)
+    for parameter in learned:
+        parameter.requires_grad_(True)
     return int(counter.get_total_flops()) // 2
 
 
