@@ -56,7 +56,7 @@ def test_any_cut_of_any_network_is_right_or_refused(model: nn.Module, data: st.D
     except WindfirmError as problem:
         event(f"refused: {str(problem)[:60]}")
         return
-    event("cut" if removed else "nothing to cut")
+    event("cut" if removed else "nothing was drawn" if found else "nothing is free")
     assert sum(p.numel() for p in smaller.parameters()) < sum(p.numel() for p in model.parameters()) or not removed
     # The oracle does not know which channels reach a mean that is written out; such a cut must carry a mark at least.
     if not (CENTRED in str(model) and changed_statistics(model, Cut(removed), EXAMPLE)):
