@@ -12,7 +12,8 @@ from tests.oracles import deflated_vip
 from tests.prune.nets import Net, lively
 from windfirm.errors import CutError, InputError
 from windfirm.prune.criteria import score
-from windfirm.prune.criteria.pls import pooled_outputs, vip
+from windfirm.prune.criteria.vip import Table as Rows
+from windfirm.prune.criteria.vip import merged
 from windfirm.prune.structure import structures
 
 Table = NDArray[np.float64]
@@ -32,6 +33,12 @@ def sklearn_vip(x: Table, y: Table, components: int) -> Table:
     s = np.diag(t.T @ t @ q.T @ q)
     result: Table = np.sqrt(x.shape[1] * ((w / np.linalg.norm(w, axis=0)) ** 2 @ s) / s.sum())
     return result
+
+
+def vip(x: Table, y: Table, components: int) -> Table:
+    rows = Rows()
+    rows.add(x, y.argmax(1))
+    return rows.vip(components)
 
 
 @pytest.mark.parametrize("components", [1, 2, 3])
@@ -86,18 +93,39 @@ def test_the_score_of_a_filter_is_the_vip_of_its_column_among_all_layers() -> No
 
 
 def test_a_convolution_that_runs_twice_counts_with_its_larger_output() -> None:
-    model = lively(Net(lambda m, x: m.s(m.s(x)).mean((2, 3)), s=nn.Conv2d(2, 2, 1)))
+    layers = {name: nn.Conv2d(2, 2, 1) for name in "ast"}
+    model = lively(Net(lambda m, x: m.t(m.s(m.s(m.a(x)))).mean((2, 3)), **layers))
     images, labels = data()
-    features, _ = pooled_outputs(model, [(images, labels)])
     with torch.no_grad():
-        once = model.s(images.double())
-        wanted = torch.maximum(once.amax((2, 3)), model.s(once).amax((2, 3)))
-    assert np.array_equal(features["s.weight"], wanted.numpy())
+        before = model.a(images.double())
+        once = model.s(before)
+        twice = model.s(once)
+        maps = (before, torch.maximum(once.amax((2, 3), True), twice.amax((2, 3), True)), model.t(twice))
+    columns = torch.cat([part.amax((2, 3)) for part in maps], 1).numpy()
+    wanted = deflated_vip(columns, np.eye(3)[labels.numpy()], 2)
+    (scores,) = score("pls", model, structures(model, images[:1].double()), [(images, labels)]).values()
+    assert np.abs(scores.numpy() - (wanted[:2] + wanted[2:4]) / 2).max() < 1e-9  # a and s leave together
 
 
-def test_a_convolution_that_makes_no_map_an_image_is_left_out() -> None:
-    model = lively(Net(lambda m, x: m.b(m.a(x)[:1]), a=nn.Conv2d(2, 3, 1), b=nn.Conv2d(3, 2, 1)))
-    assert list(pooled_outputs(model, [data()])[0]) == ["a.weight"]
+def test_rows_may_come_in_any_parts_and_be_folded_into_products() -> None:
+    x, y = table(7, rows=50)
+    x += 1e3  # far from zero, where sums of squares lose digits
+    x[:, 3] = 0.1
+    labels = y.argmax(1)
+    wanted = deflated_vip(x, y, 2)
+    first, second = Rows(), Rows()
+    for start in range(0, 50, 6):  # both tables outgrow their 9 columns
+        first.add(x[start : start + 4], labels[start : start + 4])
+        second.add(x[start + 4 : start + 6], labels[start + 4 : start + 6])
+    assert first.products is not None
+    assert not first.rows
+    assert np.abs(merged(first, second).vip(2) - wanted).max() < 1e-7
+    few = Rows()
+    few.add(x[:3], labels[:3])
+    many = Rows()
+    many.add(x[3:], labels[3:])
+    for a, b in ((few, many), (many, few)):
+        assert np.abs(merged(a, b).vip(2) - wanted).max() < 1e-7
 
 
 def test_what_cannot_be_fitted_is_refused() -> None:
@@ -109,12 +137,10 @@ def test_what_cannot_be_fitted_is_refused() -> None:
             score("pls", model, found, [(images, labels)] if len(images) else [])
         return str(error.value)
 
-    assert complaint(model, images[:0], labels) == "pls: expected at least two images of two classes, got 0 of 0"
+    assert complaint(model, images[:0], labels) == "batches: expected at least one image, got none"
+    assert complaint(model, images[:1], labels[:1]) == "pls: expected at least two images of two classes, got 1 of 1"
     assert complaint(model, images, labels * 0) == "pls: expected at least two images of two classes, got 12 of 1"
     assert (
-        complaint(nn.Flatten(), images, labels)
-        == "pls: expected a network with convolutions that are modules, got none"
-    )
-    assert complaint(model, images * math.inf, labels) == (
-        "pls: expected finite outputs of all convolutions, got infinite or undefined ones"
+        complaint(model, images * math.inf, labels)
+        == "pls: expected finite outputs of 0, got infinite or undefined ones"
     )

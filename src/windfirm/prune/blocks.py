@@ -159,11 +159,18 @@ def _name(replaced: dict[str, str]) -> str:
     return list(replaced)[-1]
 
 
-def filters_inside(body: Anatomy, replaced: dict[str, str]) -> Iterator[Slice]:
-    """The filters of a block, each tensor as one unit."""
-    for axis, role in zip(body.coupling.axes, body.coupling.roles, strict=True):
-        if role == "out" and any(axis.tensor.startswith(f"{path}.") for path in replaced):
-            yield Slice(axis.tensor, axis.axis, axis.size, "out", (tuple(range(axis.size)),))
+def filters_inside(body: Anatomy, replaced: dict[str, str]) -> list[Slice]:
+    """The filters of a block, each tensor as one unit, in the order of the forward pass."""
+    found = [
+        Slice(axis.tensor, axis.axis, axis.size, "out", (tuple(range(axis.size)),))
+        for axis, role in zip(body.coupling.axes, body.coupling.roles, strict=True)
+        if role == "out" and any(axis.tensor.startswith(f"{path}.") for path in replaced)
+    ]
+    first: dict[int, int] = {}
+    for call in body.traced.calls:
+        for ref in call.inputs:
+            first.setdefault(ref.key, call.number)
+    return sorted(found, key=lambda piece: first.get(body.traced.parameters[piece.tensor].key, -1))
 
 
 def _runs(model: nn.Module, example_inputs: Inputs, replaced: dict[str, str], traced: Trace) -> str | None:

@@ -101,7 +101,7 @@ def prune_once(
     candidates = eligible(body.structures, target.protect)
     if not candidates:
         raise CutError(expected("prune", "a network with filters that can go", "none; see windfirm inspect"))
-    scores = dict(score(criterion, model, candidates, batches, seed=seed))
+    scores = dict(score(criterion, model, candidates, batches, seed=seed, body=body))
     before, could = body.macs(), sum(structure.size for structure in candidates)
     refused: dict[str, str] = {}
     while True:

@@ -1,22 +1,19 @@
 """The sum of a filter's absolute weights (Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from windfirm.prune.criteria.members import mean_over_members
+from windfirm.prune.criteria.base import Scores, Subject, criterion
+from windfirm.prune.criteria.members import filters, mean_over_members
 from windfirm.prune.structure import Slice, Structure
 
 
-def l1(
-    model: nn.Module, structures: Sequence[Structure], batches: Iterable[tuple[Tensor, Tensor]], seed: int
-) -> dict[Structure, Tensor]:
-    """Scores of shape ``(size,)``, in units of the weights; looks at no data."""
-
-    tensors = dict(model.named_parameters()) | dict(model.named_buffers())  # fixed filters may be buffers
+@criterion("l1")
+def l1(subject: Subject, structures: Sequence[Structure], seed: int) -> Scores:
+    """Scores of shape ``(size,)``, in units of the weights; looks at no data. A block's is that of its last layer."""
 
     def norms(piece: Slice) -> Tensor:
-        weight = tensors[piece.tensor].detach().double()
-        return weight.abs().movedim(piece.axis, 0).flatten(1).sum(1)
+        return filters(subject, piece).abs().sum(1)
 
     return mean_over_members(structures, norms)

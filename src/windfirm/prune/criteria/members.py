@@ -1,28 +1,48 @@
-"""From scores of single filters to scores of structures: the members that leave together are averaged."""
+"""From scores of single filters to scores of structures.
+
+The filters that leave together are averaged: a unit of a group has the mean score of all its filters, whatever layer
+they are in. A block has the mean score of its last layer's filters.
+"""
 
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from windfirm.prune.criteria.base import Scores, Subject
 from windfirm.prune.structure import Slice, Structure
 
+#: For a slice that makes channels one score per index along its axis, ``(out,)``; None where there is none.
+PerFilter = Callable[[Slice], Tensor | None]
 
-def mean_over_members(
-    structures: Sequence[Structure], per_filter: Callable[[Slice], Tensor]
-) -> dict[Structure, Tensor]:
-    """For each unit the mean over all filters that leave with it.
 
-    ``per_filter`` gives, for a weight that makes channels, one score per index along its output axis, shape ``(out,)``.
+def mean_over_members(structures: Sequence[Structure], per_filter: PerFilter) -> Scores:
+    """For each unit the mean over all filters that leave with it, float64 on the CPU.
+
+    Filters without a score do not count; a structure with a unit that no scored filter makes is left out.
     """
-    scores: dict[Structure, Tensor] = {}
+    scores: Scores = {}
     for structure in structures:
         total = torch.zeros(structure.size, dtype=torch.float64)
         count = torch.zeros(structure.size, dtype=torch.float64)
-        for piece in structure.producers:
-            filters = per_filter(piece).to(device="cpu", dtype=torch.float64)
+        for piece in counted(structure):
+            values = per_filter(piece)
+            if values is None:
+                continue
+            values = values.to(device="cpu", dtype=torch.float64)
             for unit, indices in enumerate(piece.indices):
-                total[unit] += filters[list(indices)].sum()
+                total[unit] += values[list(indices)].sum()
                 count[unit] += len(indices)
-        scores[structure] = total / count
+        if structure.size and bool((count > 0).all()):
+            scores[structure] = total / count
     return scores
+
+
+def counted(structure: Structure) -> Sequence[Slice]:
+    """The slices whose filters speak for a structure: all that make its channels, or the last of a block."""
+    return structure.producers if structure.kind == "filters" else structure.producers[-1:]
+
+
+def filters(subject: Subject, piece: Slice) -> Tensor:
+    """The weights of every filter along a slice's axis as one row, float64, ``(out, weights)``."""
+    return subject.tensors[piece.tensor].double().movedim(piece.axis, 0).flatten(1)

@@ -1,17 +1,16 @@
 """The null that every criterion must beat: uniform random scores."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
 
 from windfirm import seeds
+from windfirm.prune.criteria.base import Scores, Subject, criterion
 from windfirm.prune.structure import Structure
 
 
-def random(
-    model: nn.Module, structures: Sequence[Structure], batches: Iterable[tuple[Tensor, Tensor]], seed: int
-) -> dict[Structure, Tensor]:
+@criterion("random")
+def random(subject: Subject, structures: Sequence[Structure], seed: int) -> Scores:
     """Uniform scores in [0, 1) of shape ``(size,)``; the same for the same seed and structure name."""
     return {
         structure: torch.rand(

@@ -1,0 +1,106 @@
+"""What a criterion is: a function that knows its scores from the weights, or an observer who is shown every batch.
+
+A criterion gives every unit of a structure a score, higher = keep; it never ranks and never cuts. All observers that
+are asked at once watch one pass over the data (see prune.observe).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from torch import Tensor, nn
+
+from windfirm.prune.structure import Anatomy, Structure, anatomy
+from windfirm.prune.trace import Inputs, Place, Trace, trace
+
+#: For every structure that a criterion can score a float64 tensor of shape ``(size,)``.
+Scores = dict[Structure, Tensor]
+
+#: Which images: all (None), those with an even (0) or with an odd number (1).
+Half = int | None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The network that is scored. It is traced and coupled when a criterion first asks for it, unless it was before."""
+
+    model: nn.Module
+    example: Inputs | None = None
+    known: Anatomy | None = None
+
+    @cached_property
+    def body(self) -> Anatomy:
+        """Its structures, trace and coupling. Raises TraceError as anatomy does."""
+        return self.known or anatomy(self.model, self._example)
+
+    @cached_property
+    def traced(self) -> Trace:
+        """Its forward pass."""
+        return self.known.traced if self.known else trace(self.model, self._example)
+
+    @cached_property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Every parameter and buffer by name, detached; a fixed filter may be a buffer."""
+        named = (*self.model.named_parameters(), *self.model.named_buffers())
+        return {name: tensor.detach() for name, tensor in named}
+
+    @property
+    def _example(self) -> Inputs:
+        if self.example is None:
+            raise ValueError("a subject needs an example or an anatomy")
+        return self.example
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One batch as an observer sees it when the forward pass has ended.
+
+    ``inputs`` are the network's, ``labels`` (b,), ``logits`` its first output, ``images`` the numbers of its images,
+    from 0 in the first batch; ``gradients`` are those of the mean cross-entropy by parameter name, where asked for.
+    """
+
+    inputs: Inputs
+    labels: Tensor
+    logits: Tensor
+    images: range
+    gradients: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Someone who is shown every batch and gives the scores at the end.
+
+    ``points``: at each place the result of the call there is shown while it is fresh, with the numbers of the images;
+    it must not be changed, nor kept without a copy. ``batch`` is called when a batch is done. ``scores(half)``
+    gives the scores from all images or from one half of them.
+    """
+
+    scores: Callable[[Half], Scores]
+    points: Mapping[Place, Callable[[Tensor, range], None]] = field(default_factory=dict)
+    batch: Callable[[Seen], None] | None = None
+    gradients: bool = False
+
+
+Begin = Callable[[Subject, Sequence[Structure], int], Scores | Observer]
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A way to score. ``begin(subject, structures, seed)`` gives scores, or an observer where ``data`` is True."""
+
+    name: str
+    begin: Begin
+    data: bool = False
+
+
+def criterion(name: str, *, data: bool = False) -> Callable[[Begin], Criterion]:
+    """Make a criterion of a function ``(subject, structures, seed)``; ``data`` says that it returns an Observer.
+
+    ``structures`` are filter groups and blocks that can go. What the function leaves out of its result is not scored,
+    and stays whole.
+    """
+
+    def make(begin: Begin) -> Criterion:
+        return Criterion(name, begin, data)
+
+    return make

@@ -1,0 +1,138 @@
+"""Where in the forward pass a filter's work can be seen: its layer's raw output, and the map that others read.
+
+From a layer's output the way leads on through normalisations, additions and activations, up to and including the first
+activation, or to where something else reads it: there stands the *feature map*.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from windfirm.prune.structure import Slice, Structure
+from windfirm.prune.trace import Call, Place, Ref, Trace
+
+aten = torch.ops.aten
+
+CONVOLUTION = aten.convolution.default
+
+#: Matrix products that a linear layer makes, and the number of the argument that is its weight.
+LINEAR = {aten.addmm.default: 2, aten.mm.default: 1}
+
+NORMALISATIONS = ("native_batch_norm", "native_group_norm", "native_layer_norm")
+ADDITIONS = ("add", "add_")
+VIEWS = ("view", "_unsafe_view", "reshape")
+ACTIVATIONS = ("relu", "hardtanh", "silu", "gelu", "hardswish", "leaky_relu", "elu", "mish", "sigmoid", "tanh",
+               "hardsigmoid", "softplus", "_prelu_kernel")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Point:
+    """The result of the call at ``place``, channels along ``axis``."""
+
+    place: Place
+    axis: int
+
+
+def maker(traced: Trace, piece: Slice) -> Call | None:
+    """The convolution or linear layer that makes channels from a weight, its output's axis 1 numbered as the slice.
+
+    The weight may be computed from its parameter, as long as it keeps its shape (or is transposed, in a linear layer).
+    None where there is no such call, or where one channel of the weight is not one of the output.
+    """
+    calls = makers(traced, piece)
+    return calls[0] if calls else None
+
+
+def makers(traced: Trace, piece: Slice) -> list[Call]:
+    """All calls that make channels from the same weight; see maker."""
+    weight = traced.parameters.get(piece.tensor)
+    if weight is None:
+        return []
+    derived = {weight.key}
+    found = []
+    for call in traced.calls:
+        if call.op is CONVOLUTION:
+            inside, axis = call.args[1].key in derived, int(bool(call.argument("transposed")))
+            whole = call.args[1].shape == weight.shape and (not axis or call.argument("groups") == 1)
+            if inside and whole and piece.axis == axis:
+                found.append(call)
+        elif call.op in LINEAR:
+            second = call.args[LINEAR[call.op]]
+            if second.key in derived and second.shape == weight.shape[::-1] and piece.axis == 0:
+                found.append(call)
+        elif _fixed(call, traced, derived):
+            derived.update(ref.key for ref in call.outputs)
+    return found
+
+
+def _fixed(call: Call, traced: Trace, derived: set[int]) -> bool:
+    """Whether a call computes something from these tensors, and nothing but parameters besides."""
+    fixed = {ref.key for ref in traced.parameters.values()} | derived
+    return any(ref.key in derived for ref in call.inputs) and all(ref.key in fixed for ref in call.inputs)
+
+
+def feature_map(traced: Trace, call: Call) -> Point:
+    """Where the map of the channels that ``call`` makes can be seen; see above."""
+    readers: dict[int, list[Call]] = {}
+    for other in traced.calls:
+        for ref in other.inputs:
+            readers.setdefault(ref.key, []).append(other)
+    axis = -1 if call.op in LINEAR else 1
+    while True:
+        after = readers.get(call.outputs[0].key, [])
+        if len(after) != 1 or not _passes_on(after[0], call.outputs[0], axis):
+            return Point(call.place, axis)
+        call = after[0]
+        if _name(call) in ACTIVATIONS:
+            return Point(call.place, axis)
+
+
+def _passes_on(call: Call, ref: Ref, axis: int) -> bool:
+    """Whether a call normalises, adds to or activates this tensor, and so keeps its channels where they are."""
+    name, shape = _name(call), call.outputs[0].shape
+    if name in VIEWS and axis == -1:  # a linear layer works on rows of tokens laid out again
+        return len(shape) > 1 and shape[-1] == ref.shape[-1]
+    known = name in NORMALISATIONS or name in ACTIVATIONS or name in ADDITIONS
+    return known and shape == ref.shape and (name in ADDITIONS or call.inputs[0] == ref)
+
+
+def block_map(traced: Trace, block: Structure) -> Point | None:
+    """Where a block's output can be seen: the sum with what its branch is added to, activated if it is."""
+    end = block.silent[0] if block.silent else block.bypassed[1] if block.bypassed else None
+    call = next((call for call in traced.calls if call.place == end), None)
+    if call is None:
+        return None
+    point = feature_map(traced, call)
+    return Point(point.place, 1 if len(call.outputs[0].shape) > 3 else -1)  # (b, c, h, w), or (b, tokens, c)
+
+
+def normalisation(traced: Trace, call: Call) -> Call | None:
+    """The normalisation that reads a layer's output, and alone does."""
+    (out, *_) = call.outputs
+    after = [other for other in traced.calls if out in other.inputs]
+    return after[0] if len(after) == 1 and _name(after[0]) in NORMALISATIONS else None
+
+
+def parameter_names(traced: Trace) -> Mapping[int, str]:
+    """Names of parameters and buffers by the key of their Ref."""
+    return {ref.key: name for name, ref in traced.parameters.items()}
+
+
+def spread_out(output: Tensor, axis: int, images: int) -> Tensor | None:
+    """A result as ``(images, channels, positions)``, its channels along ``axis``; None when rows are not of one image.
+
+    A linear layer's ``(images * positions, channels)`` counts as positions of images in order.
+    """
+    if output.ndim == 2 and len(output) % images == 0:
+        output = output.view(images, -1, output.shape[1])
+        axis = -1
+    if output.ndim < 3 or len(output) != images:
+        return None
+    return output.movedim(axis, 1).flatten(2)
+
+
+def _name(call: Call) -> str:
+    name: str = call.op._schema.name.removeprefix("aten::")
+    return name if name in ADDITIONS or name.startswith("_prelu") else name.removesuffix("_")

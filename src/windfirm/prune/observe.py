@@ -1,0 +1,120 @@
+"""One pass over the data for everyone who wants to see something of it."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils._pytree import tree_map_only
+
+from windfirm.errors import InputError, WindfirmError, expected, first_line
+from windfirm.models.mode import mode
+from windfirm.prune.criteria.base import Observer, Seen
+from windfirm.prune.trace import Inputs, Place, Watcher, arguments, plainly, tensors_in
+
+#: Images as the network takes them, and their labels.
+Batches = Iterable[tuple[Inputs, Tensor]]
+
+Show = Callable[[Tensor, range], None]
+
+#: A GPU has kernels of its own under other names than those of the trace.
+SAME = {"aten.cudnn_batch_norm.default": "aten.native_batch_norm.default"}
+
+
+class _Listener(Watcher):  # type: ignore[no-untyped-call]
+    """Hands the results at some places on while they are fresh: an operation in place may change them right after."""
+
+    def __init__(self, model: nn.Module, points: Mapping[Place, Sequence[Show]]) -> None:
+        super().__init__(model)
+        self.points = points
+        self.images = range(0)
+        self.missing = set(points)
+
+    def next_batch(self, images: range) -> None:
+        self.images = images
+        self._turns.clear()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        place = self.place(func)
+        shows = self.points.get(place)
+        if shows:
+            output = result[0] if isinstance(result, tuple | list) else result
+            self.missing.discard(place)
+            for show in shows:
+                show(output, self.images)
+        return result
+
+    def place(self, func: Any) -> Place:
+        return super().place(SAME.get(str(func), func))
+
+
+def observe(model: nn.Module, observers: Sequence[Observer], batches: Batches) -> int:
+    """Run ``model`` once over ``batches`` in eval mode and show all ``observers`` what they want; how many images.
+
+    ``model`` is left as it was. Raises InputError when there is no image, when a batch does not fit the network, and
+    when a forward pass is another than the one that was traced.
+    """
+    points: dict[Place, list[Show]] = {}
+    for observer in observers:
+        for place, show in observer.points.items():
+            points.setdefault(place, []).append(show)
+    gradients = any(observer.gradients for observer in observers)
+    seen = 0
+    listener = _Listener(model, points)
+    try:
+        with mode(model, training=False):
+            for inputs, labels in batches:
+                inputs = fitting(model, inputs)
+                images = range(seen, seen + len(labels))
+                listener.next_batch(images)
+                with listener, plainly(), torch.set_grad_enabled(gradients):
+                    logits = _forward(model, inputs)
+                labels = labels.to(logits.device)
+                if listener.missing:
+                    missed = f"one without {min(map(str, listener.missing))}"
+                    raise InputError(expected("batches", "inputs with the forward pass that was traced", missed))
+                slopes = _gradients(model, logits, labels) if gradients else {}
+                for observer in observers:
+                    if observer.batch is not None:
+                        with torch.no_grad():
+                            observer.batch(Seen(inputs, labels, logits.detach(), images, slopes))
+                seen = images.stop
+    finally:
+        listener.release()
+    if not seen:
+        raise InputError(expected("batches", "at least one image", "none"))
+    return seen
+
+
+def fitting(model: nn.Module, inputs: Inputs) -> Inputs:
+    """The inputs where the network is, floating-point numbers in its precision."""
+    like = next(model.parameters(), None)
+    if like is None:
+        return inputs
+    dtype = like.dtype
+
+    def moved(tensor: Tensor) -> Tensor:
+        return tensor.to(like.device, dtype if tensor.is_floating_point() else None)
+
+    return tree_map_only(Tensor, moved, inputs)  # type: ignore[no-any-return]
+
+
+def _forward(model: nn.Module, inputs: Inputs) -> Tensor:
+    args, kwargs = arguments("batches", inputs)
+    try:
+        return tensors_in(model(*args, **kwargs))[0]
+    except WindfirmError:
+        raise
+    except Exception as error:  # whatever a stranger's forward pass may raise
+        raise InputError(expected("batches", "inputs that the network takes", first_line(error))) from error
+
+
+def _gradients(model: nn.Module, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Those of the mean cross-entropy, by parameter name; parameters without one are left out."""
+    wanted = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    found = torch.autograd.grad(F.cross_entropy(logits, labels), list(wanted.values()), allow_unused=True)
+    return {name: slope for name, slope in zip(wanted, found, strict=True) if slope is not None}
