@@ -108,6 +108,22 @@ def block_map(traced: Trace, block: Structure) -> Point | None:
     return Point(point.place, 1 if len(call.outputs[0].shape) > 3 else -1)  # (b, c, h, w), or (b, tokens, c)
 
 
+def penultimate(traced: Trace) -> Place | None:
+    """The place whose result the last layer before the first output reads; None when there is no such layer."""
+    made = {ref.key: call for call in traced.calls for ref in call.outputs}
+    waiting, above = [traced.outputs[0].key], set[int]()
+    while waiting:
+        call = made.get(waiting.pop())
+        if call is not None and call.number not in above:
+            above.add(call.number)
+            waiting += [ref.key for ref in call.inputs]
+    layers = [call for call in traced.calls if call.number in above and (call.op is CONVOLUTION or call.op in LINEAR)]
+    if not layers:
+        return None
+    features = layers[-1].inputs[LINEAR[layers[-1].op] - 1 if layers[-1].op in LINEAR else 0]
+    return made[features.key].place if features.key in made else None
+
+
 def normalisation(traced: Trace, call: Call) -> Call | None:
     """The normalisation that reads a layer's output, and alone does."""
     (out, *_) = call.outputs
