@@ -6,8 +6,8 @@ import sys
 import windfirm
 
 NAMES = [
-    "WindfirmError", "__version__", "adjust", "attack", "build", "compare", "cost", "cut",
-    "evaluate", "expand", "load", "load_weights", "prune", "save", "score", "select", "structures",
+    "WindfirmError", "__version__", "adjust", "attack", "build", "compare", "cost", "criterion", "cut",
+    "evaluate", "expand", "load", "load_weights", "prune", "save", "score", "scores", "select", "structures",
 ]  # fmt: skip
 
 QUIET = """

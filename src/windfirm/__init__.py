@@ -15,7 +15,9 @@ __version__ = "0.1.0"
 #: Public name → (module, attribute).
 PUBLIC = {
     "structures": ("windfirm.prune.structure", "structures"),
+    "criterion": ("windfirm.prune.criteria.base", "criterion"),
     "score": ("windfirm.prune.criteria", "score"),
+    "scores": ("windfirm.prune.criteria", "scores"),
     "select": ("windfirm.prune.select", "select"),
     "cut": ("windfirm.prune.cut", "cut"),
     "prune": ("windfirm.prune.schedule", "prune"),
@@ -44,7 +46,8 @@ if TYPE_CHECKING:
     from windfirm.models.expand import expand
     from windfirm.models.foreign import load_weights
     from windfirm.models.registry import build
-    from windfirm.prune.criteria import score
+    from windfirm.prune.criteria import score, scores
+    from windfirm.prune.criteria.base import criterion
     from windfirm.prune.cut import cut
     from windfirm.prune.schedule import prune
     from windfirm.prune.select import select

@@ -42,7 +42,7 @@ def blocks(model: nn.Module, example_inputs: Inputs, body: Anatomy) -> list[Stru
         slices = tuple(filters_inside(body, replaced))
         if name not in found and slices:
             silent = (branch.addition.place, branch.argument)
-            found[name] = Structure(name, "block", 1, slices, None, replaced, silent)
+            found[name] = Structure(name, "block", 1, slices, None, replaced, silent, stage=branch.x.shape[1:])
     # A whole module that only adds a branch hands on what it gets; one that loses parts has to be tried.
     parted = [block.replaced for block in found.values() if "silence" in block.replaced.values()]
     together = {path: word for replaced in parted for path, word in replaced.items()}

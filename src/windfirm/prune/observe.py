@@ -1,14 +1,16 @@
 """One pass over the data for everyone who wants to see something of it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_flatten, tree_map_only
 
-from windfirm.errors import InputError, WindfirmError, expected, first_line
+from windfirm.errors import InputError, TraceError, WindfirmError, expected, first_line
 from windfirm.models.mode import mode
 from windfirm.prune.criteria.base import Observer, Seen
 from windfirm.prune.trace import Inputs, Place, Watcher, arguments, plainly, tensors_in
@@ -29,10 +31,11 @@ class _Listener(Watcher):  # type: ignore[no-untyped-call]
         super().__init__(model)
         self.points = points
         self.images = range(0)
-        self.missing = set(points)
+        self.missing: set[Place] = set()
 
     def next_batch(self, images: range) -> None:
         self.images = images
+        self.missing = set(self.points)
         self._turns.clear()
 
     def __torch_dispatch__(
@@ -55,6 +58,7 @@ class _Listener(Watcher):  # type: ignore[no-untyped-call]
 def observe(model: nn.Module, observers: Sequence[Observer], batches: Batches) -> int:
     """Run ``model`` once over ``batches`` in eval mode and show all ``observers`` what they want; how many images.
 
+    Gradients are had only where an observer wants them, and of all parameters, also of those that are not trained.
     ``model`` is left as it was. Raises InputError when there is no image, when a batch does not fit the network, and
     when a forward pass is another than the one that was traced.
     """
@@ -66,8 +70,8 @@ def observe(model: nn.Module, observers: Sequence[Observer], batches: Batches) -
     seen = 0
     listener = _Listener(model, points)
     try:
-        with mode(model, training=False):
-            for inputs, labels in batches:
+        with mode(model, training=False), _all_wanted(model) if gradients else nullcontext():
+            for inputs, labels in checked(batches):
                 inputs = fitting(model, inputs)
                 images = range(seen, seen + len(labels))
                 listener.next_batch(images)
@@ -90,21 +94,57 @@ def observe(model: nn.Module, observers: Sequence[Observer], batches: Batches) -
     return seen
 
 
+def checked(batches: Batches) -> Iterator[tuple[Inputs, Tensor]]:
+    """The batches that hold images. Raises InputError for one that is not images with one label each."""
+    if not isinstance(batches, Iterable):
+        raise InputError(expected("batches", "pairs of images and labels", type(batches).__name__))
+    for batch in batches:
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            raise InputError(expected("batches", "pairs of images and labels", type(batch).__name__))
+        inputs, labels = batch
+        if not isinstance(labels, Tensor) or labels.ndim != 1:
+            got = f"shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+            raise InputError(expected("batches", "labels as a tensor of shape (b,)", got))
+        sizes = {len(tensor) for tensor in tree_flatten(inputs)[0] if isinstance(tensor, Tensor) and tensor.ndim}
+        if sizes and sizes != {len(labels)}:
+            got = f"{len(labels)} for {' and '.join(map(str, sorted(sizes)))}"
+            raise InputError(expected("batches", "one label for each image", got))
+        if len(labels):
+            yield inputs, labels
+
+
 def fitting(model: nn.Module, inputs: Inputs) -> Inputs:
     """The inputs where the network is, floating-point numbers in its precision."""
-    like = next(model.parameters(), None)
+    like = next((tensor for tensor in chain(model.parameters(), model.buffers()) if tensor.is_floating_point()), None)
     if like is None:
         return inputs
     dtype = like.dtype
 
     def moved(tensor: Tensor) -> Tensor:
-        return tensor.to(like.device, dtype if tensor.is_floating_point() else None)
+        tensor = tensor.to(like.device, dtype if tensor.is_floating_point() else None)
+        return tensor.clone() if tensor.is_inference() else tensor  # those cannot be kept for gradients
 
     return tree_map_only(Tensor, moved, inputs)  # type: ignore[no-any-return]
 
 
+@contextmanager
+def _all_wanted(model: nn.Module) -> Iterator[None]:
+    """Every parameter that can have a gradient asks for one; afterwards those alone that did before."""
+    idle = [p for p in model.parameters() if not p.requires_grad and p.is_floating_point() and not p.is_inference()]
+    for parameter in idle:
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter in idle:
+            parameter.requires_grad_(False)
+
+
 def _forward(model: nn.Module, inputs: Inputs) -> Tensor:
-    args, kwargs = arguments("batches", inputs)
+    try:
+        args, kwargs = arguments("batches", inputs)
+    except TraceError as error:
+        raise InputError(str(error)) from None
     try:
         return tensors_in(model(*args, **kwargs))[0]
     except WindfirmError:
@@ -115,6 +155,17 @@ def _forward(model: nn.Module, inputs: Inputs) -> Tensor:
 
 def _gradients(model: nn.Module, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """Those of the mean cross-entropy, by parameter name; parameters without one are left out."""
+    if logits.ndim != 2 or len(logits) != len(labels):
+        wanted_shape = f"class scores of shape ({len(labels)}, classes) from the network"
+        raise InputError(expected("batches", wanted_shape, tuple(logits.shape)))
+    classes = logits.shape[1]
+    if labels.is_floating_point() or labels.is_complex() or not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        got = f"{labels.dtype} from {labels.min().item()} to {labels.max().item()}"
+        raise InputError(expected("batches", f"labels that are whole numbers below {classes}", got))
     wanted = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    found = torch.autograd.grad(F.cross_entropy(logits, labels), list(wanted.values()), allow_unused=True)
+    try:
+        loss = F.cross_entropy(logits, labels.long().clone())
+        found = torch.autograd.grad(loss, list(wanted.values()), allow_unused=True)
+    except (RuntimeError, ValueError) as error:
+        raise InputError(expected("batches", "a network that can be differentiated", first_line(error))) from error
     return {name: slope for name, slope in zip(wanted, found, strict=True) if slope is not None}

@@ -5,20 +5,46 @@ from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
 
+import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from windfirm.errors import CutError, InputError, expected, nearest
 from windfirm.prune.criteria.base import Criterion, Observer, Scores, Seen, Subject, criterion
+from windfirm.prune.criteria.bn_scale import bn_scale
+from windfirm.prune.criteria.cka import cka
+from windfirm.prune.criteria.expected_abs import expected_abs
+from windfirm.prune.criteria.fpgm import fpgm
+from windfirm.prune.criteria.hrank import hrank
+from windfirm.prune.criteria.kl_divergence import kl_divergence
 from windfirm.prune.criteria.l1 import l1
+from windfirm.prune.criteria.l2 import l2
 from windfirm.prune.criteria.pls import pls
 from windfirm.prune.criteria.random import random
-from windfirm.prune.observe import Batches, fitting, observe
+from windfirm.prune.criteria.taylor import taylor
+from windfirm.prune.observe import Batches, checked, fitting, observe
 from windfirm.prune.structure import Anatomy, Structure
 
-__all__ = ["CRITERIA", "Criterion", "Observer", "Scored", "Seen", "Subject", "criterion", "named", "score", "scores"]
+__all__ = [
+    "CRITERIA",
+    "Criterion",
+    "Observer",
+    "Scored",
+    "Scores",
+    "Seen",
+    "Subject",
+    "criterion",
+    "named",
+    "score",
+    "scores",
+]
 
-CRITERIA: Mapping[str, Criterion] = MappingProxyType({entry.name: entry for entry in (l1, pls, random)})
+CRITERIA: Mapping[str, Criterion] = MappingProxyType(
+    {
+        entry.name: entry
+        for entry in (bn_scale, cka, expected_abs, fpgm, hrank, kl_divergence, l1, l2, pls, random, taylor)
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -33,8 +59,8 @@ def named(name: str | Criterion) -> Criterion:
     """The criterion of that name; one of the user's own is itself. Raises InputError for an unknown name."""
     if isinstance(name, Criterion):
         return name
-    if name not in CRITERIA:
-        raise InputError(expected("criterion", f"one of {', '.join(CRITERIA)}", name) + nearest(name, CRITERIA))
+    if str(name) not in CRITERIA:
+        raise InputError(expected("criterion", f"one of {', '.join(CRITERIA)}", name) + nearest(str(name), CRITERIA))
     return CRITERIA[name]
 
 
@@ -47,17 +73,19 @@ def score(
     seed: int = 0,
     body: Anatomy | None = None,
 ) -> Scores:
-    """The scores of the structures that are not frozen: float64 tensors of shape ``(size,)``, higher = keep.
+    """The scores of the structures that are not frozen: float64 tensors of shape ``(size,)`` on the CPU, higher = keep.
 
-    ``batches`` yields (images (b, c, h, w), labels (b,)) as the network takes them; criteria that look at weights alone
-    do not open it. A structure for which the criterion has no score is left out. ``body`` saves tracing ``model``
-    again; ``model`` is left as it was. Raises InputError for an unknown name, and for a
+    ``name`` is one of CRITERIA, or a criterion of your own (see criterion). ``batches`` yields (images (b, c, h, w),
+    labels (b,)) as the network takes them, in any floating-point type; criteria that look at weights alone do not open
+    it. A structure for which the criterion has no score is left out. ``body`` saves tracing ``model`` again; ``model``
+    is left as it was. Raises InputError for an unknown name, for batches that do not fit the network, and for a
     criterion that has to see images when there are none; CutError for scores that are not numbers.
     """
     (found,) = scores([name], model, structures, batches, seed=seed, body=body).values()
     return found.scores
 
 
+@torch.inference_mode(False)  # there a forward pass would not show its operations one by one
 def scores(
     names: Sequence[str | Criterion],
     model: nn.Module,
@@ -67,38 +95,52 @@ def scores(
     seed: int = 0,
     body: Anatomy | None = None,
 ) -> dict[str, Scored]:
-    """The scores by several criteria, by name, see score; all that have to see images share one pass over them."""
-    asked = [named(name) for name in names]
+    """The scores by several criteria, by name, see score; all that have to see images share one pass over them.
+
+    Raises InputError for two criteria of one name, and as score does.
+    """
+    asked = list(dict.fromkeys(named(name) for name in names))
+    called = [entry.name for entry in asked]
+    twice = [name for name in called if called.count(name) > 1]
+    if twice:
+        raise InputError(expected("criteria", "each of a name of its own", f"two called {twice[0]}"))
     free = [structure for structure in structures if structure.frozen is None]
     subject, batches = _subject(model, batches, body, any(entry.data for entry in asked))
     begun = {entry.name: entry.begin(subject, free, seed) for entry in asked}
     observers = [entry for entry in begun.values() if isinstance(entry, Observer)]
     if observers:
         observe(model, observers, batches)
-    found = {name: Scored(entry) if isinstance(entry, dict) else _collected(entry) for name, entry in begun.items()}
-    for name, entry in found.items():
-        for structure, values in entry.scores.items():
-            if values.shape != (structure.size,) or not bool(values.isfinite().all()):
-                got = values.tolist()
-                raise CutError(expected(f"{name} of {structure.name}", f"{structure.size} finite scores", got))
-    return found
+    return {
+        name: _collected(name, entry) if isinstance(entry, Observer) else Scored(_plain(name, entry))
+        for name, entry in begun.items()
+    }
 
 
-def _collected(observer: Observer) -> Scored:
-    whole = observer.scores(None)
+def _collected(name: str, observer: Observer) -> Scored:
+    whole = _plain(name, observer.scores(None))
     try:
-        return Scored(whole, (observer.scores(0), observer.scores(1)))
+        halves = _plain(name, observer.scores(0)), _plain(name, observer.scores(1))
     except InputError:  # half of the images are too few for this criterion
         return Scored(whole)
+    return Scored(whole, halves if all(half.keys() == whole.keys() for half in halves) else None)
+
+
+def _plain(name: str, found: Scores) -> Scores:
+    """The scores in float64 on the CPU. Raises CutError unless there is one finite number for each unit."""
+    for structure, values in found.items():
+        if values.shape != (structure.size,) or not bool(values.isfinite().all()):
+            got = values.tolist()
+            raise CutError(expected(f"{name} of {structure.name}", f"{structure.size} finite scores", got))
+    return {structure: values.detach().to("cpu", torch.float64) for structure, values in found.items()}
 
 
 def _subject(model: nn.Module, batches: Batches, body: Anatomy | None, data: bool) -> tuple[Subject, Batches]:
     """The network with an example to trace it by, the first image; and the batches, which are gone through once."""
     if not data or body is not None:
         return Subject(model, None, body), batches
-    stream = iter(batches)
+    stream = checked(batches)
     first = next(stream, None)
     if first is None:
         raise InputError(expected("batches", "at least one image", "none"))
-    example = tree_map_only(Tensor, lambda tensor: tensor[:1], fitting(model, first[0]))
+    example = tree_map_only(Tensor, lambda tensor: tensor[:1] if tensor.ndim else tensor, fitting(model, first[0]))
     return Subject(model, example), chain([first], stream)

@@ -10,6 +10,7 @@ from functools import cached_property
 
 from torch import Tensor, nn
 
+from windfirm.errors import InputError, expected
 from windfirm.prune.structure import Anatomy, Structure, anatomy
 from windfirm.prune.trace import Inputs, Place, Trace, trace
 
@@ -47,7 +48,8 @@ class Subject:
     @property
     def _example(self) -> Inputs:
         if self.example is None:
-            raise ValueError("a subject needs an example or an anatomy")
+            wanted = "the network's anatomy as body, for a criterion without data that follows the forward pass"
+            raise InputError(expected("score", wanted, "none"))
         return self.example
 
 
@@ -97,7 +99,11 @@ def criterion(name: str, *, data: bool = False) -> Callable[[Begin], Criterion]:
     """Make a criterion of a function ``(subject, structures, seed)``; ``data`` says that it returns an Observer.
 
     ``structures`` are filter groups and blocks that can go. What the function leaves out of its result is not scored,
-    and stays whole.
+    and stays whole. ``name`` stands in complaints; the criterion itself is what score and scores take::
+
+        @criterion("l0")
+        def l0(subject, structures, seed):
+            return mean_over_members(structures, lambda piece: filters(subject, piece).ne(0).sum(1))
     """
 
     def make(begin: Begin) -> Criterion:

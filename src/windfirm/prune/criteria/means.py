@@ -1,5 +1,7 @@
 """Running means over images, those of even and of odd images apart."""
 
+from collections.abc import Hashable
+
 import torch
 from torch import Tensor
 
@@ -8,14 +10,17 @@ from windfirm.prune.criteria.base import Half
 
 
 class Means:
-    """For every key the sum of one row an image, in float64 on the CPU, and how many rows there were; by halves."""
+    """For every key the sum of one row an image, in float64 on the CPU, and how many rows there were; by halves.
+
+    ``what`` the means are of, and the key, are named in complaints.
+    """
 
     def __init__(self, what: str) -> None:
         self.what = what
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, Tensor] = {}
+        self._sums: dict[Hashable, Tensor] = {}
+        self._counts: dict[Hashable, Tensor] = {}
 
-    def add(self, key: str, rows: Tensor, images: range) -> None:
+    def add(self, key: Hashable, rows: Tensor, images: range) -> None:
         """Add ``rows`` (b, n) of these images. Raises CutError unless they are finite."""
         rows = rows.double().cpu()
         if not bool(rows.isfinite().all()):
@@ -27,7 +32,7 @@ class Means:
             sums[half] += part.sum(0)
             counts[half] += len(part)
 
-    def mean(self, key: str, half: Half = None) -> Tensor | None:
+    def mean(self, key: Hashable, half: Half = None) -> Tensor | None:
         """The mean row, (n,), over all images or one half of them; None where none was added."""
         if key not in self._sums:
             return None

@@ -16,16 +16,26 @@ from windfirm.prune.structure import Slice, Structure
 PerFilter = Callable[[Slice], Tensor | None]
 
 
-def mean_over_members(structures: Sequence[Structure], per_filter: PerFilter) -> Scores:
+def counted(structure: Structure) -> Sequence[Slice]:
+    """The slices whose filters speak for a structure: all that make its channels, or the last of a block."""
+    return structure.producers if structure.kind == "filters" else structure.producers[-1:]
+
+
+def mean_over_members(
+    structures: Sequence[Structure],
+    per_filter: PerFilter,
+    members: Callable[[Structure], Sequence[Slice]] = counted,
+) -> Scores:
     """For each unit the mean over all filters that leave with it, float64 on the CPU.
 
-    Filters without a score do not count; a structure with a unit that no scored filter makes is left out.
+    ``members`` gives the slices that speak for a structure. Filters without a score do not count; a structure with a
+    unit that no scored filter makes is left out.
     """
     scores: Scores = {}
     for structure in structures:
         total = torch.zeros(structure.size, dtype=torch.float64)
         count = torch.zeros(structure.size, dtype=torch.float64)
-        for piece in counted(structure):
+        for piece in members(structure):
             values = per_filter(piece)
             if values is None:
                 continue
@@ -38,11 +48,11 @@ def mean_over_members(structures: Sequence[Structure], per_filter: PerFilter) ->
     return scores
 
 
-def counted(structure: Structure) -> Sequence[Slice]:
-    """The slices whose filters speak for a structure: all that make its channels, or the last of a block."""
-    return structure.producers if structure.kind == "filters" else structure.producers[-1:]
-
-
 def filters(subject: Subject, piece: Slice) -> Tensor:
     """The weights of every filter along a slice's axis as one row, float64, ``(out, weights)``."""
-    return subject.tensors[piece.tensor].double().movedim(piece.axis, 0).flatten(1)
+    return rows_along(subject.tensors[piece.tensor].double(), piece.axis)
+
+
+def rows_along(tensor: Tensor, axis: int) -> Tensor:
+    """One row for each index along the axis, ``(size, others)``."""
+    return tensor.movedim(axis, 0).flatten(1)

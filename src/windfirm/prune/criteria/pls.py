@@ -38,7 +38,7 @@ def pls(subject: Subject, structures: Sequence[Structure], seed: int) -> Observe
     calls = [call for call in traced.calls if call.op is CONVOLUTION or call.number in linear] if groups else []
     filters = Pooled({call.place: (_weight(call), 1) for call in calls}, _largest)
     blocks = {s: point for s in structures if s.kind == "block" and (point := block_map(traced, s))}
-    outputs = Pooled({point.place: (str(point.place), point.axis) for point in blocks.values()}, _average)
+    outputs = Pooled({point.place: (_name(point.place), point.axis) for point in blocks.values()}, _average)
 
     def batch(seen: Seen) -> None:
         for pooled in (filters, outputs):
@@ -56,7 +56,7 @@ def pls(subject: Subject, structures: Sequence[Structure], seed: int) -> Observe
             found |= mean_over_members(groups, per_filter)
         if blocks:
             columns = outputs.importance(half)
-            means = {s: columns.get(str(point.place)) for s, point in blocks.items()}
+            means = {s: columns.get(_name(point.place)) for s, point in blocks.items()}
             found |= {s: mean.mean().reshape(1) for s, mean in means.items() if mean is not None}
         return found
 
@@ -110,6 +110,11 @@ class Pooled:
         table = merged(*self.halves) if half is None else self.halves[half]
         values = torch.from_numpy(table.vip(COMPONENTS))
         return dict(zip(self.sizes, torch.split(values, list(self.sizes.values())), strict=True))
+
+
+def _name(place: Place) -> str:
+    """What tells a block's output from others, also those of the same module."""
+    return f"{place}, {place.turn}"
 
 
 def _weight(call: Call) -> str:

@@ -108,8 +108,8 @@ def block_map(traced: Trace, block: Structure) -> Point | None:
     return Point(point.place, 1 if len(call.outputs[0].shape) > 3 else -1)  # (b, c, h, w), or (b, tokens, c)
 
 
-def penultimate(traced: Trace) -> Place | None:
-    """The place whose result the last layer before the first output reads; None when there is no such layer."""
+def last_layer(traced: Trace) -> tuple[Call, int] | None:
+    """The last layer before the first output, and which of its arguments it reads; None when there is none."""
     made = {ref.key: call for call in traced.calls for ref in call.outputs}
     waiting, above = [traced.outputs[0].key], set[int]()
     while waiting:
@@ -118,10 +118,17 @@ def penultimate(traced: Trace) -> Place | None:
             above.add(call.number)
             waiting += [ref.key for ref in call.inputs]
     layers = [call for call in traced.calls if call.number in above and (call.op is CONVOLUTION or call.op in LINEAR)]
-    if not layers:
+    return (layers[-1], LINEAR.get(layers[-1].op, 1) - 1) if layers else None
+
+
+def penultimate(traced: Trace) -> Place | None:
+    """The place whose result the last layer reads; None when there is no such layer, or it reads an input."""
+    last = last_layer(traced)
+    if last is None:
         return None
-    features = layers[-1].inputs[LINEAR[layers[-1].op] - 1 if layers[-1].op in LINEAR else 0]
-    return made[features.key].place if features.key in made else None
+    call, argument = last
+    made = {ref.key: other.place for other in traced.calls for ref in other.outputs}
+    return made.get(call.args[argument].key)
 
 
 def normalisation(traced: Trace, call: Call) -> Call | None:
@@ -142,7 +149,7 @@ def spread_out(output: Tensor, axis: int, images: int) -> Tensor | None:
     A linear layer's ``(images * positions, channels)`` counts as positions of images in order.
     """
     if output.ndim == 2 and len(output) % images == 0:
-        output = output.view(images, -1, output.shape[1])
+        output = output.reshape(images, -1, output.shape[1])
         axis = -1
     if output.ndim < 3 or len(output) != images:
         return None

@@ -144,3 +144,18 @@ def test_what_cannot_be_fitted_is_refused() -> None:
         complaint(model, images * math.inf, labels)
         == "pls: expected finite outputs of 0, got infinite or undefined ones"
     )
+
+
+def test_blocks_that_are_added_in_the_same_module_have_each_their_own_columns() -> None:
+    layers = {name: nn.Conv2d(2, 2, 1) for name in "abc"}
+    model = lively(Net(lambda m, x: m.c((y := x + m.a(x)) + m.b(y)).mean((2, 3)), **layers))
+    images, labels = data()
+    images = images.double()
+    with torch.no_grad():
+        first = images + model.a(images)
+        second = first + model.b(first)
+    columns = torch.cat((first.mean((2, 3)), second.mean((2, 3))), 1).numpy()
+    wanted = deflated_vip(columns, np.eye(3)[labels.numpy()], 2).reshape(2, 2).mean(1)
+    blocks = [s for s in structures(model, images[:1]) if s.kind == "block"]
+    scores = {s.name: values.item() for s, values in score("pls", model, blocks, [(images, labels)]).items()}
+    assert scores == {"a": pytest.approx(wanted[0]), "b": pytest.approx(wanted[1])}
