@@ -1,53 +1,16 @@
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from tests.report.made import GAIN, NAN, comparison, every
+from tests.report.markup import read
 from windfirm.evaluate.examples import Example, View
 from windfirm.report import Layer, page
 from windfirm.report.page import _amplified, _factor
 
 EVIL = "<script>alert(1)</script>"
-VOID = {"meta", "br", "img"}
-SVG_VOID = {"path", "rect"}
-
-
-class Reader(HTMLParser):
-    """Checks that tags are balanced, and collects tags, attributes and text."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.values: list[str] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.values += [value or "" for _, value in attrs]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert tag in SVG_VOID
-        self.tags.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def read(html: str) -> Reader:
-    reader = Reader()
-    reader.feed(html)
-    reader.close()
-    assert reader.open == []
-    return reader
 
 
 def example(attack: str, *, shared: bool, number: int = 0, label: int = 1) -> Example:

@@ -75,7 +75,7 @@ def curve(comparison: Comparison) -> str:
     lines = [_line(network, every[-1]) for network in networks]
     label = f"Accuracy against eps: {curve_title(comparison)}"
     body = [_axes(every), *bands, *lines, *_legend(networks)]
-    return _svg(WIDTH, HEIGHT, label, body)
+    return svg(WIDTH, HEIGHT, label, body)
 
 
 def curve_title(comparison: Comparison) -> str:
@@ -90,7 +90,7 @@ def profile(layers: Sequence[Layer], widest: int) -> str:
     """
     row, body = 17, []
     for i, layer in enumerate(layers):
-        y, name, unit = i * row, _short(layer.name, 20), 112 / widest
+        y, name, unit = i * row, short(layer.name, 20), 112 / widest
         hover = escape(f"{layer.name}: {layer.after} of {layer.before} filters kept")
         body.append(
             f'<g><title>{hover}</title><text class="name" x="122" y="{y + 12}" text-anchor="end">{escape(name)}</text>'
@@ -98,10 +98,11 @@ def profile(layers: Sequence[Layer], widest: int) -> str:
             f'<rect class="after" x="130" y="{y + 3.5}" width="{layer.after * unit:.1f}" height="10"/>'
             f'<text x="300" y="{y + 12}" text-anchor="end">{layer.after}/{layer.before}</text></g>'
         )
-    return _svg(300, row * len(layers), "Filters kept per layer", body)
+    return svg(300, row * len(layers), "Filters kept per layer", body)
 
 
-def _svg(width: int, height: int, label: str, body: Sequence[str]) -> str:
+def svg(width: int, height: int, label: str, body: Sequence[str]) -> str:
+    """A drawing of these parts, ``width`` by ``height`` units, one CSS pixel each; ``label`` says what it is."""
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     return "\n".join((f'<svg {size} role="img" aria-label="{escape(label)}">', *body, "</svg>"))
 
@@ -165,6 +166,6 @@ def _mark(look: Look) -> str:
     return f'<path class="mark {look.css}" d="{look.marker}"/>'
 
 
-def _short(name: str, longest: int) -> str:
+def short(name: str, longest: int) -> str:
     """The end of a long name, which tells layers apart better than its beginning."""
     return name if len(name) <= longest else f"…{name[-longest + 1 :]}"

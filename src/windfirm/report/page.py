@@ -3,18 +3,16 @@
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from io import BytesIO
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
 from windfirm.evaluate.compare import Comparison, Delta, with_average
 from windfirm.evaluate.examples import Example
-from windfirm.report import figure, table, words
+from windfirm.report import figure, frame, table, words
 from windfirm.report.figure import Layer
 
 #: Example images are at most this many pixels high and wide in the page; larger ones are reduced.
@@ -64,10 +62,9 @@ def page(
     Every text is escaped. Raises InputError when F, F′ or their clean accuracy is missing.
     """
     widest = max((layer.before for layer in profile), default=0) or 1
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_resource("page.html.jinja")).render(
+    return frame.render(
+        "page.html.jinja",
         title=title,
-        css=Markup(_resource("page.css")),
         sentences=words.answer(comparison),
         shown=_shown(comparison),
         columns=table.columns(comparison),
@@ -83,10 +80,6 @@ def page(
         methods=_methods(comparison),
         provenance=dict(provenance or {}),
     )
-
-
-def _resource(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _shown(comparison: Comparison) -> str:
