@@ -2,13 +2,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install quickstart test check format bench
+.PHONY: help install quickstart test check format bench bench-criteria
 
 help:
 	@echo "make quickstart   the main job: prune a ResNet-56, attack it, answer (needs nothing but Python)"
 	@echo "make test         the tests"
 	@echo "make check        format, lint, types and tests"
 	@echo "make bench        speed of training beside a plain PyTorch loop"
+	@echo "make bench-criteria   speed of the pruning criteria beside the way that public code computes them"
 	@echo "make install      the virtual environment alone, in .venv"
 
 install: $(STAMP)
@@ -37,3 +38,6 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.train
+
+bench-criteria: $(STAMP)
+	$(BIN)/python -m benchmarks.criteria --kl-sample 40

@@ -121,18 +121,6 @@ def test_version(capsys: Capture) -> None:
         ),
         (["prune", "m"], "windfirm prune: the following arguments are required: --out; see windfirm prune --help"),
         (
-            ["prune", "m", "--out", "o"],
-            "windfirm prune: one of the arguments --macs --ratio is required; see windfirm prune --help",
-        ),
-        (
-            ["prune", "m", "--out", "o", "--ratio", "0.1", "--macs", "0.5"],
-            "windfirm prune: --macs: not allowed with argument --ratio; see windfirm prune --help",
-        ),
-        (
-            ["prune", "m", "--out", "o", "--ratio", "1.2"],
-            "windfirm prune: --ratio: expected a number in (0, 1), got 1.2; see windfirm prune --help",
-        ),
-        (
             ["prune", "m", "--out", "o", "--macs", "half"],
             "windfirm prune: --macs: expected a number in (0, 1), got half; see windfirm prune --help",
         ),
@@ -255,7 +243,8 @@ def test_words_that_cannot_be_parsed(capsys: Capture, words: list[str], text: st
         (["compare", NET, NET, "--out", "a.pdf"], "compare: --out: expected a name that ends in .html, got a.pdf"),
         (
             ["prune", NET, "--out", "o", "--macs", "0.5", "--criterion", "psl"],
-            "prune: --criterion: expected l1 or pls or random, got psl; did you mean pls?",
+            f"prune: --criterion: expected {' or '.join(CRITERIA)} or package.module:criterion, got psl; "
+            "did you mean pls?",
         ),
         (
             ["prune", NET, "--out", "o", "--macs", "0.5", "--ranking", "xyz"],
@@ -263,7 +252,32 @@ def test_words_that_cannot_be_parsed(capsys: Capture, words: list[str], text: st
         ),
         (
             ["prune", NET, "--out", "o", "--macs", "0.5", "--structure", "filter"],
-            "prune: --structure: expected filters, got filter; did you mean filters?",
+            "prune: --structure: expected filters or layers or both, got filter; did you mean filters?",
+        ),
+        (
+            ["prune", NET, "--out", "o"],
+            "prune: budget: expected exactly one of rate, ratio, macs, params or latency, got none",
+        ),
+        (
+            ["prune", NET, "--out", "o", "--ratio", "0.1", "--macs", "0.5"],
+            "prune: budget: expected exactly one of rate, ratio, macs, params or latency, got ratio and macs",
+        ),
+        (
+            ["prune", NET, "--out", "o", "--macs", "0.5", "--choose", "kl"],
+            "prune: --choose: expected alternate or kl-divergence or cka or coin, got kl",
+        ),
+        (
+            ["prune", NET, "--out", "o", "--macs", "0.5", "--criterion", f"{NET}_of_mine"],
+            f"prune: {NET}_of_mine: expected a module:criterion that can be imported, "
+            "got AttributeError: module 'tests.commands.toys' has no attribute 'network_of_mine'",
+        ),
+        (
+            ["prune", NET, "--out", "o", "--macs", "0.5", "--criterion", NET],
+            f"prune: {NET}: expected a function made a criterion by windfirm.criterion, got function",
+        ),
+        (
+            ["prune", NET, "--out", "o", "--rate", "0.1", "--criterion", "l1", "--structure", "layers"],
+            "prune: prune: expected a network with residual blocks that can go, got none; see windfirm inspect",
         ),
         (
             ["prune", NET, "--out", "o", "--macs", "0.5", "--adjust", "scratch"],

@@ -16,6 +16,9 @@ MODEL = (
     "a checkpoint (or the folder of a run), a built-in name (resnet56), timm/NAME, torchvision/NAME, "
     "or package.module:factory"
 )
+CRITERIA = (
+    "bn-scale, cka, expected-abs, fpgm, hrank, kl-divergence, l1, l2, pls, random, taylor, or package.module:criterion"
+)
 DATA = "cifar10, embedded, a folder of class folders, or package.module:factory"
 
 
@@ -227,32 +230,54 @@ def _prune(commands: Commands) -> None:
         "prune",
         "Make a smaller network, prove every cut, train it again if asked.",
         "  windfirm prune resnet56 --criterion pls --macs 0.5 --rounds 3 --adjust fine-tuning --out runs/half\n"
+        "  windfirm prune resnet56 --structure both --choose cka --rate 0.1 --rounds 5 --out runs/both\n"
         "  windfirm prune runs/resnet20/model.safetensors --criterion l1 --ratio 0.3 --out runs/less",
     )
     parser.add_argument("model", metavar="MODEL", help=MODEL)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the smaller network and its record")
     group = parser.add_argument_group("what leaves")
-    group.add_argument("--structure", default="filters", metavar="S", help="filters (default: filters)")
-    group.add_argument("--criterion", default="pls", metavar="NAME", help="l1, pls or random (default: pls)")
-    target = group.add_mutually_exclusive_group(required=True)
-    target.add_argument("--macs", type=SHARE, metavar="X", help="the share of multiply-adds that stays, in (0, 1)")
-    target.add_argument("--ratio", type=SHARE, metavar="X", help="the share of filters that leaves, in (0, 1)")
-    group.add_argument("--rounds", type=COUNT, default=1, metavar="N", help="in how many equal steps (default: 1)")
+    group.add_argument(
+        "--structure",
+        default="filters",
+        metavar="S",
+        help="filters, layers (residual blocks) or both (default: filters)",
+    )
+    group.add_argument(
+        "--plain-layers", action="store_true", help="layers of plain chains that keep the shape can leave too"
+    )
+    group.add_argument(
+        "--choose",
+        default="alternate",
+        metavar="RULE",
+        help="with both, which cut a round makes: alternate, kl-divergence, cka or coin (default: alternate)",
+    )
+    group.add_argument("--criterion", default="pls", metavar="NAME", help=f"{CRITERIA} (default: pls)")
+    group.add_argument("--rounds", type=COUNT, default=1, metavar="N", help="in how many steps (default: 1)")
     group.add_argument("--ranking", default="global", metavar="R", help="global or per-layer (default: global)")
     group.add_argument(
         "--floor",
         type=FRACTION,
         default=0.1,
         metavar="X",
-        help="the share of each group that stays at least (default: 0.1)",
+        help="the share of each group, and of the blocks of a stage, that stays at least (default: 0.1)",
     )
     group.add_argument(
         "--protect",
         action="append",
         default=[],
         metavar="PATTERN",
-        help="groups that stay whole, such as 'layer1.*'; may be given several times",
+        help="groups or blocks that stay whole, such as 'layer1.*'; may be given several times",
     )
+    group = parser.add_argument_group("how much leaves", "one of these")
+    group.add_argument("--macs", type=SHARE, metavar="X", help="the share of multiply-adds that stays, in (0, 1)")
+    group.add_argument("--params", type=SHARE, metavar="X", help="the share of parameters that stays")
+    group.add_argument(
+        "--latency", type=SHARE, metavar="X", help="the share of the time an image that stays, as measured here"
+    )
+    group.add_argument(
+        "--ratio", type=SHARE, metavar="X", help="the share of filters (or blocks) that leaves in all rounds together"
+    )
+    group.add_argument("--rate", type=SHARE, metavar="X", help="the share of those still there that leaves each round")
     group = parser.add_argument_group("training between and after")
     group.add_argument("--adjust", metavar="NAME", help="fine-tuning (default: none)")
     group.add_argument("--epochs", type=COUNT, metavar="N", help="passes over the data after each round (default: 6)")

@@ -59,27 +59,30 @@ def test_only_rows_that_differ_in_numbers_of_the_name_are_alike() -> None:
 def test_prune_by_l1_leaves_a_network_that_loads_again_and_its_record(capsys: Capture, data: Path) -> None:
     words = ("prune", "F.safetensors", "--factory", NET, "--data", data, "--criterion", "l1", "--ratio", "0.4")
     record = run_json(capsys, *words, "--out", "out")
-    assert listing(Path("out")) == ["model.safetensors", "record.json"]
+    assert listing(Path("out")) == ["model.safetensors", "record.json", "report.html"]
     assert json.loads(Path("out/record.json").read_text()) == record
     unknown = {"shape": None, "mean": None, "std": None}
     assert read_notes("out/model.safetensors") == {"pruned": record, "intake": unknown, "factory": NET}
     smaller = cost(load("out/model.safetensors", network), torch.zeros(1, 3, 32, 32))
     assert vars(smaller) == record["after"]
     assert smaller.params < record["before"]["params"]
-    assert sum(record["rounds"][0]["left"].values()) == round(0.4 * 14)
+    assert sum(record["rounds"][0]["removed"].values()) == round(0.4 * 14)
 
 
 def test_prune_by_pls_in_rounds_with_fine_tuning_and_a_control(capsys: Capture, data: Path) -> None:
     words = ("prune", "F.safetensors", "--factory", NET, "--data", data, "--macs", "0.5", "--rounds", "2")
     text = run(capsys, *words, "--adjust", "fine-tuning", "--epochs", "1", "--control", "--out", "out")
-    assert listing(Path("out")) == ["control.safetensors", "model.safetensors", "record.json"]
+    assert listing(Path("out")) == ["control.safetensors", "model.safetensors", "record.json", "report.html"]
     record = json.loads(Path("out/record.json").read_text())
-    assert [entry["round"] for entry in record["rounds"]] == [1, 2]
+    assert [entry["number"] for entry in record["rounds"]] == [1, 2]
     assert record["after"]["macs"] <= 0.5 * record["before"]["macs"]
     control, original = load("out/control.safetensors", network), load("F.safetensors", network)
     assert cost(control, torch.zeros(1, 3, 32, 32)) == cost(original, torch.zeros(1, 3, 32, 32))
     assert any(not torch.equal(a, b) for a, b in zip(control.parameters(), original.parameters(), strict=True))
-    assert text.splitlines()[-1] == "out/control.safetensors: F, adjusted alike, not pruned"
+    assert text.splitlines()[-2:] == [
+        "out/control.safetensors: F, adjusted alike, not pruned",
+        "page: out/report.html",
+    ]
     again = run_json(capsys, *words, "--adjust", "fine-tuning", "--epochs", "1", "--control", "--out", "again")
     assert again == record
     assert Path("out/control.safetensors").read_bytes() == Path("again/control.safetensors").read_bytes()

@@ -1,4 +1,5 @@
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -6,16 +7,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.prune.nets import EXAMPLE, Net, lively
+from tests.prune.nets import EXAMPLE, Net, lively, residual
 from windfirm.errors import CutError, InputError
 from windfirm.models.checkpoint import load, save
 from windfirm.models.cost import cost
 from windfirm.models.registry import build
-from windfirm.prune import schedule
+from windfirm.prune import propose
+from windfirm.prune.budget import Budget
+from windfirm.prune.criteria import criterion
+from windfirm.prune.criteria.base import Half, Observer, Scores, Subject
 from windfirm.prune.cut import cut
-from windfirm.prune.schedule import Target, prune, prune_in_rounds, prune_once
+from windfirm.prune.propose import Target
+from windfirm.prune.schedule import prune, prune_in_rounds
 from windfirm.prune.select import Cut
-from windfirm.prune.structure import anatomy
+from windfirm.prune.stability import Stability
+from windfirm.prune.structure import Structure, anatomy
 
 
 def network() -> Any:
@@ -73,7 +79,7 @@ def test_a_share_of_macs_is_met_within_one_filter() -> None:
             model,
             EXAMPLE,
             "l1",
-            Target(macs=0.5),
+            Target(Budget("macs", 0.5)),
             rounds,
             adjust=lambda network, number: calls.append((number, cost(network, EXAMPLE).macs)),
         )
@@ -86,12 +92,12 @@ def test_a_share_of_macs_is_met_within_one_filter() -> None:
 
 def test_a_round_whose_aim_is_met_already_cuts_nothing() -> None:
     model = lively(nn.Sequential(nn.Conv2d(2, 4, 3), nn.Conv2d(4, 1, 3)))
-    _, done = prune_in_rounds(model, EXAMPLE, "l1", Target(macs=0.75), 6)
+    _, done = prune_in_rounds(model, EXAMPLE, "l1", Target(Budget("macs", 0.75)), 6)
     assert [entry.cut.units for entry in done] == [1, 0, 0, 0, 0, 0]
 
 
 def test_a_ratio_counts_the_filters_of_all_rounds_together() -> None:
-    smaller, done = prune_in_rounds(network(), EXAMPLE, "random", Target(ratio=0.5), 3)
+    smaller, done = prune_in_rounds(network(), EXAMPLE, "random", Target(Budget("ratio", 0.5)), 3)
     assert abs(sum(entry.cut.units for entry in done) - 15) <= 1
     assert sum(smaller.get_parameter(f"{i}.0.weight").shape[0] for i in range(3)) == 30 - sum(
         entry.cut.units for entry in done
@@ -105,7 +111,7 @@ def test_protected_structures_stay_whole() -> None:
 
 def test_a_network_cut_twice_comes_back_from_its_file_with_identical_logits(tmp_path: Path) -> None:
     example = torch.zeros(1, 3, 32, 32)
-    model, done = prune_in_rounds(build("resnet20"), example, "random", Target(macs=0.6), 2, seed=5)
+    model, done = prune_in_rounds(build("resnet20"), example, "random", Target(Budget("macs", 0.6)), 2, seed=5)
     assert all(entry.cut.units for entry in done)
     save(model, tmp_path / "m.safetensors", arch="resnet20", classes=10)
     images = torch.rand(2, 3, 32, 32)
@@ -119,16 +125,32 @@ def complaint(kind: type[Exception], **how: object) -> str:
 
 
 def test_a_target_that_makes_no_sense_is_refused() -> None:
-    assert complaint(InputError) == "prune: expected either a ratio or a share of MACs, got neither"
-    assert complaint(InputError, ratio=0.5, macs=0.5) == ("prune: expected either a ratio or a share of MACs, got both")
+    wanted = "budget: expected exactly one of rate, ratio, macs, params or latency, got"
+    assert complaint(InputError) == f"{wanted} none"
+    assert complaint(InputError, ratio=0.5, macs=0.5) == f"{wanted} ratio and macs"
     assert complaint(InputError, ratio=1.5) == "ratio: expected a share in (0, 1), got 1.5"
     assert complaint(InputError, macs=0.0) == "macs: expected a share in (0, 1), got 0"
-    assert complaint(InputError, ratio=0.5, structure="layers") == "structure: expected filters, got layers"
+    assert complaint(InputError, ratio=0.5, structure="blocks") == (
+        "structure: expected filters or layers or both, got blocks"
+    )
+    assert complaint(InputError, ratio=0.5, choose="best") == (
+        "choose: expected alternate or kl-divergence or cka or coin, got best"
+    )
+    assert complaint(CutError, ratio=0.5, structure="layers") == (
+        "prune: expected a network with residual blocks that can go, got none; see windfirm inspect"
+    )
+    # One of 8, one of 10 and two of 12 filters stay: 64 positions * 9 * (2 * 1 + 1 * 1 + 1 * 2), and 64 * 2 * 3.
+    assert complaint(CutError, macs=0.01) == (
+        "MACs: expected a target that can be reached, at least 3,264 with a floor of 0.1, got 1,267"
+    )
+    assert complaint(CutError, latency=0.001, rounds=1, floor=1.0).startswith(
+        "time: expected a target that can be reached, at least "
+    )
     assert complaint(CutError, ratio=0.5, protect=("*",)) == (
         "prune: expected a network with filters that can go, got none; see windfirm inspect"
     )
     with pytest.raises(InputError) as error:
-        prune_in_rounds(Net(lambda m, x: x), EXAMPLE, "l1", Target(ratio=0.5), 0)
+        prune_in_rounds(Net(lambda m, x: x), EXAMPLE, "l1", Target(Budget("ratio", 0.5)), 0)
     assert str(error.value) == "rounds: expected at least 1, got 0"
 
 
@@ -142,15 +164,105 @@ def test_what_cannot_be_proved_stays_whole_and_the_rest_goes(monkeypatch: pytest
             raise CutError("no proof for this one")
         return real(model, chosen, *args, **kwargs)
 
-    monkeypatch.setattr(schedule, "cut", stubborn)
-    _, entry = prune_once(model, EXAMPLE, "l1", Target(ratio=0.5, ranking="per-layer"))
+    monkeypatch.setattr(propose, "cut", stubborn)
+    _, (entry,) = prune_in_rounds(model, EXAMPLE, "l1", Target(Budget("ratio", 0.5), ranking="per-layer"))
     assert entry.refused == {names[1]: "no proof for this one"}
     assert {structure.name for structure in entry.cut.removed} == {*names} - {names[1]}
 
 
 def test_statistics_over_fewer_channels_are_marked() -> None:
     model = lively(nn.Sequential(nn.Conv2d(2, 4, 3), nn.GroupNorm(1, 4), nn.Conv2d(4, 3, 3)))
-    _, entry = prune_once(model, EXAMPLE, "l1", Target(ratio=0.5))
+    _, (entry,) = prune_in_rounds(model, EXAMPLE, "l1", Target(Budget("ratio", 0.5)))
     assert entry.changes_normalisation == ("aten.native_group_norm.default in 1",)
-    _, entry = prune_once(lively(network()), EXAMPLE, "l1", Target(ratio=0.5))
+    _, (entry,) = prune_in_rounds(lively(network()), EXAMPLE, "l1", Target(Budget("ratio", 0.5)))
     assert entry.changes_normalisation == ()
+
+
+def test_a_rate_is_a_share_of_what_is_still_there_in_every_round() -> None:
+    _, done = prune_in_rounds(network(), EXAMPLE, "l1", Target(Budget("rate", 0.2)), 3)
+    assert [entry.candidates for entry in done] == [30, 24, 19]
+    assert [entry.cut.units for entry in done] == [6, 5, 4]
+    # A tenth of each layer: of 8, 10 and 12 filters, then of 7, 9 and 11.
+    per_layer = Target(Budget("rate", 0.1), ranking="per-layer")
+    _, done = prune_in_rounds(network(), EXAMPLE, "l1", per_layer, 2)
+    assert [[len(units) for units in entry.cut.removed.values()] for entry in done] == [[1, 1, 1], [1, 1, 1]]
+    # What rounds to nothing is one.
+    _, done = prune_in_rounds(network(), EXAMPLE, "l1", Target(Budget("rate", 0.01)), 2)
+    assert [entry.cut.units for entry in done] == [1, 1]
+
+
+def test_the_floor_counts_from_the_first_network_through_all_rounds() -> None:
+    halves = Target(Budget("rate", 0.3), floor=0.5)
+    smaller, done = prune_in_rounds(network(), EXAMPLE, "l1", halves, 2)
+    assert [entry.cut.units for entry in done] == [9, 6]
+    assert [smaller.get_parameter(f"{i}.0.weight").shape[0] for i in range(3)] == [4, 5, 6]
+    with pytest.raises(CutError) as error:
+        prune_in_rounds(network(), EXAMPLE, "l1", halves, 3)
+    assert str(error.value) == (
+        "prune: expected a network with filters that can go, got none that the floor of 0.5 lets go"
+    )
+
+
+@pytest.mark.parametrize("name", ["params", "macs"])
+def test_a_share_of_a_cost_is_met_by_the_smallest_cut(name: str) -> None:
+    model = network()
+    smaller, (entry,) = prune_in_rounds(model, EXAMPLE, "l1", Target(Budget(name, 0.5)))
+    before, after = (getattr(cost(model, EXAMPLE), name) for model in (model, smaller))
+    assert (getattr(entry, f"{name}_before"), getattr(entry, f"{name}_after")) == (before, after)
+    assert after <= 0.5 * before
+    asked = Target(Budget("ratio", (entry.cut.units - 1) / 30))
+    one_less, _ = prune_in_rounds(model, EXAMPLE, "l1", asked)
+    assert getattr(cost(one_less, EXAMPLE), name) > 0.5 * before
+
+
+def test_a_share_of_the_time_is_met_by_real_networks_that_are_timed_beside_the_first() -> None:
+    """A clock that runs with the MACs: the cut is that of a MACs budget."""
+    model, asked = network(), list[int]()
+
+    def clock(models: Sequence[nn.Module]) -> list[float]:
+        first, part = (cost(model, EXAMPLE).macs for model in models)
+        assert first == cost(model, EXAMPLE).macs
+        asked.append(part)
+        return [first * 1e-9, part * 1e-9]
+
+    _, timed = prune_in_rounds(model, EXAMPLE, "l1", Target(Budget("latency", 0.5)), 2, measure=clock)
+    _, counted = prune_in_rounds(model, EXAMPLE, "l1", Target(Budget("macs", 0.5)), 2)
+    assert [entry.cut for entry in timed] == [entry.cut for entry in counted]
+    shares = [entry.macs_after / counted[0].macs_before for entry in counted]
+    assert [entry.latency for entry in timed] == pytest.approx(shares)
+    assert counted[0].latency is None
+    assert len(asked) <= 2 * 6  # 26 filters can go: halved five times, after all of them
+
+
+def test_what_has_no_score_stays_whole_and_is_told() -> None:
+    @criterion("picky")
+    def picky(subject: Subject, structures: Sequence[Structure], seed: int) -> Scores:
+        return {s: torch.arange(s.size) for s in structures if s.name == "1.0"}
+
+    _, (entry,) = prune_in_rounds(network(), EXAMPLE, picky, Target(Budget("rate", 0.2)))
+    assert {s.name: units for s, units in entry.cut.removed.items()} == {"1.0": (0, 1)}
+    assert (entry.unscored, entry.candidates) == (("0.0", "2.0"), 30)
+    with pytest.raises(CutError, match="picky: expected residual blocks that it has a score for, got none"):
+        prune_in_rounds(residual(), EXAMPLE, picky, Target(Budget("rate", 0.2), "layers"))
+
+
+def test_halves_of_the_images_agree_on_what_both_would_remove() -> None:
+    """Six of 30 filters leave. By even images the first six of "1.0", by odd ones those from the fifth on."""
+
+    @criterion("shifted", data=True)
+    def shifted(subject: Subject, structures: Sequence[Structure], seed: int) -> Observer:
+        def scores(half: Half) -> Scores:
+            found = {s: torch.full((s.size,), 9.0) for s in structures}
+            for s in structures:
+                if s.name == "1.0":
+                    found[s][4 : 10 if half else 6] = 1.0 if half else 2.0
+                    found[s][: 0 if half else 4] = 1.0
+            return found
+
+        return Observer(scores)
+
+    _, (entry,) = prune_in_rounds(network(), EXAMPLE, shifted, Target(Budget("rate", 0.2)), batches=batches())
+    assert {s.name: units for s, units in entry.cut.removed.items()} == {"1.0": (0, 1, 2, 3, 4, 5)}
+    assert entry.stability == Stability(2, 6)
+    _, (entry,) = prune_in_rounds(network(), EXAMPLE, "l1", Target(Budget("rate", 0.2)), batches=batches())
+    assert entry.stability is None

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from tests.prune.nets import EXAMPLE
 from windfirm.errors import CutError, InputError
-from windfirm.prune.select import Cut, departures, eligible, select, select_macs
+from windfirm.prune.select import Cut, Unit, departures, eligible, leaving, select, smallest
 from windfirm.prune.structure import Anatomy, Slice, Structure, anatomy
 
 
@@ -105,6 +105,78 @@ def test_scores_that_do_not_fit_are_refused(scores: list[float]) -> None:
     assert str(error.value) == f"a: expected 3 finite scores, got {scores}"
 
 
+def block(name: str, stage: tuple[int, ...]) -> Structure:
+    return Structure(name, "block", 1, (), replaced={name: "skip"}, stage=stage)
+
+
+#: Three blocks of one stage and two of the next, as a small ResNet has them, and their scores.
+WIDE, DEEP = (4, 8, 8), (8, 4, 4)
+STAGES = [block(f"layer1.{i}", WIDE) for i in range(3)] + [block(f"layer2.{i}", DEEP) for i in range(2)]
+MARKS = dict(zip(STAGES, map(torch.tensor, ([0.1], [0.2], [0.3], [0.4], [0.15])), strict=True))
+
+
+def names(order: list[Unit]) -> list[str]:
+    return [structure.name for structure, _ in order]
+
+
+def test_blocks_leave_by_score_and_one_of_each_stage_stays() -> None:
+    assert left(select(STAGES, MARKS, ratio=0.4)) == {"layer1.0": (0,), "layer2.1": (0,)}
+    assert names(departures(STAGES, MARKS, ranking="global", floor=0.1)) == ["layer1.0", "layer2.1", "layer1.1"]
+    # Two of three and one of two stay: 0.5 * 3 is rounded up.
+    assert names(departures(STAGES, MARKS, ranking="global", floor=0.5)) == ["layer1.0", "layer2.1"]
+
+
+def test_per_layer_ranking_takes_the_same_share_of_each_stage() -> None:
+    # By share of the stage: 1/3, 1/2, 2/3.
+    assert names(departures(STAGES, MARKS, ranking="per-layer", floor=0.1)) == ["layer1.0", "layer2.1", "layer1.1"]
+    assert left(select(STAGES, MARKS, ratio=0.3, ranking="per-layer")) == {"layer1.0": (0,), "layer2.1": (0,)}
+    assert left(select(STAGES, MARKS, ratio=0.2, ranking="per-layer")) == {"layer1.0": (0,)}
+
+
+def test_blocks_without_scores_are_among_those_that_stay() -> None:
+    some = {s: MARKS[s] for s in STAGES if s.name != "layer1.0"}
+    assert names(departures(STAGES, some, ranking="global", floor=0.1)) == ["layer2.1", "layer1.1", "layer1.2"]
+
+
+def test_the_floor_counts_from_the_first_network() -> None:
+    before = [group("a", 6), *STAGES]
+    # Half of six filters is three, half of three blocks two: nothing of what is left of either may go.
+    now = [A, *STAGES[1:]]
+    scores = {A: TABLE[A]} | {s: MARKS[s] for s in STAGES[1:]}
+    assert names(departures(now, scores, ranking="global", floor=0.5)) == ["a", "layer2.1", "layer1.1"]
+    assert names(departures(now, scores, ranking="global", floor=0.5, first=before)) == ["layer2.1"]
+
+
+@pytest.mark.parametrize(("size", "count"), [(4, 0), (6, 1), (16, 2), (24, 2), (36, 4)])
+def test_per_layer_is_a_tenth_of_each_layer_rounded(size: int, count: int) -> None:
+    wide = group("wide", size)
+    cut = select((wide,), {wide: torch.arange(size)}, ratio=0.1, ranking="per-layer")
+    assert left(cut) == ({"wide": tuple(range(count))} if count else {})
+
+
+@pytest.mark.parametrize("grain", [1, 2, 7])
+@pytest.mark.parametrize("least", range(12))
+def test_the_smallest_cut_that_fits_is_found_to_a_grain_with_few_questions(least: int, grain: int) -> None:
+    wide = group("wide", 12)
+    order = [(wide, unit) for unit in range(11)]
+    asked: list[int] = []
+
+    def fits(cut: Cut) -> bool:
+        asked.append(cut.units)
+        return cut.units >= least
+
+    found = smallest(order, fits, grain)
+    assert found is not None
+    assert found.units == min(-(-least // grain) * grain, 11)
+    assert len(asked) <= 5
+    assert found.units in asked  # whoever measured it knows what it costs
+
+
+def test_no_cut_is_made_where_none_fits() -> None:
+    assert smallest([(A, 0), (A, 1)], lambda cut: cut.units > 2) is None
+    assert smallest([], lambda cut: True) == Cut({})
+
+
 def chain() -> tuple[Anatomy, dict[Structure, Tensor]]:
     """Filters of 18 + 27 and 27 multiply-adds for each of 36 and 16 positions."""
     model = nn.Sequential(nn.Conv2d(2, 6, 3), nn.Conv2d(6, 5, 3), nn.Conv2d(5, 1, 3)).double()
@@ -118,26 +190,7 @@ def test_a_macs_target_is_met_by_the_smallest_cut_that_meets_it(share: float) ->
     body, scores = chain()
     target = int(share * body.macs())
     order = departures(body.structures, scores, ranking="global", floor=0)
-    cut = select_macs(body, scores, macs=target, floor=0)
+    cut = smallest(order, lambda cut: body.macs(cut.removed) <= target)
+    assert cut is not None
     assert body.macs(cut.removed) <= target
-    one_less: dict[Structure, tuple[int, ...]] = {}
-    for structure, unit in order[: cut.units - 1]:
-        one_less[structure] = tuple(sorted((*one_less.get(structure, ()), unit)))
-    assert body.macs(Cut(one_less).removed) > target
-
-
-def test_a_macs_target_that_is_met_already_removes_nothing() -> None:
-    body, scores = chain()
-    assert select_macs(body, scores, macs=body.macs()).units == 0
-
-
-def test_a_macs_target_out_of_reach_says_what_can_be_reached() -> None:
-    body, scores = chain()
-    # 3 of 6 and 3 of 5 filters stay: 36 positions * 3 * 18, 16 * 3 * 27, 4 * 27.
-    least = 36 * 3 * 18 + 16 * 3 * 27 + 4 * 27
-    assert select_macs(body, scores, macs=least, floor=0.5).units == 5
-    with pytest.raises(CutError) as error:
-        select_macs(body, scores, macs=least - 1, floor=0.5)
-    assert str(error.value) == (
-        "MACs: expected a target that can be reached, at least 3,348 with a floor of 0.5, got 3,347"
-    )
+    assert body.macs(leaving(order[: cut.units - 1]).removed) > target

@@ -1,9 +1,10 @@
 """``windfirm prune``: a smaller network with its record, and the control if asked."""
 
 import copy
+import importlib
 import json
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from windfirm import console, seeds
 from windfirm.adjust.adjustments import ADJUSTMENTS, adjust
+from windfirm.commands.rounds import describe, told
 from windfirm.commands.shared import (
     check_fit,
     input_shape,
@@ -25,7 +27,7 @@ from windfirm.commands.shared import (
 )
 from windfirm.data.batches import Batches
 from windfirm.data.images import Images
-from windfirm.errors import InputError, expected
+from windfirm.errors import InputError, expected, first_line, nearest
 from windfirm.files import write_text
 from windfirm.models.checkpoint import save
 from windfirm.models.cost import cost
@@ -33,47 +35,67 @@ from windfirm.models.device import batch_size, pick
 from windfirm.models.intake import Intake
 from windfirm.models.normalize import taken_apart
 from windfirm.models.source import Source
-from windfirm.prune.criteria import CRITERIA
-from windfirm.prune.schedule import Round, Target, prune_in_rounds
+from windfirm.prune.both import CHOICES, COMPARING
+from windfirm.prune.budget import BUDGETS, Budget, budget
+from windfirm.prune.criteria import CRITERIA, Criterion
+from windfirm.prune.profile import profile
+from windfirm.prune.propose import KINDS, STRUCTURES, Target
+from windfirm.prune.schedule import prune_in_rounds
 from windfirm.prune.select import RANKINGS
 from windfirm.prune.structure import anatomy
+from windfirm.report.pruning import page
 from windfirm.study.provenance import hardware, versions
 
-#: Criteria that look at no image, so that the images need not fit the network.
-WEIGHTS_ALONE = ("l1", "random")
+#: The part of a target that the record keeps beside its budget.
+KEPT = ("ranking", "floor", "protect", "plain")
+
+#: What a budget asks for, in words.
+ASKED = {
+    "macs": "of the MACs left",
+    "params": "of the parameters left",
+    "latency": "of the time left",
+    "ratio": "of the {units} that can go left",
+    "rate": "of the {units} still there gone in each round",
+}
+
+UNITS = {"filters": "filters", "layers": "blocks", "both": "filters or blocks"}
 
 
 def run(args: Namespace) -> None:
-    """Prune in rounds, adjust after each, write ``model``, ``control`` and ``record.json``."""
-    one_of("--structure", args.structure, ("filters",))
-    one_of("--criterion", args.criterion, CRITERIA)
+    """Prune in rounds, adjust after each, write ``model``, ``control``, ``record.json`` and ``report.html``."""
+    one_of("--structure", args.structure, STRUCTURES)
+    one_of("--choose", args.choose, CHOICES)
+    criterion = _criterion(args.criterion)
     one_of("--ranking", args.ranking, RANKINGS)
     if args.control and not args.adjust:
         raise InputError(expected("--control", "an --adjust to repeat on the unpruned network", "none"))
     if args.adjust:
         one_of("--adjust", args.adjust, ADJUSTMENTS)
-    target = Target(args.ratio, args.macs, args.ranking, args.floor, tuple(args.protect))
+    asked = budget(**{name: vars(args)[name] for name in BUDGETS})
+    target = Target(
+        asked, args.structure, args.choose, args.ranking, args.floor, tuple(args.protect), args.plain_layers
+    )
     device = pick(args.device)
     source = open_network(args, args.model)
     # The cut is made without the normalisation, so that names and file are those of the network's own factory.
     network, normalised = taken_apart(source.model)
     shape = input_shape([source])
     images = None
-    if args.adjust or args.criterion not in WEIGHTS_ALONE:
+    if args.adjust or criterion.data or (args.structure == "both" and args.choose in COMPARING):
         images = load_images(args, "train", [source])
         check_fit(source.name, source.model, images)
         shape = _shape(images)
     size = shape or _shape(load_images(args, "train", [source], limit=1))
     example = torch.zeros(1, *size)
     batches = Batches(images, batch_size(device, size), normalised(nn.Identity())) if images is not None else ()
-    _check_patterns(args.protect, network, example)
+    _check_patterns(target, network, example)
     again = _adjuster(args, images, device, normalised) if args.adjust and images is not None else None
     out = Path(args.out)
     with results(out) as place:
         smaller, rounds = prune_in_rounds(
             copy.deepcopy(network).to(device),
             example,
-            args.criterion,
+            criterion,
             target,
             args.rounds,
             batches=batches,
@@ -87,12 +109,15 @@ def run(args: Namespace) -> None:
         before, after = cost(network, example), cost(smaller.cpu(), example)
         record = {
             "model": source.name,
+            "structure": args.structure,
+            "choose": args.choose if args.structure == "both" else None,
             "criterion": args.criterion,
-            "target": vars(target),
+            "target": {asked.name: asked.share} | {name: getattr(target, name) for name in KEPT},
             "adjust": args.adjust,
             "before": vars(before),
             "after": vars(after),
             "rounds": [describe(entry) for entry in rounds],
+            "profile": [vars(width) for width in profile(network, smaller, example)],
             "input": size,
             "normalisation": normalisation(source),
             "data": images.name if images else None,
@@ -108,12 +133,12 @@ def run(args: Namespace) -> None:
         if args.control:
             _save(control.cpu(), place / "control.safetensors", source, {"control": args.adjust} | kept)
         write_text(place / "record.json", json.dumps(record, indent=1) + "\n")
+        write_text(place / "report.html", page(record))
     if args.json:
         print_json(record)
         return
-    asked = f"{args.macs:.1%} of the MACs" if args.ratio is None else f"{1 - args.ratio:.1%} of the filters that can go"
-    lines = [line for entry in rounds for line in told(entry)]
-    lines.append(f"asked for: {asked} left")
+    lines = [line for entry in rounds for line in told(entry, criterion.name)]
+    lines.append(f"asked for: {_share(asked):.1%} {ASKED[asked.name].format(units=UNITS[args.structure])}")
     lines.append(
         f"{out / 'model.safetensors'}: {after.macs / before.macs:.1%} of the MACs ({after.macs / 1e6:.2f} M), "
         f"{after.params / before.params:.1%} of the parameters ({after.params:,}), "
@@ -121,35 +146,30 @@ def run(args: Namespace) -> None:
     )
     if args.control:
         lines.append(f"{out / 'control.safetensors'}: {source.name}, adjusted alike, not pruned")
+    lines.append(f"page: {out / 'report.html'}")
     printer().print("\n".join(lines))
 
 
-def told(entry: Round) -> list[str]:
-    """What a round did, in words; what it could not do, and what the proof does not cover, on lines of their own."""
-    lines = [
-        f"round {entry.number}: {entry.cut.units:,} of {entry.candidates:,} filters, {entry.macs_before / 1e6:.2f} → "
-        f"{entry.macs_after / 1e6:.2f} M MACs, proved"
-    ]
-    lines += [f"  {name} stays whole: {reason}" for name, reason in entry.refused.items()]
-    if places := entry.changes_normalisation:
-        lines.append(
-            f"  changes-normalisation: {places[0]}{f' and {len(places) - 1} more' if len(places) > 1 else ''} now look "
-            "at fewer channels; proved with statistics over those that stay"
-        )
-    return lines
+def _criterion(spec: str) -> Criterion:
+    """The criterion of that name, or one of the user's own, ``package.module:name``, which is imported."""
+    if spec in CRITERIA:
+        return CRITERIA[spec]
+    if ":" not in spec:
+        wanted = f"{' or '.join(CRITERIA)} or package.module:criterion"
+        raise InputError(expected("--criterion", wanted, spec) + nearest(spec, CRITERIA))
+    module, _, name = spec.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:  # the user's module may raise anything
+        got = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(expected(spec, "a module:criterion that can be imported", got)) from error
+    if not isinstance(found, Criterion):
+        raise InputError(expected(spec, "a function made a criterion by windfirm.criterion", type(found).__name__))
+    return found
 
 
-def describe(entry: Round) -> dict[str, object]:
-    """A round as plain values: what was achieved, and how many filters left from each group."""
-    left = {structure.name: len(units) for structure, units in entry.cut.removed.items()}
-    return {
-        "round": entry.number,
-        "macs_before": entry.macs_before,
-        "macs_after": entry.macs_after,
-        "left": left,
-        "refused": dict(entry.refused),
-        "changes-normalisation": list(entry.changes_normalisation),
-    }
+def _share(asked: Budget) -> float:
+    return 1 - asked.share if asked.name == "ratio" else asked.share
 
 
 def _shape(images: Images) -> tuple[int, int, int]:
@@ -168,12 +188,15 @@ def _save(network: nn.Module, path: Path, source: Source, notes: dict[str, objec
     save(network, path, arch=source.arch, classes=source.classes, notes=notes)
 
 
-def _check_patterns(patterns: Sequence[str], model: nn.Module, example: Tensor) -> None:
+def _check_patterns(target: Target, model: nn.Module, example: Tensor) -> None:
     """Raise InputError for a pattern that protects nothing, which is a slip of the pen."""
-    names = [structure.name for structure in anatomy(model, example).structures] if patterns else []
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise InputError(expected("--protect", f"a pattern for groups such as {names[0]}", pattern))
+    kinds = [kind for sort, kind in KINDS.items() if target.structure in (sort, "both")]
+    found = anatomy(model, example, plain=target.plain).structures if target.protect else ()
+    names = [structure.name for structure in found if structure.kind in kinds]
+    for pattern in target.protect:
+        if names and not any(fnmatchcase(name, pattern) for name in names):
+            wanted = f"a pattern for {'groups' if 'filters' in kinds else 'blocks'} such as {names[0]}"
+            raise InputError(expected("--protect", wanted, pattern))
 
 
 def _adjuster(

@@ -5,7 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from windfirm import console
-from windfirm.commands.prune import describe
+from windfirm.commands.rounds import describe
 from windfirm.commands.shared import print_json, printer, results
 from windfirm.evaluate.compare import to_json
 from windfirm.files import write_text

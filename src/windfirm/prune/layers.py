@@ -25,7 +25,8 @@ def plain_layers(model: nn.Module, example_inputs: Inputs, body: Anatomy) -> lis
         replaced = {call.module: "skip" for call in (first, last)}
         if not any(first.module == path or first.module.startswith(f"{path}.") for path in branches):
             slices = tuple(filters_inside(body, replaced))
-            layer = Structure(first.module, "block", 1, slices, None, replaced, bypassed=(first.place, last.place))
+            between, stage = (first.place, last.place), first.outputs[0].shape[1:]
+            layer = Structure(first.module, "block", 1, slices, None, replaced, bypassed=between, stage=stage)
             found.append(tried(model, example_inputs, layer, body.traced))
     return found
 

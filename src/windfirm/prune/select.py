@@ -1,7 +1,7 @@
 """Scores and a budget make a cut."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from math import ceil
@@ -11,12 +11,15 @@ from torch import Tensor
 from windfirm.errors import CutError, InputError, expected
 from windfirm.models.blueprint import Blueprint
 from windfirm.models.shrink import Kept
-from windfirm.prune.structure import Anatomy, Kind, Structure, kept_without
+from windfirm.prune.structure import Kind, Structure, kept_without
 
-#: "global" compares the scores of all structures; "per-layer" takes the same share of each.
+#: "global" compares the scores of all structures; "per-layer" takes the same share of each layer.
 RANKINGS = ("global", "per-layer")
 
 Unit = tuple[Structure, int]
+
+#: What shares and floors count within: a filter group by its name, or the stage that a block belongs to.
+Layer = tuple[Kind, object]
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,11 @@ def eligible(
     return tuple(s for s in free if not any(fnmatchcase(s.name, p) for p in protect))
 
 
+def layer(structure: Structure) -> Layer:
+    """The layer of a structure: a filter group is one of its own, the blocks of one stage are one together."""
+    return structure.kind, structure.name if structure.kind == "filters" else structure.stage
+
+
 def select(
     structures: Sequence[Structure],
     scores: Mapping[Structure, Tensor],
@@ -58,76 +66,103 @@ def select(
 ) -> Cut:
     """Remove the share ``ratio`` in [0, 1) of all scored units, lowest scores first.
 
-    ``structures`` without scores stay whole. Of each structure at least ``max(1, ceil(floor * size))`` units stay, so
-    a high ratio can remove less than asked; Cut.units tells. Raises InputError for a ratio, floor or ranking out of
-    range.
+    ``structures`` without scores stay whole. Of each filter group, and of the blocks of each stage, at least
+    ``max(1, ceil(floor * n))`` stay, so a high ratio can remove less than asked; Cut.units tells. Raises InputError for
+    a ratio, floor or ranking out of range, CutError for scores that do not fit.
     """
     if not 0 <= ratio < 1:
         raise InputError(expected("ratio", "a number in [0, 1)", f"{ratio:g}"))
-    order = departures(structures, scores, ranking=ranking, floor=floor)
+    scored = {structure: scores[structure] for structure in structures if structure in scores}
+    return share(departures(structures, scored, ranking=ranking, floor=floor), scored, ratio, ranking)
+
+
+def share(order: Sequence[Unit], scores: Mapping[Structure, Tensor], ratio: float, ranking: str) -> Cut:
+    """The first units of ``order``: ``round(ratio * n)`` of all n scored ones, or of the n of each layer."""
+    sizes: Counter[Layer] = Counter()
+    for structure in scores:
+        sizes[layer(structure)] += structure.size
     if ranking == "global":
-        return _cut(order[: round(ratio * sum(len(scores[s]) for s in structures if s in scores))])
-    counts: dict[Structure, int] = defaultdict(int)
-    leaving: list[Unit] = []
+        return leaving(order[: round(ratio * sizes.total())])
+    counts: Counter[Layer] = Counter()
+    chosen: list[Unit] = []
     for structure, unit in order:
-        if counts[structure] < round(ratio * structure.size):
-            counts[structure] += 1
-            leaving.append((structure, unit))
-    return _cut(leaving)
+        own = layer(structure)
+        if counts[own] < round(ratio * sizes[own]):
+            counts[own] += 1
+            chosen.append((structure, unit))
+    return leaving(chosen)
 
 
-def select_macs(
-    anatomy: Anatomy,
-    scores: Mapping[Structure, Tensor],
-    *,
-    macs: int,
-    ranking: str = "global",
-    floor: float = 0.1,
-) -> Cut:
-    """The smallest cut, lowest scores first, that leaves at most ``macs`` multiply-adds an image.
+def smallest(order: Sequence[Unit], fits: Callable[[Cut], bool], grain: int = 1) -> Cut | None:
+    """The smallest cut, units leaving in this order, that ``fits``; None when even that of all units does not.
 
-    Raises CutError when even the largest cut that ``floor`` allows leaves more.
+    Found by halving, so that about log2(len(order) / grain) cuts are asked about; to ``grain`` units.
     """
-    order = departures(anatomy.structures, scores, ranking=ranking, floor=floor)
-    least = anatomy.macs(_cut(order).removed)
-    if least > macs:
-        raise CutError(
-            expected("MACs", f"a target that can be reached, at least {least:,} with a floor of {floor:g}", f"{macs:,}")
-        )
-    low, high = 0, len(order)
+    if not fits(leaving(order)):
+        return None
+    low, high = 0, ceil(len(order) / grain)
     while low < high:
         middle = (low + high) // 2
-        if anatomy.macs(_cut(order[:middle]).removed) <= macs:
+        if fits(leaving(order[: middle * grain])):
             high = middle
         else:
             low = middle + 1
-    return _cut(order[:low])
+    return leaving(order[: low * grain])
 
 
 def departures(
-    structures: Sequence[Structure], scores: Mapping[Structure, Tensor], *, ranking: str, floor: float
+    structures: Sequence[Structure],
+    scores: Mapping[Structure, Tensor],
+    *,
+    ranking: str,
+    floor: float,
+    first: Sequence[Structure] | None = None,
 ) -> list[Unit]:
-    """All units that may leave, in the order in which they would: by score, or by rank within their structure."""
+    """All units that may leave, in the order in which they would: by score, or by rank within their layer.
+
+    The floor counts from ``first``, the structures of the network before earlier cuts, by default ``structures``.
+    """
     if ranking not in RANKINGS:
         raise InputError(expected("ranking", " or ".join(RANKINGS), ranking))
-    if not 0 <= floor <= 1:
-        raise InputError(expected("floor", "a number in [0, 1]", f"{floor:g}"))
-    keyed: list[tuple[float, Unit]] = []
+    least = _floors(structures, floor) | _floors(first or (), floor)
+    layers: dict[Layer, list[Structure]] = defaultdict(list)
     for structure in structures:
-        if structure not in scores:
-            continue
-        score = scores[structure]
-        if score.shape != (structure.size,) or not bool(score.isfinite().all()):
-            raise CutError(expected(structure.name, f"{structure.size} finite scores", score.tolist()))
-        spare = structure.size - max(1, ceil(round(floor * structure.size, 9)))
-        for rank, unit in enumerate(score.argsort(stable=True).tolist()[:spare]):
-            key = float(score[unit]) if ranking == "global" else (rank + 1) / structure.size
-            keyed.append((key, (structure, unit)))
+        layers[layer(structure)].append(structure)
+    keyed: list[tuple[float, Unit]] = []
+    for members in layers.values():
+        spare = sum(member.size for member in members) - max(least[m.kind, m.name] for m in members)
+        units = sorted(_scored(members, scores), key=lambda entry: entry[0])
+        for rank, (score, unit) in enumerate(units[: max(0, spare)]):
+            keyed.append((score if ranking == "global" else (rank + 1) / len(units), unit))
     return [unit for _, unit in sorted(keyed, key=lambda entry: entry[0])]
 
 
-def _cut(units: Sequence[Unit]) -> Cut:
+def leaving(units: Sequence[Unit]) -> Cut:
+    """The cut with which these units leave."""
     removed: dict[Structure, list[int]] = defaultdict(list)
     for structure, unit in units:
         removed[structure].append(unit)
     return Cut({structure: tuple(sorted(numbers)) for structure, numbers in removed.items()})
+
+
+def _floors(structures: Sequence[Structure], floor: float) -> dict[tuple[Kind, str], int]:
+    """How many units stay at least of the layer of each structure, by the structure's kind and name."""
+    if not 0 <= floor <= 1:
+        raise InputError(expected("floor", "a number in [0, 1]", f"{floor:g}"))
+    sizes: Counter[Layer] = Counter()
+    for structure in structures:
+        sizes[layer(structure)] += structure.size
+    # Rounded first: 0.07 * 100 is a little more than 7 in floating point.
+    return {(s.kind, s.name): max(1, ceil(round(floor * sizes[layer(s)], 9))) for s in structures}
+
+
+def _scored(members: Sequence[Structure], scores: Mapping[Structure, Tensor]) -> list[tuple[float, Unit]]:
+    found: list[tuple[float, Unit]] = []
+    for structure in members:
+        score = scores.get(structure)
+        if score is None:
+            continue
+        if score.shape != (structure.size,) or not bool(score.isfinite().all()):
+            raise CutError(expected(structure.name, f"{structure.size} finite scores", score.tolist()))
+        found += [(value, (structure, unit)) for unit, value in enumerate(score.tolist())]
+    return found

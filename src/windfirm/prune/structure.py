@@ -47,6 +47,7 @@ class Structure:
     ``frozen`` is the reason why nothing of it can leave, or None. A block is one unit; its ``slices`` are the filters
     inside, ``replaced`` says which modules leave and what stands in for each. ``silent`` tells where a residual branch
     was read (the call, and the number of its argument), ``bypassed`` between which calls a layer of a plain chain lay.
+    ``stage`` is the shape of what is left in its place: blocks of one shape are a stage.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Structure:
     replaced: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     silent: tuple[Place, int] | None = field(default=None, compare=False, repr=False)
     bypassed: tuple[Place, Place] | None = field(default=None, compare=False, repr=False)
+    stage: tuple[int, ...] | None = field(default=None, compare=False, repr=False)
 
     @property
     def producers(self) -> tuple[Slice, ...]:

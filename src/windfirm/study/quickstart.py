@@ -21,7 +21,9 @@ from windfirm.data.batches import Batches
 from windfirm.evaluate.compare import Comparison, Role, compare
 from windfirm.evaluate.examples import Example, examples
 from windfirm.models.source import Source
-from windfirm.prune.schedule import Round, Target, prune_in_rounds
+from windfirm.prune.budget import Budget
+from windfirm.prune.propose import Round, Target
+from windfirm.prune.schedule import prune_in_rounds
 from windfirm.prune.structure import anatomy
 from windfirm.study.measure import measure
 from windfirm.study.provenance import digest, hardware, versions
@@ -72,7 +74,7 @@ def quickstart(source: Source, plan: Plan, *, seed: int, device: torch.device, b
     training = data.load("embedded", "train")[: plan.images]
     recipe = recipe_for("fine-tuning", epochs=plan.epochs)
     original = source.model
-    target = Target(macs=plan.macs, protect=plan.protect)
+    target = Target(Budget("macs", plan.macs), protect=plan.protect)
     example = to_float(training.images[:1])
 
     def fine_tune(label: str) -> Callable[[nn.Module, int], None]:

@@ -39,10 +39,10 @@ def mean_over_members(
             values = per_filter(piece)
             if values is None:
                 continue
-            values = values.to(device="cpu", dtype=torch.float64)
-            for unit, indices in enumerate(piece.indices):
-                total[unit] += values[list(indices)].sum()
-                count[unit] += len(indices)
+            units = torch.tensor([unit for unit, indices in enumerate(piece.indices) for _ in indices])
+            own = values.to(device="cpu", dtype=torch.float64)[[i for indices in piece.indices for i in indices]]
+            total.index_add_(0, units, own)
+            count.index_add_(0, units, torch.ones_like(own))
         if structure.size and bool((count > 0).all()):
             scores[structure] = total / count
     return scores

@@ -1,0 +1,143 @@
+"""What ``windfirm prune`` writes and says of filters, layers and both, and of a criterion of the user's own."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from tests.commands.toys import folder, run, run_json
+from windfirm.cli import CRITERIA as TOLD
+from windfirm.models.checkpoint import load
+from windfirm.models.cost import cost
+from windfirm.models.resnet import BasicBlock
+from windfirm.prune import schedule
+from windfirm.prune.criteria import CRITERIA, criterion
+from windfirm.prune.criteria.base import Half, Observer, Scores, Subject
+from windfirm.prune.structure import Structure
+
+Capture = pytest.CaptureFixture[str]
+HERE = "tests.commands.test_prune"
+
+
+def residual() -> nn.Module:
+    """A convolution of 6 filters and three blocks that keep the width."""
+    stem = nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU()
+    return nn.Sequential(
+        *stem, *(BasicBlock(6, 6, 1) for _ in range(3)), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 2)
+    )
+
+
+@criterion("last-first", data=True)
+def last_first(subject: Subject, structures: Sequence[Structure], seed: int) -> Observer:
+    """The last units and blocks leave first, by either half of the images; the second block has no score."""
+
+    def scores(half: Half) -> Scores:
+        return {
+            s: -torch.arange(float(s.size)) - 1.5 * int(s.name[0])
+            for s in structures
+            if (s.name, s.kind) != ("3", "block")
+        }
+
+    return Observer(scores)
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    return folder(tmp_path / "data", 2, side=16)
+
+
+def words(data: Path, *more: str) -> list[str]:
+    return ["prune", f"{HERE}:residual", "--data", str(data), "--out", "out", *more]
+
+
+def test_a_users_criterion_prunes_filters_and_layers_in_turn_and_all_of_it_is_written_down(
+    capsys: Capture, data: Path
+) -> None:
+    how = ("--structure", "both", "--rate", "0.3", "--rounds", "2", "--criterion", f"{HERE}:last_first")
+    record = run_json(capsys, *words(data, *how, "--protect", "0", "--protect", "2"))
+    assert (record["structure"], record["choose"], record["criterion"]) == ("both", "alternate", f"{HERE}:last_first")
+    assert record["target"] == {
+        "rate": 0.3, "ranking": "global", "floor": 0.1, "protect": ["0", "2"], "plain": False
+    }  # fmt: skip
+    filters, layers = record["rounds"]
+    # round(0.3 * 18) filters leave, the last of the last block first: -11, -10, -9.5, -9, -8.5.
+    assert (filters["number"], filters["kind"], sum(filters["removed"].values())) == (1, "filters", 5)
+    assert filters["removed"] == {"4.conv1": 3, "3.conv1": 2}
+    assert filters["sizes"] == {"3.conv1": 6, "4.conv1": 6}
+    assert (filters["blocks"], filters["stability"]) == ([], {"agree": 5, "of": 5})
+    assert (layers["kind"], layers["removed"], layers["blocks"], layers["unscored"]) == ("layers", {}, ["4"], ["3"])
+    assert [layers["choose"], layers["distances"], layers["stopped"], layers["refused"]] == ["alternate", {}, {}, {}]
+    assert record["profile"] == [
+        {"layer": name, "kind": kind, "before": before, "after": after}
+        for name, kind, before, after in [
+            ("0", "conv", 6, 6),
+            ("2.conv1", "conv", 6, 6),
+            ("2.conv2", "conv", 6, 6),
+            ("3.conv1", "conv", 6, 4),
+            ("3.conv2", "conv", 6, 6),
+            ("4.conv1", "conv", 6, 0),
+            ("4.conv2", "conv", 6, 0),
+            ("7", "linear", 2, 2),
+        ]
+    ]
+    assert record == json.loads(Path("out/record.json").read_text())
+    assert "4.conv1" in Path("out/report.html").read_text(encoding="utf-8")
+    assert vars(cost(load("out/model.safetensors", residual), torch.zeros(1, 3, 16, 16))) == record["after"]
+
+
+def test_what_left_from_where_is_told_round_by_round(capsys: Capture, data: Path) -> None:
+    how = ("--structure", "both", "--rate", "0.3", "--rounds", "2", "--criterion", f"{HERE}:last_first")
+    lines = run(capsys, *words(data, *how, "--protect", "0", "--protect", "2")).splitlines()
+    assert lines[0].startswith("round 1: 5 of 18 filters, ")
+    assert lines[0].endswith(" M MACs, proved")
+    assert lines[1:4] == [
+        "  filters by alternate",
+        "  3.conv1 2 of 6, 4.conv1 3 of 6",
+        "  two halves of the images agree on 5 of 5",
+    ]
+    assert lines[4].startswith("round 2: 1 of 2 blocks, ")
+    assert lines[5:9] == [
+        "  layers by alternate",
+        "  4",
+        "  two halves of the images agree on 1 of 1",
+        "  1 block stays whole, last-first has no score: 3",
+    ]
+    assert lines[9] == "asked for: 30.0% of the filters or blocks still there gone in each round"
+
+
+def test_a_rule_that_compares_looks_at_the_images_for_a_criterion_that_does_not(capsys: Capture, data: Path) -> None:
+    how = ("--structure", "both", "--params", "0.7", "--criterion", "l1")
+    compared = run_json(capsys, *words(data, *how, "--choose", "cka"))
+    assert (compared["data"], compared["images"]) == ("data", 4)
+    (entry,) = compared["rounds"]
+    assert set(entry["distances"]) == {"filters", "layers"}
+    assert entry["distances"][entry["kind"]] == min(entry["distances"].values())
+    assert compared["after"]["params"] <= 0.7 * compared["before"]["params"]
+    tossed = run_json(capsys, *words(data, *how, "--choose", "coin"))
+    assert (tossed["data"], tossed["rounds"][0]["distances"]) == (None, {})
+
+
+def test_a_share_of_the_time_is_said_to_be_measured(
+    capsys: Capture, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock that runs with the parameters."""
+    clock = lambda example: lambda models: [sum(p.numel() for p in model.parameters()) for model in models]  # noqa: E731
+    monkeypatch.setattr(schedule, "by_turns", clock)
+    how = ("--structure", "layers", "--latency", "0.7", "--criterion", "l1")
+    lines = run(capsys, *words(data, *how)).splitlines()
+    record = json.loads(Path("out/record.json").read_text())
+    share = record["after"]["params"] / record["before"]["params"]
+    assert record["rounds"][0]["latency"] == pytest.approx(share)
+    assert lines[0].startswith("round 1: 1 of 3 blocks, ")
+    assert f" M MACs, {share:.1%} of the first network's time (measured), proved" in lines[0]
+    assert "asked for: 70.0% of the time left" in lines
+
+
+def test_the_help_names_every_criterion() -> None:
+    assert [name for name in TOLD.split(", ") if ":" not in name] == sorted(CRITERIA)

@@ -1,0 +1,195 @@
+"""Layers, and both: whole blocks leave, and two sorts of cut take turns or are compared."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tests.prune.nets import EXAMPLE, given, lively, residual
+from windfirm.errors import CutError, InputError
+from windfirm.models.cost import cost
+from windfirm.prune import propose
+from windfirm.prune.both import CHOICES, distances, turn
+from windfirm.prune.budget import Budget
+from windfirm.prune.criteria.similarity import linear_cka
+from windfirm.prune.cut import cut
+from windfirm.prune.propose import Round, Target
+from windfirm.prune.schedule import prune_in_rounds
+from windfirm.prune.select import Cut
+
+
+def batches() -> list[tuple[Tensor, Tensor]]:
+    return [(torch.rand(8, 2, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 3)]
+
+
+def blocks(done: list[Round]) -> list[list[str]]:
+    return [sorted(structure.name for structure in entry.cut.removed) for entry in done]
+
+
+def test_filters_and_layers_take_turns_and_a_coin_repeats_with_its_seed() -> None:
+    assert [turn("alternate", number, 0)[0] for number in range(1, 5)] == ["filters", "layers", "filters", "layers"]
+    tosses = [[turn("coin", number, seed)[0] for number in range(1, 65)] for seed in (0, 0, 1)]
+    assert tosses[0] == tosses[1] != tosses[2]
+    assert 16 <= tosses[0].count("layers") <= 48  # 32 and four standard deviations
+    for rule in CHOICES:
+        assert set(turn(rule, 3, 5)) == {"filters", "layers"}
+
+
+@pytest.mark.parametrize("width", [3, 40])
+def test_cka_is_that_of_the_definition_by_kernels(width: int) -> None:
+    """Kornblith et al., section 3: tr(KHLH) over the roots of tr(KHKH) and tr(LHLH); also with few images."""
+    x, y = (np.random.default_rng(seed).normal(1, 2, (12, n)) for seed, n in ((0, 5), (1, width)))
+    h = np.eye(12) - 1 / 12
+    k, l = (h @ f @ f.T @ h for f in (x, y))  # noqa: E741
+    wanted = np.trace(k @ l) / np.sqrt(np.trace(k @ k) * np.trace(l @ l))
+    assert linear_cka(torch.from_numpy(x), torch.from_numpy(y)) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_cka_does_not_see_rotation_shift_or_scale() -> None:
+    x = torch.randn(20, 4, dtype=torch.float64)
+    turned, _ = torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64))
+    assert linear_cka(x, -3 * x @ turned + 5) == pytest.approx(1)
+    assert linear_cka(x, x[:, :2]) < 0.999
+    assert linear_cka(x, torch.ones(20, 3)) == 0
+    with pytest.raises(
+        InputError, match=r"features \(n, p\) and \(n, q\) of the same images, got shapes \(20, 4\) and"
+    ):
+        linear_cka(x, x[:5])
+
+
+def test_a_network_is_no_way_from_itself() -> None:
+    model = residual()
+    for rule in ("kl-divergence", "cka"):
+        found = distances(rule, model, {"filters": residual()}, EXAMPLE, batches())
+        assert found["filters"] == pytest.approx(0, abs=1e-12)
+
+
+def test_layers_leave_whole_lowest_scores_first_and_one_of_each_stage_stays() -> None:
+    model = residual()
+    target = Target(Budget("rate", 0.4), "layers")
+    smaller, done = prune_in_rounds(model, EXAMPLE, given, target, 2)
+    assert blocks(done) == [["2", "8"], ["3"]]  # two of five, one of three
+    assert [(entry.sort, entry.candidates) for entry in done] == [("layers", 5), ("layers", 3)]
+    assert cost(smaller, EXAMPLE).macs == cost(model, EXAMPLE).macs - 3 * 18_432
+    images = torch.randn(2, 2, 8, 8, dtype=torch.float64)
+    by_hand = nn.Sequential(*(model[i] for i in (0, 1, 4, 5, 6, 7, 9, 10, 11)))
+    assert torch.allclose(smaller(images), by_hand(images), rtol=1e-12)
+    with pytest.raises(CutError, match=r"residual blocks that can go, got none that the floor of 0\.1 lets go"):
+        prune_in_rounds(model, EXAMPLE, given, target, 3)
+
+
+@pytest.mark.parametrize(
+    ("budget", "counts"),
+    [
+        (Budget("macs", 0.6), [2, 1]),  # 0.225 and 0.4 of the MACs are 1.24 and 2.2 blocks, rounded up
+        (Budget("ratio", 0.4), [1, 1]),  # 1.13 and 2 of five blocks
+        (Budget("ratio", 0.4), [0, 1, 0, 1, 0]),  # 0.49, 0.92, 1.32, 1.68 and 2 of five
+    ],
+)
+def test_rounds_of_layers_aim_at_equal_steps_from_the_first_network(budget: Budget, counts: list[int]) -> None:
+    _, done = prune_in_rounds(residual(), EXAMPLE, given, Target(budget, "layers"), len(counts))
+    assert [entry.cut.units for entry in done] == counts
+
+
+def test_protected_blocks_stay() -> None:
+    target = Target(Budget("ratio", 0.9), "layers", protect=("2", "[78]"))
+    _, done = prune_in_rounds(residual(), EXAMPLE, given, target)
+    assert blocks(done) == [["3", "4"]]  # the protected one is the one of its stage that stays
+
+
+def test_layers_of_plain_chains_leave_if_that_is_asked_for() -> None:
+    model = lively(nn.Sequential(*(nn.Conv2d(i, 4, 3, padding=1) for i in (2, 4, 4, 4)), nn.Conv2d(4, 3, 3)))
+    with pytest.raises(CutError, match="residual blocks that can go, got none"):
+        prune_in_rounds(model, EXAMPLE, "l1", Target(Budget("rate", 0.5), "layers"))
+    _, (entry,) = prune_in_rounds(model, EXAMPLE, "l1", Target(Budget("rate", 0.5), "layers", plain=True))
+    assert entry.candidates == 3
+    assert len(blocks([entry])[0]) == 2
+
+
+def test_both_take_turns_from_filters_to_layers() -> None:
+    calls: list[int] = []
+    smaller, done = prune_in_rounds(
+        residual(),
+        EXAMPLE,
+        given,
+        Target(Budget("rate", 0.2), "both"),
+        4,
+        adjust=lambda _, number: calls.append(number),
+    )
+    assert [(entry.sort, entry.rule) for entry in done] == [
+        ("filters", "alternate"),
+        ("layers", "alternate"),
+        ("filters", "alternate"),
+        ("layers", "alternate"),
+    ]
+    assert (blocks(done)[1], blocks(done)[3], calls) == (["2"], ["8"], [1, 2, 3, 4])
+    assert cost(smaller, EXAMPLE).macs == done[-1].macs_after
+
+
+def test_when_one_of_both_cannot_go_on_the_other_does_and_when_neither_can_there_is_an_error() -> None:
+    target = Target(Budget("rate", 0.2), "both", protect=("[23478]",))
+    _, done = prune_in_rounds(residual(), EXAMPLE, given, target, 2)
+    assert [entry.sort for entry in done] == ["filters", "filters"]
+    reason = "prune: expected a network with residual blocks that can go, got none; see windfirm inspect"
+    assert [dict(entry.stopped) for entry in done] == [{}, {"layers": reason}]
+    with pytest.raises(CutError) as error:
+        prune_in_rounds(residual(), EXAMPLE, given, Target(Budget("rate", 0.2), "both", protect=("*",)))
+    assert str(error.value) == "prune: expected a network with filters that can go, got none; see windfirm inspect"
+
+
+def test_a_ratio_of_both_is_reached_by_the_product_of_what_stays() -> None:
+    """0.36 = 0.6 * 0.6: in two rounds 0.4 of the filters and 0.4 of the blocks leave."""
+    _, (filters, layers) = prune_in_rounds(residual(), EXAMPLE, given, Target(Budget("ratio", 0.64), "both"), 2)
+    assert (filters.cut.units, filters.candidates) == (round(0.4 * 40), 40)
+    assert (layers.cut.units, layers.candidates) == (2, 5)
+
+
+@pytest.mark.parametrize("rule", ["kl-divergence", "cka"])
+def test_a_rule_takes_the_nearer_of_two_proposals_from_the_same_network(rule: str) -> None:
+    model = residual()
+    budget = Budget("macs", 0.8)
+    alone: dict[str, Any] = {
+        sort: prune_in_rounds(model, EXAMPLE, given, Target(budget, sort))[0] for sort in ("filters", "layers")
+    }
+    smaller, (entry,) = prune_in_rounds(model, EXAMPLE, given, Target(budget, "both", rule), batches=batches())
+    images = batches()[0][0].double()
+    far = {}
+    with torch.no_grad():
+        for sort, network in alone.items():
+            if rule == "kl-divergence":
+                p, q = (net(images).log_softmax(1) for net in (model, network))
+                far[sort] = float(F.kl_div(p, q, log_target=True, reduction="batchmean"))
+            else:
+                far[sort] = 1 - linear_cka(model[:-1](images), network[:-1](images))
+    assert dict(entry.distances) == pytest.approx(far)
+    assert len(set(far.values())) == 2
+    nearer = min(far, key=lambda sort: far[sort])
+    assert (entry.sort, entry.rule) == (nearer, rule)
+    assert torch.equal(smaller(images), alone[nearer](images))
+
+
+@pytest.mark.parametrize("rule", ["kl-divergence", "cka"])
+def test_a_rule_that_compares_needs_images(rule: str) -> None:
+    with pytest.raises(InputError, match="batches: expected at least one image, got none"):
+        prune_in_rounds(residual(), EXAMPLE, given, Target(Budget("rate", 0.2), "both", rule))
+
+
+def test_a_block_that_cannot_be_proved_stays_and_another_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = cut
+
+    def stubborn(model: nn.Module, chosen: Cut, *args: Any, **kwargs: Any) -> Any:
+        if any(structure.name == "2" for structure in chosen.removed):
+            raise CutError("no proof for this one")
+        return real(model, chosen, *args, **kwargs)
+
+    monkeypatch.setattr(propose, "cut", stubborn)
+    for budget in (Budget("rate", 0.4), Budget("latency", 0.7)):
+        _, (entry,) = prune_in_rounds(
+            residual(), EXAMPLE, given, Target(budget, "layers"),
+            measure=lambda models: [cost(model, EXAMPLE).macs for model in models],
+        )  # fmt: skip
+        assert entry.refused == {"2": "no proof for this one"}
+        assert blocks([entry]) == [["3", "8"]]

@@ -1,0 +1,62 @@
+import pytest
+import torch
+from torch import nn
+
+from tests.prune.nets import EXAMPLE, lively
+from windfirm.errors import InputError
+from windfirm.prune.budget import Budget, budget, by_turns, timed
+from windfirm.prune.select import Cut
+from windfirm.prune.structure import Structure
+
+
+@pytest.mark.parametrize(
+    ("asked", "left"),
+    [
+        (Budget("macs", 0.125), [0.5, 0.25, 0.125]),
+        (Budget("latency", 0.512), [0.8, 0.64, 0.512]),
+        (Budget("ratio", 0.875), [0.5, 0.25, 0.125]),
+        (Budget("rate", 0.1), [0.9, 0.81, 0.729]),
+    ],
+)
+def test_every_round_takes_the_same_share_of_what_is_left(asked: Budget, left: list[float]) -> None:
+    assert [asked.left(number, 3) for number in (1, 2, 3)] == pytest.approx(left)
+
+
+def test_exactly_one_budget_is_given() -> None:
+    assert budget(rate=None, macs=0.5) == Budget("macs", 0.5)
+    with pytest.raises(InputError, match="exactly one of rate, ratio, macs, params or latency, got none"):
+        budget(rate=None)
+    with pytest.raises(InputError, match="budget: expected rate or ratio or macs or params or latency, got flops"):
+        Budget("flops", 0.5)
+    with pytest.raises(InputError, match=r"rate: expected a share in \(0, 1\), got nan"):
+        Budget("rate", float("nan"))
+
+
+def test_networks_are_timed_by_turns_in_a_batch_like_the_example() -> None:
+    seen: list[tuple[int, ...]] = []
+
+    class Watched(nn.Flatten):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(tuple(x.shape))
+            return super().forward(x)
+
+    times = by_turns(EXAMPLE)([Watched(), nn.Identity()])
+    assert set(seen) == {(64, 2, 8, 8)}
+    assert len(times) == 2
+    assert min(times) > 0
+    with pytest.raises(InputError, match="latency: expected one tensor as example input, got list"):
+        by_turns([EXAMPLE])([nn.Identity()])
+
+
+def test_a_cut_is_measured_once_and_as_a_share_of_the_first_network() -> None:
+    first, group = lively(nn.Conv2d(2, 4, 3)), Structure("0", "filters", 4, ())
+    made: list[int] = []
+
+    def make(cut: Cut) -> nn.Module:
+        made.append(cut.units)
+        return nn.Identity()
+
+    spent = timed(first, make, lambda models: [4.0, 3.0 if models[0] is first else 0.0])
+    cuts = [Cut({group: (0,)}), Cut({group: (0, 1)}), Cut({group: (0,)})]
+    assert [spent(cut) for cut in cuts] == [0.75, 0.75, 0.75]
+    assert made == [1, 2]
