@@ -1,8 +1,8 @@
 """Pruning criteria: ``windfirm.prune.criteria`` beside the way that public code computes them, in one run.
 
 The other way (see criteria_plain) runs the network once more for every layer, or for every silenced filter. Both score
-the filters that the poster prunes, of the same network on the same images, and every score is compared. Seconds are
-those of a clock; tracing the network, which pruning needs anyway, is timed apart.
+all filters that can go (the divergence those that one layer alone reads) of the same network on the same images, and
+every score is compared. Seconds are those of a clock; tracing the network, which pruning needs anyway, is timed apart.
 
     python -m benchmarks.criteria --network resnet56 --images 512
     python -m benchmarks.criteria --criteria kl-divergence --kl-images 256 --kl-sample 40
@@ -31,6 +31,7 @@ from windfirm.models.device import batch_size
 from windfirm.models.source import open_model, shipped
 from windfirm.prune.criteria import CRITERIA, scores
 from windfirm.prune.criteria.rank import ranks
+from windfirm.prune.select import eligible
 from windfirm.prune.structure import Anatomy, Structure, anatomy
 
 T = TypeVar("T")
@@ -55,6 +56,11 @@ class Case:
     def first(self, count: int) -> "Case":
         """The same with fewer images."""
         return replace(self, images=self.images[:count])
+
+    def read_once(self) -> "Case":
+        """The same with the groups that one layer alone reads: those that the poster prunes."""
+        pairs = [(s, group) for s, group in zip(self.structures, self.groups, strict=True) if group.reader is not None]
+        return replace(self, structures=[s for s, _ in pairs], groups=[group for _, group in pairs])
 
     @property
     def floats(self) -> Tensor:
@@ -108,12 +114,18 @@ def open_network(name: str, images: Images) -> nn.Module:
 
 
 def prepare(network: str, images: Images) -> tuple[Case, float]:
-    """The case, and the seconds that tracing the network took."""
+    """The case, with all groups that can go, and the seconds that tracing the network took."""
     model = open_network(network, images)
-    groups = plain.poster_groups(model)
     body, seconds = timed(lambda: anatomy(model, to_float(images[:1].images)))
-    by_weights = {frozenset(piece.tensor for piece in s.producers): s for s in body.structures if s.kind == "filters"}
-    structures = [by_weights[frozenset(f"{layer.name}.weight" for layer in group.layers)] for group in groups]
+    structures = list(eligible(body.structures))
+    known = plain.layers(model)
+    groups = []
+    for structure in structures:
+        own = [known[piece.tensor.removesuffix(".weight")] for piece in structure.producers]
+        readers = {reader for _, reader in own}
+        alone = readers.pop() if len(readers) == 1 else None
+        units = tuple(piece.indices for piece in structure.producers)
+        groups.append(plain.Group(tuple(layer for layer, _ in own), units, alone))
     return Case(model, body, structures, groups, images), seconds
 
 
@@ -168,7 +180,7 @@ def compare_ranks(case: Case) -> Iterator[str]:
     maps: dict[tuple[int, int], list[Tensor]] = {}
     for group in case.groups:
         for layer in group.layers:
-            for out in plain.outputs(case.model, layer.norm, case.floats[:RANKED]):
+            for out in plain.outputs(case.model, layer.module, case.floats[:RANKED]):
                 maps.setdefault((out.shape[2], out.shape[3]), []).append(layer.activation(out))
     for (height, width), parts in maps.items():
         other, plain_seconds = timed(partial(each, plain.one_by_one, parts))
@@ -207,7 +219,7 @@ def main() -> None:
     known = [name for name in names if name in CRITERIA and name in (*plain.PLAIN, KL)]
     images = data.load(arguments.data, "train", limit=max(arguments.images, arguments.kl_images))
     case, tracing = prepare(arguments.network, images)
-    few, many = case.first(arguments.kl_images), case.first(arguments.images)
+    few, many = case.first(arguments.kl_images).read_once(), case.first(arguments.images)
     filters = sum(group.size for group in case.groups)
     print(f"{arguments.network}, {filters:,} filters in {len(case.groups)} groups; images of {images.name}")
     print(f"{processor(torch.device('cpu'))}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}")

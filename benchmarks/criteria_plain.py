@@ -17,51 +17,72 @@ from numpy.typing import NDArray
 from sklearn.cross_decomposition import PLSRegression
 from torch import Tensor, nn
 
-from windfirm.models.mobilenet import InvertedResidual
-from windfirm.models.resnet import BasicBlock
+from windfirm.models.mobilenet import InvertedResidual, MobileNetV2
+from windfirm.models.resnet import BasicBlock, ResNet
 
 BATCH = 128
 COMPONENTS = 2
 
 Table = NDArray[np.float64]
+Activation = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution, the normalisation behind it and the activation behind that."""
+    """A convolution, the module whose output others read, and the activation that follows it."""
 
     name: str
     conv: nn.Conv2d
-    norm: nn.Module
+    module: nn.Module
     activation: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Layers whose filters leave together, channel by channel, and the module that reads these channels next."""
+    """Filters that leave together: for each layer the channels of every unit.
+
+    ``reader`` is the module that reads them next, where there is one alone.
+    """
 
     layers: tuple[Layer, ...]
-    reader: nn.Module
+    units: tuple[tuple[tuple[int, ...], ...], ...]
+    reader: nn.Module | None
 
     @property
     def size(self) -> int:
         """How many units it has."""
-        return self.layers[0].conv.out_channels
+        return len(self.units[0])
 
 
-def poster_groups(model: nn.Module) -> list[Group]:
-    """Those that the poster prunes: the first convolution of a residual block, the expansion of an inverted one."""
-    found = []
+def layers(model: nn.Module) -> dict[str, tuple[Layer, nn.Module | None]]:
+    """Every convolution by name, and the module that alone reads it (through what has no filters of its own)."""
+    found: dict[str, tuple[Layer, nn.Module | None]] = {}
+
+    def add(name: str, conv: nn.Conv2d, module: nn.Module, activation: Activation, reader: nn.Module | None) -> None:
+        found[name] = Layer(name, conv, module, activation), reader
+
     for name, block in model.named_modules():
         if isinstance(block, BasicBlock):
-            layers = (Layer(f"{name}.conv1", block.conv1, block.bn1, F.relu),)
-            found.append(Group(layers, block.conv2))
+            add(f"{name}.conv1", block.conv1, block.bn1, F.relu, block.conv2)
+            add(f"{name}.conv2", block.conv2, block, _as_it_is, None)
         elif isinstance(block, InvertedResidual):
-            expand = Layer(f"{name}.expand", block.expand, block.expand_bn, F.relu6)
-            found.append(
-                Group((expand, Layer(f"{name}.depthwise", block.depthwise, block.depthwise_bn, F.relu6)), block.project)
-            )
+            add(f"{name}.expand", block.expand, block.expand_bn, F.relu6, block.project)
+            add(f"{name}.depthwise", block.depthwise, block.depthwise_bn, F.relu6, block.project)
+            add(f"{name}.project", block.project, block, _as_it_is, None)
+            if isinstance(block.shortcut, nn.Sequential):
+                conv = block.shortcut[0]
+                assert isinstance(conv, nn.Conv2d)
+                add(f"{name}.shortcut.conv", conv, block, _as_it_is, None)
+        elif isinstance(block, ResNet):
+            add("conv1", block.conv1, block.bn1, F.relu, None)
+        elif isinstance(block, MobileNetV2):
+            add("stem", block.stem, block.stem_bn, F.relu6, None)
+            add("head", block.head, block.head_bn, F.relu6, block.linear)
     return found
+
+
+def _as_it_is(maps: Tensor) -> Tensor:
+    return maps
 
 
 class Reached(Exception):  # noqa: N818
@@ -87,8 +108,16 @@ def outputs(model: nn.Module, module: nn.Module, images: Tensor) -> Iterator[Ten
 
 
 def member_means(groups: Sequence[Group], per_layer: Callable[[Layer], Tensor]) -> list[Tensor]:
-    """For each group the scores of its units, float64."""
-    return [torch.stack([per_layer(layer).double() for layer in group.layers]).mean(0) for group in groups]
+    """For each group the scores of its units, the means over the filters that leave with each; float64."""
+    found = []
+    for group in groups:
+        values = [per_layer(layer).double() for layer in group.layers]
+        means = []
+        for unit in range(group.size):
+            members = [v[list(channels[unit])] for v, channels in zip(values, group.units, strict=True)]
+            means.append(torch.cat(members).mean())
+        found.append(torch.stack(means))
+    return found
 
 
 def l1(model: nn.Module, groups: Sequence[Group], images: Tensor, labels: Tensor) -> list[Tensor]:
@@ -100,7 +129,7 @@ def expected_abs(model: nn.Module, groups: Sequence[Group], images: Tensor, labe
     """Means of absolute feature maps."""
 
     def mean(layer: Layer) -> Tensor:
-        parts = [layer.activation(out).abs().mean((2, 3)) for out in outputs(model, layer.norm, images)]
+        parts = [layer.activation(out).abs().mean((2, 3)) for out in outputs(model, layer.module, images)]
         return torch.cat(parts).double().mean(0)
 
     return member_means(groups, mean)
@@ -110,7 +139,7 @@ def hrank(model: nn.Module, groups: Sequence[Group], images: Tensor, labels: Ten
     """Mean ranks of feature maps."""
 
     def mean(layer: Layer) -> Tensor:
-        parts = [one_by_one(layer.activation(out)) for out in outputs(model, layer.norm, images)]
+        parts = [one_by_one(layer.activation(out)) for out in outputs(model, layer.module, images)]
         return torch.cat(parts).double().mean(0)
 
     return member_means(groups, mean)
@@ -180,7 +209,9 @@ def kl_divergence(
     log_p = log_softmax(model, images)
     scores = []
     for group, channel in units:
-        handle = groups[group].reader.register_forward_pre_hook(_silent(channel))
+        reader = groups[group].reader
+        assert reader is not None
+        handle = reader.register_forward_pre_hook(_silent(channel))
         log_q = log_softmax(model, images)
         handle.remove()
         scores.append((log_q.exp() * (log_q - log_p)).sum(1).mean())

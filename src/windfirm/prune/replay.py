@@ -85,6 +85,10 @@ class Program:
         self._together = not _written_through_views(two)
         if self._together:
             steps = [replace(step, op=VIEWS.get(step.op, step.op)) for step in steps]
+        for step in steps:
+            weight = step.args[1].key if step.op is aten.convolution.default else None
+            if weight in self.fixed and self._together and self.fixed[weight].ndim == 4:
+                self.fixed[weight] = self.fixed[weight].contiguous(memory_format=torch.channels_last)
         self.steps = tuple(_dropping(_folded(steps, self), self.outputs))
         self.index = {place: i for i, step in enumerate(self.steps) for place in step.places}
         self.trace = two
@@ -230,7 +234,7 @@ def _folded(steps: Sequence[Step], program: Program) -> list[Step]:
         scale = (program.fixed[variance.key] + eps).rsqrt() * (zero + 1 if gamma is None else program.fixed[gamma.key])
         shift = (bias - program.fixed[mean.key]) * scale + beta
         new = Ref(-2 * i - 2, weight.shape, weight.dtype), Ref(-2 * i - 3, tuple(shift.shape), weight.dtype)
-        program.fixed[new[0].key] = (tensor * scale.view(-1, *[1] * (tensor.ndim - 1))).contiguous()
+        program.fixed[new[0].key] = tensor * scale.view(-1, *[1] * (tensor.ndim - 1))
         program.fixed[new[1].key] = shift
         result[i] = Step(
             step.op, (step.args[0], *new, *step.args[3:]), step.kwargs, norm.outputs[:1], (*step.places, *norm.places)

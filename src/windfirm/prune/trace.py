@@ -105,6 +105,25 @@ class Trace:
     entered: frozenset[str] = frozenset()
     opaque: frozenset[str] = frozenset()
 
+    @cached_property
+    def readers(self) -> Mapping[int, Sequence[Call]]:
+        """The calls that each tensor goes into, by the key of its Ref."""
+        found: dict[int, list[Call]] = {}
+        for call in self.calls:
+            for key in {ref.key for ref in call.inputs}:
+                found.setdefault(key, []).append(call)
+        return found
+
+    @cached_property
+    def origins(self) -> Mapping[int, frozenset[int]]:
+        """For every tensor that is computed from parameters alone, of which ones: keys of Refs."""
+        found = {ref.key: frozenset({ref.key}) for ref in self.parameters.values()}
+        for call in self.calls:
+            if call.inputs and all(ref.key in found for ref in call.inputs):
+                sources = frozenset().union(*(found[ref.key] for ref in call.inputs))
+                found |= {ref.key: sources for ref in call.outputs}
+        return found
+
     @property
     def idle(self) -> list[str]:
         """The parameters that no call used."""

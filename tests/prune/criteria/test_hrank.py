@@ -93,4 +93,4 @@ def test_numbers_that_are_not_finite_are_refused() -> None:
     found = structures(model, IMAGES[:1])
     with pytest.raises(CutError) as error:
         score("hrank", model, found, [(IMAGES * math.inf, LABELS)])
-    assert str(error.value) == "hrank: expected finite outputs of 1, got infinite or undefined ones"
+    assert str(error.value) == "hrank of aten.relu.default in 1: expected finite values, got infinite or undefined ones"

@@ -50,38 +50,27 @@ def makers(traced: Trace, piece: Slice) -> list[Call]:
     weight = traced.parameters.get(piece.tensor)
     if weight is None:
         return []
-    derived = {weight.key}
     found = []
     for call in traced.calls:
+        number = 1 if call.op is CONVOLUTION else LINEAR.get(call.op)
+        if number is None or weight.key not in traced.origins.get(call.args[number].key, ()):
+            continue
+        shape = call.args[number].shape
         if call.op is CONVOLUTION:
-            inside, axis = call.args[1].key in derived, int(bool(call.argument("transposed")))
-            whole = call.args[1].shape == weight.shape and (not axis or call.argument("groups") == 1)
-            if inside and whole and piece.axis == axis:
+            transposed = bool(call.argument("transposed"))
+            whole = shape == weight.shape and (not transposed or call.argument("groups") == 1)
+            if whole and piece.axis == int(transposed):
                 found.append(call)
-        elif call.op in LINEAR:
-            second = call.args[LINEAR[call.op]]
-            if second.key in derived and second.shape == weight.shape[::-1] and piece.axis == 0:
-                found.append(call)
-        elif _fixed(call, traced, derived):
-            derived.update(ref.key for ref in call.outputs)
+        elif shape == weight.shape[::-1] and piece.axis == 0:
+            found.append(call)
     return found
-
-
-def _fixed(call: Call, traced: Trace, derived: set[int]) -> bool:
-    """Whether a call computes something from these tensors, and nothing but parameters besides."""
-    fixed = {ref.key for ref in traced.parameters.values()} | derived
-    return any(ref.key in derived for ref in call.inputs) and all(ref.key in fixed for ref in call.inputs)
 
 
 def feature_map(traced: Trace, call: Call) -> Point:
     """Where the map of the channels that ``call`` makes can be seen; see above."""
-    readers: dict[int, list[Call]] = {}
-    for other in traced.calls:
-        for ref in other.inputs:
-            readers.setdefault(ref.key, []).append(other)
     axis = -1 if call.op in LINEAR else 1
     while True:
-        after = readers.get(call.outputs[0].key, [])
+        after = traced.readers.get(call.outputs[0].key, ())
         if len(after) != 1 or not _passes_on(after[0], call.outputs[0], axis):
             return Point(call.place, axis)
         call = after[0]
@@ -133,8 +122,7 @@ def penultimate(traced: Trace) -> Place | None:
 
 def normalisation(traced: Trace, call: Call) -> Call | None:
     """The normalisation that reads a layer's output, and alone does."""
-    (out, *_) = call.outputs
-    after = [other for other in traced.calls if out in other.inputs]
+    after = traced.readers.get(call.outputs[0].key, ())
     return after[0] if len(after) == 1 and _name(after[0]) in NORMALISATIONS else None
 
 

@@ -7,6 +7,8 @@ the singular values of float32 matrices in float64, so is M Mᵀ here. The large
 bounds; where the count depends on where it lies between them, or rounding might matter, numpy itself decides.
 """
 
+from math import ceil
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -34,7 +36,10 @@ def ranks(maps: Tensor) -> Tensor:
     flat = maps.detach().float().reshape(-1, *maps.shape[-2:])
     if flat.shape[1] > flat.shape[2]:
         flat = flat.mT
-    together = max(FEWEST, NUMBERS.get(maps.device.type, NUMBERS["cpu"]) // flat.shape[1] ** 2)
+    most_together = max(FEWEST, NUMBERS.get(maps.device.type, NUMBERS["cpu"]) // flat.shape[1] ** 2)
+    together = max(
+        1, ceil(len(flat) / max(1, ceil(len(flat) / most_together)))
+    )  # in equal parts: a short one costs as much
     least, most = (torch.cat(bounds) for bounds in zip(*map(_bounds, torch.split(flat, together)), strict=True))
     for open_ in torch.split(_where(least < most), together):
         most[open_] = _count(flat[open_], upper=False)

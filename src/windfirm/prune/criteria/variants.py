@@ -19,7 +19,7 @@ from windfirm.prune.structure import Structure
 from windfirm.prune.verify import silencing
 
 #: How many rows of variants run at once: few enough for the caches of a processor, many for a GPU.
-ROWS = {"cpu": 64, "cuda": 1024}
+ROWS = {"cpu": 128, "cuda": 1024}
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _variants(program: Program, fork: Fork, values: Values, images: int, stop: i
         if base is not None:
             own[made.key] = rows_of(base, there, 1)
         if subtracts:
-            own[made.key] -= _given(read, fork.readers[fork.start][0], u, there)
+            _take_away(own[made.key], read, fork.readers[fork.start][0], u, there)
         for j in range(fork.resume + subtracts, stop):
             changed = j in fork.readers or (j == fork.start and fork.silent is not None)
             program.make(program.steps[j], own, len(m), fork.args(program, j, own, u) if changed else None)
@@ -165,14 +165,13 @@ def _pairs(fork: Fork, read: Sequence[Any], images: int) -> tuple[Tensor, Tensor
     return units, numbers
 
 
-def _given(read: Sequence[Any], reader: Reader, units: Tensor, images: Tensor) -> Tensor:
-    """What each row's unit gives to the result of the convolution."""
+def _take_away(results: Tensor, read: Sequence[Any], reader: Reader, units: Tensor, images: Tensor) -> None:
+    """Subtract from the results of a convolution what each row's unit gave to it."""
     maps, weight, _, stride, padding, dilation = read[:6]
     found, counts = torch.unique_consecutive(units, return_counts=True)
-    parts = []
-    for unit, numbers in zip(found, torch.split(images, counts.tolist()), strict=True):
+    parts = counts.tolist()
+    for unit, numbers, own in zip(found, torch.split(images, parts), torch.split(results, parts), strict=True):
         channels = (reader.stays[unit] == 0).nonzero()[:, 0].to(maps.device)
-        own = maps.index_select(1, channels).index_select(0, numbers)
+        silent = maps.index_select(1, channels).index_select(0, numbers)
         kernel = weight.index_select(1, channels)
-        parts.append(torch.convolution(own, kernel, None, stride, padding, dilation, False, [0] * len(stride), 1))
-    return torch.cat(parts)
+        own -= torch.convolution(silent, kernel, None, stride, padding, dilation, False, [0] * len(stride), 1)
