@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from windfirm import seeds
+from windfirm.adjust.objective import PLAIN, Objective
 from windfirm.adjust.resume import fingerprint, read_progress, write_progress
 from windfirm.adjust.schedule import SCHEDULES
 from windfirm.data.augment import Augmenter
@@ -67,14 +67,15 @@ def train(
     *,
     seed: int = 0,
     device: torch.device | None = None,
+    objective: Objective = PLAIN,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
 ) -> list[Epoch]:
     """Train ``model`` in place on ``images`` (n, c, h, w) uint8 and ``labels`` (n,) and return one entry per epoch.
 
-    With ``checkpoint``, the state is kept there after every epoch; a run that finds it continues, and ends with the
-    very weights that an undisturbed run on the same hardware would have. Raises TrainingError when the loss is not
-    finite; the last good epoch stays in ``checkpoint``.
+    Every step makes ``objective`` smaller. With ``checkpoint``, the state is kept there after every epoch; a run that
+    finds it continues, and ends with the very weights that an undisturbed run on the same hardware would have. Raises
+    TrainingError when the loss is not finite; the last good epoch stays in ``checkpoint``.
     """
     device = device or torch.device("cpu")
     count = len(images)
@@ -93,9 +94,11 @@ def train(
     )
     history: list[Epoch] = []
     if checkpoint:
-        plan = {"recipe": asdict(recipe), "seed": seed, "run": fingerprint(model, images, labels)}
+        plan: dict[str, object] = {"recipe": asdict(recipe), "seed": seed, "run": fingerprint(model, images, labels)}
+        if objective is not PLAIN:
+            plan["objective"] = {"name": objective.name, **objective.options}
         history = read_progress(checkpoint, model, optimizer, plan, Epoch)
-    task = _Task(model, optimizer, Augmenter(images, device), labels.to(device), recipe, seed)
+    task = _Task(model, optimizer, Augmenter(images, device), labels.to(device), recipe, objective, seed)
     with mode(model, training=True):
         for epoch in range(len(history), recipe.epochs):
             entry = _epoch(task, epoch, history[-1].loss if history else math.nan, progress)
@@ -117,6 +120,7 @@ class _Task:
     augment: Augmenter
     labels: Tensor
     recipe: Recipe
+    objective: Objective
     seed: int
 
 
@@ -127,6 +131,7 @@ def _epoch(task: _Task, epoch: int, last_loss: float, progress: Progress | None)
     order = torch.randperm(count, generator=seeds.stream(task.seed, "order", epoch))
     batches = torch.split(order, recipe.batch)
     augmentation = seeds.stream(task.seed, "augment", epoch)
+    randomness = seeds.stream(task.seed, "objective", epoch)
     share = SCHEDULES[recipe.schedule]
     loss_sum = torch.zeros((), device=device)
     right = torch.zeros((), device=device)
@@ -136,8 +141,7 @@ def _epoch(task: _Task, epoch: int, last_loss: float, progress: Progress | None)
         task.optimizer.param_groups[0]["lr"] = recipe.lr * share((epoch + i / len(batches)) / recipe.epochs)
         target = labels[batch.to(device)]
         with autocast(device):
-            logits = task.model(task.augment(batch, augmentation)).float()
-        loss = F.cross_entropy(logits, target)
+            loss, logits = task.objective.loss(task.model, task.augment(batch, augmentation), target, randomness)
         task.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         task.optimizer.step()
