@@ -2,6 +2,7 @@ import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -426,3 +427,21 @@ def test_save_refuses_what_load_could_not_use(tmp_path: Path) -> None:
 
 def test_the_format_s_name_is_part_of_the_contract() -> None:
     assert (manifest.FORMAT, manifest.FIRST) == ("windfirm-2", "windfirm-1")
+
+
+class Versioned(nn.Linear):
+    """A module that, like torchvision's MNASNet, wants to know the version of what it is given."""
+
+    _version = 2
+
+    def _load_from_state_dict(self, state: Any, prefix: str, metadata: dict[str, Any], *rest: Any) -> None:
+        if metadata.get("version") != 2:
+            raise ValueError("version should be set")
+        super()._load_from_state_dict(state, prefix, metadata, *rest)
+
+
+def test_modules_that_ask_for_their_version_are_told(tmp_path: Path) -> None:
+    model = nn.Sequential(Versioned(3, 2))
+    save(model, tmp_path / "a.safetensors")
+    again = load(tmp_path / "a.safetensors", lambda: nn.Sequential(Versioned(3, 2)))
+    assert torch.equal(again.get_parameter("0.weight"), model.get_parameter("0.weight"))

@@ -16,6 +16,7 @@ from tests.prune.nets import EXAMPLE, Net, lively, proved, random_cut
 from windfirm.errors import CutError
 from windfirm.models.registry import build
 from windfirm.models.shrink import Kept, shrink
+from windfirm.prune.criteria import score
 from windfirm.prune.cut import cut
 from windfirm.prune.select import Cut
 from windfirm.prune.structure import structures
@@ -278,3 +279,21 @@ def test_every_cut_of_every_planned_network_is_proved(plan: Plan) -> None:
     assert (sum(p.numel() for p in smaller.parameters()) < sum(p.numel() for p in model.parameters())) == bool(
         chosen.units
     )
+
+
+def test_tokens_that_a_convolution_looked_at_as_a_map() -> None:
+    """A convolution may lay out its result as its input is, and a linear layer takes another way then."""
+
+    def run(m: Net, x: Tensor) -> Tensor:
+        tokens = m.a(m.s(x).flatten(2).transpose(1, 2))
+        maps = m.d(tokens.transpose(1, 2).view(-1, 6, 8, 8))
+        logits: Tensor = m.b(nn.functional.gelu(maps.flatten(2).transpose(1, 2)))
+        return logits
+
+    layers = {"s": nn.Conv2d(2, 4, 1), "a": nn.Linear(4, 6), "d": nn.Conv2d(6, 6, 3, padding=1, groups=6)}
+    model = lively(Net(run, **layers, b=nn.Linear(6, 3)))
+    *_, error = proved(model, torch.rand(2, 2, 8, 8, dtype=torch.float64))
+    assert error < 1e-9
+    images = torch.rand(4, 2, 8, 8, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+    free = structures(model, images[:1])
+    assert len(score("expected-abs", model, free, [(images, torch.arange(4))])) == 2

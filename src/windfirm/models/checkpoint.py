@@ -23,6 +23,7 @@ from windfirm.errors import CheckpointError, CutError, InputError, expected
 from windfirm.files import atomic
 from windfirm.models import manifest as description
 from windfirm.models.blueprint import Blueprint, apply, blueprint_of
+from windfirm.models.copies import fill
 from windfirm.models.factory import NAMES, from_spec, is_name, named
 from windfirm.models.manifest import Manifest
 
@@ -98,7 +99,7 @@ def load(
         except CutError as error:
             raise CheckpointError(f"{path}: {error}") from error
     refuse_misfit(path, model.state_dict(), tensors)
-    model.load_state_dict(tensors)
+    fill(model, tensors)
     return model.eval()
 
 

@@ -1,8 +1,10 @@
-"""A copy of a network that can be changed without touching the network."""
+"""A copy of a network that can be changed without touching the network, and a network with other numbers."""
 
 import copy
+from collections import OrderedDict
+from collections.abc import Mapping
 
-from torch import nn
+from torch import Tensor, nn
 
 from windfirm.errors import CutError, expected, first_line
 
@@ -13,3 +15,13 @@ def copied(model: nn.Module) -> nn.Module:
         return copy.deepcopy(model)
     except Exception as error:
         raise CutError(expected(type(model).__name__, "a network that can be copied", first_line(error))) from error
+
+
+def fill(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give every parameter and buffer its value by name; all of them have to be there, with their shapes.
+
+    Some modules ask by which version of themselves the tensors were named: by this one.
+    """
+    state = OrderedDict(tensors)
+    state._metadata = getattr(model.state_dict(), "_metadata", None)  # type: ignore[attr-defined]
+    model.load_state_dict(state)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from windfirm.errors import CheckpointError, expected, first_line
 from windfirm.models.blueprint import blueprint_of
 from windfirm.models.checkpoint import read_file, refuse_misfit, refuse_nan
+from windfirm.models.copies import fill
 
 #: Under which names others keep a state dict inside a larger one.
 WRAPPERS = ("state_dict", "model")
@@ -41,7 +42,7 @@ def load_weights(model: nn.Module, path: Path | str) -> None:
     counts = {name: value for name, value in wanted.items() if name.endswith(UNCOUNTED) and name not in tensors}
     tensors = {**tensors, **counts}
     refuse_misfit(path, wanted, tensors)
-    model.load_state_dict(tensors)
+    fill(model, tensors)
 
 
 def _safe(path: Path, model: nn.Module) -> dict[str, Tensor]:

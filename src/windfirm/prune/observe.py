@@ -12,8 +12,8 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 
 from windfirm.errors import InputError, TraceError, WindfirmError, expected, first_line
 from windfirm.models.mode import mode
-from windfirm.prune.criteria.base import Observer, Seen
-from windfirm.prune.trace import Inputs, Place, Watcher, arguments, plainly, tensors_in
+from windfirm.prune.criteria.base import Observer, Seen, class_scores
+from windfirm.prune.trace import Inputs, Place, Watcher, arguments, plainly, run, tensors_in
 
 #: Images as the network takes them, and their labels.
 Batches = Iterable[tuple[Inputs, Tensor]]
@@ -41,7 +41,7 @@ class _Listener(Watcher):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        result = func(*args, **(kwargs or {}))
+        result = run(func, args, kwargs or {})
         place = self.place(func)
         shows = self.points.get(place)
         if shows:
@@ -76,7 +76,8 @@ def observe(model: nn.Module, observers: Sequence[Observer], batches: Batches) -
                 images = range(seen, seen + len(labels))
                 listener.next_batch(images)
                 with listener, plainly(), torch.set_grad_enabled(gradients):
-                    logits = _forward(model, inputs)
+                    # A copy, for a forward pass that writes over its input.
+                    logits = _forward(model, tree_map_only(Tensor, torch.clone, inputs))
                 labels = labels.to(logits.device)
                 if listener.missing:
                     missed = f"one without {min(map(str, listener.missing))}"
@@ -155,10 +156,7 @@ def _forward(model: nn.Module, inputs: Inputs) -> Tensor:
 
 def _gradients(model: nn.Module, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """Those of the mean cross-entropy, by parameter name; parameters without one are left out."""
-    if logits.ndim != 2 or len(logits) != len(labels):
-        wanted_shape = f"class scores of shape ({len(labels)}, classes) from the network"
-        raise InputError(expected("batches", wanted_shape, tuple(logits.shape)))
-    classes = logits.shape[1]
+    classes = class_scores(logits, len(labels)).shape[1]
     if labels.is_floating_point() or labels.is_complex() or not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         got = f"{labels.dtype} from {labels.min().item()} to {labels.max().item()}"
         raise InputError(expected("batches", f"labels that are whole numbers below {classes}", got))

@@ -6,6 +6,7 @@ old size gets the new one. Where no attribute helps, the number stands in the co
 call are frozen with the line that broke.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +19,7 @@ from windfirm.errors import CutError, TraceError, first_line
 from windfirm.models.blueprint import Blueprint, Sizes, set_sizes, stand_in
 from windfirm.models.meta import on_meta
 from windfirm.models.shrink import shrink
-from windfirm.prune.couple import other_options
+from windfirm.prune.couple import Site, other_options
 from windfirm.prune.structure import Anatomy, Mask, Structure, gone, grouped, kept_without
 from windfirm.prune.trace import Call, Inputs, Ref, Trace, Watcher, arguments, output_shapes, plainly, shaped, trace
 
@@ -180,9 +181,29 @@ def groups(model: nn.Module, example_inputs: Inputs) -> Anatomy:
             blamed = _blamed(departure.call, free, body)
             others = other_options(body.coupling, [i for s in blamed for i in _components(body, s)])
             if others:
-                body = grouped(model, traced, {**body.coupling.options, **others}, training)
+                body = grouped(model, traced, {**body.coupling.options, **_alike(body, others), **others}, training)
             else:
                 held |= {structure.name: _sentence(departure) for structure in blamed}
+
+
+def _alike(body: Anatomy, options: Mapping[Site, int]) -> dict[Site, int]:
+    """The same options for the same choices elsewhere: in blocks that repeat, one need not be tried after the other.
+
+    A choice is the same where it was made alike so far, by the same operation on the same shapes, in modules whose
+    names differ in numbers alone.
+    """
+    calls = {call.number: call for call in body.traced.calls}
+    before = body.coupling.options
+
+    def kind(site: Site) -> object:
+        call = calls.get(site[0])
+        if call is None:
+            return site
+        shapes = [ref.shape for ref in call.inputs]
+        return call.op, re.sub(r"\d+", "#", call.module), shapes, site[1], before.get(site, 0)
+
+    chosen = [(kind(site), option) for site, option in options.items()]
+    return {site: option for site in body.coupling.sites for known, option in chosen if kind(site) == known}
 
 
 def _in_training(model: nn.Module, example_inputs: Inputs, traced: Trace) -> Trace | None:

@@ -131,11 +131,20 @@ class Trace:
         return [name for name, ref in self.parameters.items() if ref.key not in used]
 
 
+def run(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """The call, with a convolution's result laid out in order.
+
+    Left to itself it depends on the device how that lies in memory, and on that which operations a layer is made of.
+    """
+    result = func(*args, **kwargs)
+    return result.contiguous() if func is torch.ops.aten.convolution.default else result
+
+
 def shaped(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """The call on tensors without data. Batch normalisation, common and slow there, has a way of its own."""
     if func is torch.ops.aten.native_batch_norm.default and args[0].is_meta and not args[5]:
         return torch.empty_like(args[0]), args[0].new_empty(0), args[0].new_empty(0)
-    return func(*args, **kwargs)
+    return run(func, args, kwargs)
 
 
 class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]

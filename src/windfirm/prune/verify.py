@@ -21,7 +21,7 @@ from windfirm.models.copies import copied
 from windfirm.prune.couple import Mixing, Reading
 from windfirm.prune.select import Cut
 from windfirm.prune.structure import Anatomy, Mask, anatomy, gone
-from windfirm.prune.trace import Inputs, Place, Watcher, arguments, plainly, tensors_in
+from windfirm.prune.trace import Inputs, Place, Watcher, arguments, plainly, run, tensors_in
 
 TOLERANCE = 1e-9
 
@@ -135,10 +135,10 @@ class _Silencer(Watcher):  # type: ignore[no-untyped-call]
         if place in silence.bypassed.values():
             self.kept[place] = args[0]
         if place in silence.bypassed:
-            leaves, shape = tree_flatten(func(*args, **kwargs))
+            leaves, shape = tree_flatten(run(func, args, kwargs))
             return tree_unflatten([self.kept[silence.bypassed[place]], *leaves[1:]], shape)
         mixings = silence.mixings.get(place, ())
-        return _over_kept(func, args, kwargs, mixings, silence.mask) if mixings else func(*args, **kwargs)
+        return _over_kept(func, args, kwargs, mixings, silence.mask) if mixings else run(func, args, kwargs)
 
 
 def _over_kept(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], mixings: Sequence[Mixing], mask: Mask) -> Any:
