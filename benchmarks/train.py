@@ -5,6 +5,10 @@ workers, float32, NCHW, SGD. Both train the same architecture on the same random
 two take turns, epoch by epoch; a first round warms up and does not count.
 
     python -m benchmarks.train --arch resnet56 --images 2560 --device cpu
+
+With ``--defences`` it trains by each defence instead, by turns with the plain loss.
+
+    python -m benchmarks.train --arch resnet20 --images 1280 --repeats 3 --defences
 """
 
 import argparse
@@ -19,7 +23,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from windfirm.adjust.objective import PLAIN, Objective
 from windfirm.adjust.train import Recipe, train
+from windfirm.defend.registry import DEFENCES, defence
 from windfirm.models.device import has_bfloat16, pick
 from windfirm.models.registry import ARCHITECTURES, build
 
@@ -68,6 +74,26 @@ def plain_epoch(
     return epoch
 
 
+#: How many times as long as a plain step each defence may take: by the passes it makes.
+LIMITS = {"cutmix": 1.3, "cutout": 1.3, "mixup": 1.3, "fast-at": 2.0, "pgd-at": 8.0, "trades": 12.0}
+
+
+def compare_defences(model: nn.Module, images: Tensor, labels: Tensor, repeats: int, device: torch.device) -> None:
+    """Time an epoch of each defence by turns with a plain one, and print the ratios beside their limits."""
+    recipe = Recipe(epochs=1, lr=0.01, batch=BATCH)
+
+    def seconds(objective: Objective) -> float:
+        return train(model, images, labels, recipe, device=device, objective=objective)[0].seconds
+
+    print(f"{'defence':<16}{'× plain':>10}{'lowest':>10}{'highest':>10}{'limit':>10}")
+    for name in DEFENCES:
+        objective = defence(name)
+        ratios = [seconds(objective) / seconds(PLAIN) for _ in range(1 + repeats)][1:]
+        middle = median(ratios)
+        verdict = "" if middle <= LIMITS[name] else "  too slow"
+        print(f"{name:<16}{middle:>10.2f}{min(ratios):>10.2f}{max(ratios):>10.2f}{LIMITS[name]:>10.1f}{verdict}")
+
+
 def processor(device: torch.device) -> str:
     """The name of what computes, as exactly as this machine tells."""
     if device.type == "cuda":
@@ -85,11 +111,17 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2560)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--defences", action="store_true", help="time the defences beside the plain loss")
     arguments = parser.parse_args()
     device = pick(arguments.device)
     torch.manual_seed(0)
     images = torch.randint(0, 256, (arguments.images, 3, 32, 32), dtype=torch.uint8)
     labels = torch.randint(0, 10, (arguments.images,))
+    if arguments.defences:
+        print(f"{arguments.arch}, {arguments.images:,} random images 32×32, batch {BATCH}")
+        print(f"{processor(device)}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}\n")
+        compare_defences(build(arguments.arch), images, labels, arguments.repeats, device)
+        return
     pin = device.type == "cuda"
     data = OneByOne(images, labels)
     loader = DataLoader(data, BATCH, shuffle=True, num_workers=WORKERS, persistent_workers=True, pin_memory=pin)

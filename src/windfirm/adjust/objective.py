@@ -15,8 +15,8 @@ from torch import Tensor, nn
 #: (b, classes) by which the epoch's accuracy is told. Called under autocast; losses are taken of float32 logits.
 Loss = Callable[[nn.Module, Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
-#: (images, labels, generator) → images, and each image's second label and its share, (b,) each; see mixed.
-Mix = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor, Tensor]]
+#: (images, labels, generator) → images, each image's second label (b,), and the share of the second labels; see mixed.
+Mix = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor, float]]
 
 
 @dataclass(frozen=True)
@@ -39,17 +39,29 @@ def cross_entropy(
 def mixed(mix: Mix) -> Loss:
     """The cross-entropy after a transform that gives each image two labels: 1 − share of its own, share of the other.
 
-    Where the transform changes images alone it gives the labels back, with a share of 0.
+    Where the transform changes images alone it gives the labels back, with a share of 0. With that share the loss is
+    the plain one, bit for bit.
     """
 
     def loss(model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         images, other, share = mix(images, labels, generator)
-        logits = model(images).float()
-        first = F.cross_entropy(logits, labels, reduction="none")
-        second = F.cross_entropy(logits, other, reduction="none")
-        return ((1 - share) * first + share * second).mean(), logits
+        value, logits = cross_entropy(model, images, labels, generator)
+        if share:
+            value = (1 - share) * value + share * F.cross_entropy(logits, other)
+        return value, logits
 
     return loss
+
+
+def margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """How far each image is from its label: the logsumexp of the other classes' logits minus the true one, (b,).
+
+    The cross-entropy is log(1 + exp(margin)), so that its gradient is the margin's times a positive number. The
+    margin's does not round to nothing where a network is sure of itself, as softmax minus one does: attacks climb it.
+    """
+    true = labels[:, None]
+    others = logits.scatter(1, true, -torch.inf).logsumexp(1)
+    return others - logits.gather(1, true)[:, 0]
 
 
 PLAIN = Objective("plain", cross_entropy)

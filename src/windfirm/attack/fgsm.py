@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from windfirm.adjust.objective import margin
 from windfirm.attack.budget import Attack, Budget
 from windfirm.errors import InputError, expected
 
@@ -25,20 +26,15 @@ def step(images: Tensor, signs: Tensor, eps: float) -> Tensor:
 def direction(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """The sign of the gradient of the cross-entropy with respect to ``images``: (b, c, h, w) of -1, 0, 1.
 
-    The network's parameters are left alone: no gradients are asked for and none are kept. With m = logsumexp of the
-    other classes' logits minus the true one, the cross-entropy is log(1 + exp(m)), so its gradient is that of m times a
-    positive number. The gradient of m is taken: it has the same sign, and unlike softmax minus one it does not round to
-    nothing in float32 where a network is sure of itself. Raises InputError when the outputs do not depend on the images
-    in a way that can be differentiated.
+    The network's parameters are left alone: no gradients are asked for and none are kept. The gradient taken is that of
+    the margin: it has the same sign, and does not round to nothing in float32 where a network is sure of itself. Raises
+    InputError when the outputs do not depend on the images in a way that can be differentiated.
     """
     with torch.enable_grad():
         images = images.detach().requires_grad_()
         logits = model(images)
         if not logits.requires_grad:
             raise InputError(expected("fgsm", "a network with a gradient from its outputs to its images", "none"))
-        true = labels[:, None]
-        others = logits.scatter(1, true, -torch.inf).logsumexp(1)
-        margin = others - logits.gather(1, true)[:, 0]
         # The sum, not the mean: an image's gradient is then its own, whatever the batch.
-        (gradient,) = torch.autograd.grad(margin.sum(), images)
+        (gradient,) = torch.autograd.grad(margin(logits, labels).sum(), images)
     return gradient.sign()

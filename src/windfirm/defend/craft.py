@@ -1,0 +1,77 @@
+"""Images made to fool the network in training: projected gradient steps in a ball of eps, from a random start.
+
+A network in training normalises by the statistics of its batch, and so it does here, as in the published recipes. But
+crafting leaves no trace in it: running statistics stay as they are, so that one step of training moves them once.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from windfirm.errors import InputError, expected
+
+#: The size that the poster's FGSM has, and that of the published recipes.
+EPS = 8 / 255
+
+
+@dataclass(frozen=True)
+class Ball:
+    """How far an image may move (``eps``, in [0, 1], largest norm), and in how many ``steps`` of which size ``alpha``.
+
+    Raises InputError, which starts with ``name``, for values out of range.
+    """
+
+    name: str
+    eps: float
+    alpha: float
+    steps: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.eps <= 1:
+            raise InputError(expected(self.name, "an eps in [0, 1], such as 8/255", self.eps))
+        if not 0 <= self.alpha <= 1:
+            raise InputError(expected(self.name, "an alpha in [0, 1]", self.alpha))
+        if self.steps < 1:
+            raise InputError(expected(self.name, "at least 1 step", self.steps))
+
+    def options(self) -> Mapping[str, float | int | str]:
+        """What a record needs to repeat it."""
+        return {"eps": self.eps, "alpha": self.alpha, "steps": self.steps}
+
+
+def craft(
+    model: nn.Module, images: Tensor, harm: Callable[[Tensor], Tensor], ball: Ball, generator: torch.Generator
+) -> Tensor:
+    """Images (b, c, h, w) in [0, 1] within ``ball`` of ``images`` that raise ``harm`` of the float32 logits.
+
+    Each step goes along the sign of the gradient. That is asked of the images alone, never of the parameters. Where
+    batches are normalised, an image's gradient also holds what it does to its neighbours.
+    """
+    images = images.detach()
+    start = torch.empty(images.shape).uniform_(-ball.eps, ball.eps, generator=generator).to(images.device)
+    lowest, highest = (images - ball.eps).clamp(min=0), (images + ball.eps).clamp(max=1)
+    moved = (images + start).clamp(lowest, highest)
+    # Never under no_grad: autocast would keep low-precision weights that have no gradient, and train on with those.
+    with statistics_kept(model), torch.enable_grad():
+        for _ in range(ball.steps):
+            moved.requires_grad_()
+            (gradient,) = torch.autograd.grad(harm(model(moved).float()), moved)
+            moved = (moved.detach() + ball.alpha * gradient.sign()).clamp(lowest, highest)
+    return moved
+
+
+@contextmanager
+def statistics_kept(model: nn.Module) -> Iterator[None]:
+    """Running statistics stay as they are inside the block, while layers in training still use those of the batch."""
+    layers: list[Any] = [module for module in model.modules() if getattr(module, "track_running_stats", False)]
+    for layer in layers:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = True
