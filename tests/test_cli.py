@@ -14,6 +14,7 @@ from windfirm.adjust.adjustments import ADJUSTMENTS
 from windfirm.adjust.schedule import SCHEDULES
 from windfirm.attack.registry import ATTACKS
 from windfirm.cli import main
+from windfirm.defend.registry import DEFENCES
 from windfirm.models.registry import ARCHITECTURES
 from windfirm.prune.criteria import CRITERIA
 from windfirm.prune.select import RANKINGS
@@ -76,8 +77,8 @@ def test_help_names_what_there_is(capsys: Capture, monkeypatch: pytest.MonkeyPat
     for command, names in (
         ("attack", ATTACKS),
         ("compare", ATTACKS),
-        ("prune", [*CRITERIA, *RANKINGS, *ADJUSTMENTS]),
-        ("train", SCHEDULES),
+        ("prune", [*CRITERIA, *RANKINGS, *ADJUSTMENTS, *DEFENCES]),
+        ("train", [*SCHEDULES, *DEFENCES]),
     ):
         words = help_of(capsys, command).replace(",", " ").replace(";", " ").split()
         assert set(names) <= set(words)
@@ -281,7 +282,7 @@ def test_words_that_cannot_be_parsed(capsys: Capture, words: list[str], text: st
         ),
         (
             ["prune", NET, "--out", "o", "--macs", "0.5", "--adjust", "scratch"],
-            "prune: --adjust: expected fine-tuning, got scratch",
+            f"prune: --adjust: expected {' or '.join(ADJUSTMENTS)}, got scratch; did you mean scratch-e?",
         ),
         (
             ["prune", NET, "--out", "o", "--macs", "0.5", "--control"],
@@ -303,6 +304,20 @@ def test_words_that_cannot_be_parsed(capsys: Capture, words: list[str], text: st
         (
             ["train", "resnet20", "--schedule", "steps"],
             "train: --schedule: expected onecycle or step, got steps; did you mean step?",
+        ),
+        (
+            ["train", "resnet20", "--defence", "mix-up"],
+            f"train: defence: expected one of {', '.join(DEFENCES)}, got mix-up; did you mean mixup?",
+        ),
+        (["train", "resnet20", "--eps", "4/255"], "train: --eps: expected a --defence that it is for, got none"),
+        (
+            ["train", "resnet20", "--defence", "fast-at", "--eps", "4"],
+            "train: eps: expected a number in [0, 1], such as 8/255, got 4",
+        ),
+        (["train", "resnet20", "--defence", "mixup", "--eps", "0.1"], "train: mixup: expected no options, got eps"),
+        (
+            ["prune", NET, "--out", "o", "--macs", "0.5", "--defence", "mixup"],
+            "prune: --defence: expected an --adjust that trains with it, got none",
         ),
         (["data", "verify", "mnist"], "data: data verify: expected cifar10 or embedded, got mnist"),
         (["data", "fetch", "mnist"], "data: data fetch: expected cifar10, got mnist"),
@@ -436,7 +451,7 @@ def test_an_interrupt_leaves_nothing_and_ends_with_130(
     def stop(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("windfirm.commands.prune.adjust", stop)
+    monkeypatch.setattr("windfirm.commands.adjusting.adjust", stop)
     words = ["prune", NET, "--data", str(data), "--macs", "0.5", "--out", "o", "--criterion", "l1"]
     assert main([*words, "--adjust", "fine-tuning"]) == 130
     assert capsys.readouterr() == ("", "windfirm prune: stopped\n")

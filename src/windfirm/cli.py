@@ -19,6 +19,8 @@ MODEL = (
 CRITERIA = (
     "bn-scale, cka, expected-abs, fpgm, hrank, kl-divergence, l1, l2, pls, random, taylor, or package.module:criterion"
 )
+DEFENCES = "cutmix, cutout, fast-at, mixup, pgd-at, trades"
+ADJUSTMENTS = "bn-only, distill, fine-tuning, scratch-b, scratch-e, w-ticket"
 DATA = "cifar10, embedded, a folder of class folders, or package.module:factory"
 
 
@@ -125,6 +127,13 @@ def _image_options(group: argparse._ArgumentGroup, split: str) -> None:
     )
 
 
+def _defence_options(group: argparse._ActionsContainer) -> None:
+    group.add_argument("--defence", metavar="NAME", help=f"train with {DEFENCES} (default: none)")
+    group.add_argument(
+        "--eps", metavar="E", help="how far fast-at, pgd-at and trades move a value in [0, 1] (default: 8/255)"
+    )
+
+
 def _measure_options(parser: Parser) -> None:
     group = parser.add_argument_group("what is measured")
     _image_options(group, "test")
@@ -190,7 +199,8 @@ def _train(commands: Commands) -> None:
         "train",
         "Train a baseline F; when it was interrupted, go on from its last epoch.",
         "  windfirm train resnet56 --data cifar10\n"
-        "  windfirm train resnet20 --data embedded --epochs 9 --out runs/small",
+        "  windfirm train resnet20 --data embedded --epochs 9 --out runs/small\n"
+        "  windfirm train resnet20 --defence fast-at --eps 8/255 --out runs/firm",
     )
     parser.add_argument("arch", metavar="ARCH", help="resnet20, 32, 44, 56 or 110, mobilenet-v2, vgg16-bn")
     parser.add_argument("--data", default="cifar10", metavar="D", help=f"{DATA} (default: cifar10)")
@@ -207,6 +217,7 @@ def _train(commands: Commands) -> None:
     parser.add_argument(
         "--weight-decay", type=NUMBER, default=5e-4, metavar="X", help="pull of the weights to zero (default: 0.0005)"
     )
+    _defence_options(parser)
     _common(parser)
 
 
@@ -279,10 +290,27 @@ def _prune(commands: Commands) -> None:
     )
     group.add_argument("--rate", type=SHARE, metavar="X", help="the share of those still there that leaves each round")
     group = parser.add_argument_group("training between and after")
-    group.add_argument("--adjust", metavar="NAME", help="fine-tuning (default: none)")
-    group.add_argument("--epochs", type=COUNT, metavar="N", help="passes over the data after each round (default: 6)")
-    group.add_argument("--lr", type=POSITIVE, metavar="X", help="the highest learning rate (default: 0.01)")
+    group.add_argument("--adjust", metavar="NAME", help=f"{ADJUSTMENTS} (default: none)")
+    group.add_argument(
+        "--epochs",
+        type=COUNT,
+        metavar="N",
+        help="passes over the data each time (default: 6; scratch and w-ticket, which run after the last round alone, "
+        "160)",
+    )
+    group.add_argument(
+        "--lr",
+        type=POSITIVE,
+        metavar="X",
+        help="the highest learning rate (default: 0.01; scratch and w-ticket 0.1)",
+    )
+    group.add_argument(
+        "--initial",
+        metavar="FILE",
+        help="w-ticket: MODEL as before training (default: initial.safetensors beside it, or the package's)",
+    )
     _image_options(group, "training")
+    _defence_options(group)
     group.add_argument("--control", action="store_true", help="also train the unpruned network for as many steps")
     _model_options(parser)
     _common(parser)

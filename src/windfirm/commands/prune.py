@@ -4,15 +4,13 @@ import copy
 import importlib
 import json
 from argparse import Namespace
-from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from windfirm import console, seeds
-from windfirm.adjust.adjustments import ADJUSTMENTS, adjust
+from windfirm.commands.adjusting import adjusting, check
 from windfirm.commands.rounds import describe, told
 from windfirm.commands.shared import (
     check_fit,
@@ -67,10 +65,7 @@ def run(args: Namespace) -> None:
     one_of("--choose", args.choose, CHOICES)
     criterion = _criterion(args.criterion)
     one_of("--ranking", args.ranking, RANKINGS)
-    if args.control and not args.adjust:
-        raise InputError(expected("--control", "an --adjust to repeat on the unpruned network", "none"))
-    if args.adjust:
-        one_of("--adjust", args.adjust, ADJUSTMENTS)
+    check(args)
     asked = budget(**{name: vars(args)[name] for name in BUDGETS})
     target = Target(
         asked, args.structure, args.choose, args.ranking, args.floor, tuple(args.protect), args.plain_layers
@@ -89,7 +84,8 @@ def run(args: Namespace) -> None:
     example = torch.zeros(1, *size)
     batches = Batches(images, batch_size(device, size), normalised(nn.Identity())) if images is not None else ()
     _check_patterns(target, network, example)
-    again = _adjuster(args, images, device, normalised) if args.adjust and images is not None else None
+    maker = _maker(args, source)
+    again = adjusting(args, source, maker, images, device, normalised) if args.adjust and images is not None else None
     out = Path(args.out)
     with results(out) as place:
         smaller, rounds = prune_in_rounds(
@@ -99,13 +95,14 @@ def run(args: Namespace) -> None:
             target,
             args.rounds,
             batches=batches,
-            adjust=again("prune and adjust") if again else None,
+            adjust=again.arm("pruned", "prune and adjust") if again else None,
             seed=args.seed,
         )
         control = copy.deepcopy(network)
         if again and args.control:
+            alike = again.arm("control", "adjust the control")
             for number in range(1, args.rounds + 1):
-                again("adjust the control")(control, number)
+                alike(control, number)
         before, after = cost(network, example), cost(smaller.cpu(), example)
         record = {
             "model": source.name,
@@ -114,6 +111,8 @@ def run(args: Namespace) -> None:
             "criterion": args.criterion,
             "target": {asked.name: asked.share} | {name: getattr(target, name) for name in KEPT},
             "adjust": args.adjust,
+            "adjustment": again.record() if again else None,
+            "defence": args.defence,
             "before": vars(before),
             "after": vars(after),
             "rounds": [describe(entry) for entry in rounds],
@@ -128,7 +127,7 @@ def run(args: Namespace) -> None:
             "versions": versions(),
         }
         kept: dict[str, object] = {"intake": Intake(shape, source.intake.mean, source.intake.std).to_json()}
-        kept |= {"factory": maker} if (maker := _maker(args, source)) else {}
+        kept |= {"factory": maker} if maker else {}
         _save(smaller, place / "model.safetensors", source, {"pruned": record} | kept)
         if args.control:
             _save(control.cpu(), place / "control.safetensors", source, {"control": args.adjust} | kept)
@@ -144,6 +143,8 @@ def run(args: Namespace) -> None:
         f"{after.params / before.params:.1%} of the parameters ({after.params:,}), "
         f"{after.peak_bytes / before.peak_bytes:.1%} of the activations' memory"
     )
+    if again:
+        lines.append(again.words())
     if args.control:
         lines.append(f"{out / 'control.safetensors'}: {source.name}, adjusted alike, not pruned")
     lines.append(f"page: {out / 'report.html'}")
@@ -181,7 +182,8 @@ def _maker(args: Namespace, source: Source) -> str | None:
     """The function of the user's own that makes the network, for people to read; None for a network with a name."""
     if source.arch is not None:
         return None
-    return args.model if source.name == args.model else args.factory  # type: ignore[no-any-return]
+    is_maker = source.name == args.model and not Path(args.model).exists()  # the folder of a run has its name as well
+    return args.model if is_maker else args.factory  # type: ignore[no-any-return]
 
 
 def _save(network: nn.Module, path: Path, source: Source, notes: dict[str, object]) -> None:
@@ -197,26 +199,3 @@ def _check_patterns(target: Target, model: nn.Module, example: Tensor) -> None:
         if names and not any(fnmatchcase(name, pattern) for name in names):
             wanted = f"a pattern for {'groups' if 'filters' in kinds else 'blocks'} such as {names[0]}"
             raise InputError(expected("--protect", wanted, pattern))
-
-
-def _adjuster(
-    args: Namespace, images: Images, device: torch.device, normalised: Callable[[nn.Module], nn.Module]
-) -> Callable[[str], Callable[[nn.Module, int], None]]:
-    def labelled(label: str) -> Callable[[nn.Module, int], None]:
-        def run(model: nn.Module, number: int) -> None:
-            seed = seeds.number(args.seed, "round", number)
-            with console.bar(f"{label}, round {number} of {args.rounds}") as tick:
-                adjust(
-                    args.adjust,
-                    normalised(model),
-                    images,
-                    epochs=args.epochs,
-                    lr=args.lr,
-                    seed=seed,
-                    device=device,
-                    progress=lambda seen, total, speed, loss: tick(seen, total, f"{speed:.0f} img/s"),
-                )
-
-        return run
-
-    return labelled

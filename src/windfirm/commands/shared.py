@@ -14,10 +14,12 @@ from rich.table import Table
 from torch import nn
 
 from windfirm import console, data
+from windfirm.adjust.objective import PLAIN, Objective
 from windfirm.attack.budget import Attack, parse_eps
 from windfirm.attack.registry import build
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
+from windfirm.defend.registry import defence
 from windfirm.errors import InputError, expected, nearest
 from windfirm.evaluate.network import classify, private
 from windfirm.models.intake import Intake
@@ -178,6 +180,15 @@ def chosen_attacks(args: Namespace, side: int) -> tuple[list[Attack], float]:
             attack = build(name, side, trials=args.trials)
         attacks.append(attack)
     return attacks, eps
+
+
+def chosen_defence(args: Namespace, side: int) -> Objective:
+    """What ``--defence`` and ``--eps`` make small in training on images of this side; without them the plain loss."""
+    if not args.defence:
+        if args.eps is not None:
+            raise InputError(expected("--eps", "a --defence that it is for", "none"))
+        return PLAIN
+    return defence(args.defence, side, **({} if args.eps is None else {"eps": parse_eps(args.eps)}))
 
 
 def check_fit(name: str, model: nn.Module, images: Images) -> None:

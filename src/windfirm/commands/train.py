@@ -12,7 +12,7 @@ from torch import nn
 from windfirm import console, data, seeds
 from windfirm.adjust.schedule import SCHEDULES
 from windfirm.adjust.train import Recipe, train
-from windfirm.commands.shared import check_fit, one_of, print_json, printer, results
+from windfirm.commands.shared import SIDE, check_fit, chosen_defence, one_of, print_json, printer, results
 from windfirm.errors import InputError, expected
 from windfirm.files import write_text
 from windfirm.models.checkpoint import load, read_manifest, save
@@ -31,7 +31,9 @@ def run(args: Namespace) -> None:
     one_of("--schedule", args.schedule, SCHEDULES)
     recipe = Recipe(args.epochs, args.lr, args.batch, args.schedule, weight_decay=args.weight_decay)
     build(args.arch)  # so that a wrong name is told before images are read
+    chosen_defence(args, SIDE)
     images = data.load(args.data, "train")
+    objective = chosen_defence(args, images.images.shape[-1])
     classes = len(images.classes)
     initial, model, before = _continued(args) if args.start else _fresh(args, classes)
     check_fit(args.arch, model, images)
@@ -51,6 +53,7 @@ def run(args: Namespace) -> None:
                 recipe,
                 seed=args.seed,
                 device=device,
+                objective=objective,
                 checkpoint=progress_at,
                 progress=progress,
             )
@@ -63,8 +66,10 @@ def run(args: Namespace) -> None:
             "versions": versions(),
             "seconds": round(sum(entry.seconds for entry in done)),
             "epochs": [asdict(entry) for entry in done],
-        } | ({"before": before} if before else {})
-        notes = {"command": record["command"]}
+        }
+        defence = {"defence": {"name": objective.name, **objective.options}} if args.defence else {}
+        record |= defence | ({"before": before} if before else {})
+        notes = {"command": record["command"]} | defence
         save(initial, place / "initial.safetensors", arch=args.arch, classes=classes)
         save(model.cpu(), place / "model.safetensors", arch=args.arch, classes=classes, notes=notes)
         write_text(place / "record.json", json.dumps(record, indent=1) + "\n")
@@ -107,7 +112,10 @@ def _continued(args: Namespace) -> tuple[nn.Module, nn.Module, Any]:
 def command(args: Namespace) -> str:
     """The command line that repeats this training."""
     start = f" --from {Path(args.start).name}" if args.start else ""
+    defence = f" --defence {args.defence}" if args.defence else ""
+    eps = f" --eps {args.eps}" if args.eps else ""
     return (
         f"windfirm train {args.arch}{start} --data {Path(args.data).name} --epochs {args.epochs} --lr {args.lr:g} "
-        f"--batch {args.batch} --schedule {args.schedule} --weight-decay {args.weight_decay:g} --seed {args.seed}"
+        f"--batch {args.batch} --schedule {args.schedule} --weight-decay {args.weight_decay:g}"
+        f"{defence}{eps} --seed {args.seed}"
     )

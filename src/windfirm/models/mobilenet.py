@@ -54,6 +54,10 @@ class MobileNetV2(nn.Module):
         self.head = nn.Conv2d(320, 1280, 1, bias=False)
         self.head_bn = nn.BatchNorm2d(1280)
         self.linear = nn.Linear(1280, classes)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Fresh weights of the convolutions, as He et al. (ICCV 2015); the rest is as layers make it."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")

@@ -22,6 +22,10 @@ class VGG(nn.Module):
         self.normalize = Normalize()
         self.features = nn.Sequential(_layers())
         self.linear = nn.Linear(STAGES[-1][-1], classes)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Fresh weights of the convolutions, as He et al. (ICCV 2015); the rest is as layers make it."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

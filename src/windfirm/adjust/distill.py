@@ -1,0 +1,33 @@
+"""F teaches F′: the network before its cut says how sure it is of every class (Hinton et al., 2015, section 2)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from windfirm.adjust.objective import Objective, cross_entropy
+from windfirm.models.copies import copied
+
+#: By how much logits are divided before the softmax, and the share of the teacher in the loss.
+TEMPERATURE = 4.0
+WEIGHT = 0.9
+
+
+def distillation(
+    teacher: nn.Module, device: torch.device, *, temperature: float = TEMPERATURE, weight: float = WEIGHT
+) -> Objective:
+    """weight · temperature² · KL(teacher ‖ network) of the softened outputs + (1 − weight) · cross-entropy.
+
+    The KL divergence is the mean over images; temperature² keeps the size of its gradients. The teacher is a copy of
+    ``teacher`` on ``device`` in eval mode, sees the same augmented images, and is never trained.
+    """
+    master = copied(teacher).to(device).eval().requires_grad_(False)
+
+    def loss(model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            theirs = F.log_softmax(master(images).float() / temperature, 1)
+        plain, logits = cross_entropy(model, images, labels, generator)
+        ours = F.log_softmax(logits / temperature, 1)
+        far = F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
+        return weight * temperature**2 * far + (1 - weight) * plain, logits
+
+    return Objective("distill", loss, {"temperature": temperature, "weight": weight})

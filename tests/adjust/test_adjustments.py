@@ -1,0 +1,219 @@
+"""Adjustments by name, on 16 tiny images: what each trains, for how long, from which weights."""
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from windfirm.adjust import adjustments
+from windfirm.adjust.adjustments import ADJUSTMENTS, FINE_TUNING, adjust, describe, due, recipe_for
+from windfirm.adjust.objective import PLAIN, Objective
+from windfirm.adjust.train import Epoch, Recipe, train
+from windfirm.data.images import Images
+from windfirm.errors import InputError
+from windfirm.models.normalize import Normalized
+
+OTHER = Objective("other", PLAIN.loss, {"strength": 2})
+
+
+def some() -> Images:
+    pixels = torch.randint(0, 256, (16, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return Images(pixels, torch.arange(16) % 2, ("a", "b"), "some")
+
+
+def network(width: int, seed: int = 0) -> nn.Module:
+    """3 × 64 × width + 2 × width MACs."""
+    torch.manual_seed(seed)
+    layers = nn.Conv2d(3, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 2)).eval()
+
+
+def parts(model: nn.Module) -> list[Tensor]:
+    return [value.detach().clone() for value in model.state_dict().values()]
+
+
+def equal(a: list[Tensor], b: list[Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The learning rate of every step that is made."""
+    made: list[float] = []
+    step = torch.optim.SGD.step
+
+    def noting(self: torch.optim.SGD) -> None:
+        made.append(self.param_groups[0]["lr"])
+        step(self)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", noting)
+    return made
+
+
+def test_fine_tuning_is_its_recipe_on_the_weights_as_they_are_with_the_objective_that_is_given() -> None:
+    seen = []
+
+    def loss(model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        seen.append(len(images))
+        return PLAIN.loss(model, images, labels, generator)
+
+    one, same = network(4), network(4)
+    history = adjust("fine-tuning", one, some(), epochs=2, lr=0.05, seed=3, objective=Objective("noting", loss))
+    train(same, some().images, some().labels, Recipe(epochs=2, lr=0.05, schedule="step"), seed=3)
+    assert equal(parts(one), parts(same))
+    assert (len(history), seen) == (2, [16, 16])
+
+
+def test_the_baselines_own_schedule_is_that_of_liu() -> None:
+    for name in ("scratch-e", "scratch-b", "w-ticket"):
+        recipe = Recipe(epochs=160, lr=0.1, batch=64, schedule="step", momentum=0.9, weight_decay=1e-4)
+        assert recipe_for(name) == recipe
+    assert (recipe_for("distill"), recipe_for("fine-tuning")) == (FINE_TUNING, FINE_TUNING)
+    assert recipe_for("scratch-e", epochs=4, lr=0.2) == Recipe(4, 0.2, 64, "step", weight_decay=1e-4)
+
+
+def test_scratch_e_repeats_with_the_seed_and_knows_nothing_of_the_weights_before() -> None:
+    one, same, other = network(4, seed=0), network(4, seed=1), network(4)
+    for model, seed in ((one, 3), (same, 3), (other, 4)):
+        adjust("scratch-e", model, some(), epochs=1, seed=seed)
+    assert equal(parts(one), parts(same))
+    assert not equal(parts(one), parts(other))
+
+
+@pytest.mark.parametrize(("width", "epochs"), [(8, 4), (5, 6), (3, 11), (7, 5)])
+def test_scratch_b_trains_for_as_much_arithmetic_as_the_original(width: int, epochs: int, steps: list[float]) -> None:
+    """MACs are 194 a filter: 4 · 8/5 = 6.4, 4 · 8/3 = 10.7, 4 · 8/7 = 4.6; the control of 8 filters gets its 4."""
+    original, model = network(8), network(width)
+    before = parts(original)
+    history = adjust("scratch-b", model, some(), original=original, epochs=4)
+    assert len(history) == len(steps) == epochs
+    assert steps == [pytest.approx(0.1 * (1 if i / epochs < 0.5 else 0.1 if i / epochs < 0.75 else 0.01))
+                     for i in range(epochs)]  # fmt: skip
+    assert equal(parts(original), before)
+
+
+def test_scratch_b_trains_for_one_epoch_at_least() -> None:
+    assert len(adjust("scratch-b", network(8), some(), original=network(3), epochs=1)) == 1
+
+
+def test_w_ticket_trains_from_the_initial_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    initial, trained = network(4, seed=1), network(4, seed=2)
+    before, started = parts(initial), []
+
+    def watched(model: nn.Module, *rest: Tensor | Recipe, **options: object) -> list[Epoch]:
+        started.append(parts(model.get_submodule("network")))
+        return train(model, *rest, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(adjustments, "train", watched)
+    history = adjust("w-ticket", Normalized(trained, (0.5,), (0.5,)), some(), initial=initial, epochs=2)
+    assert len(history) == 2
+    assert equal(started[0], before)
+    assert not equal(parts(trained), before)
+    assert equal(parts(initial), before)
+
+
+def test_distill_lessens_its_own_objective_and_leaves_the_teacher_alone() -> None:
+    teacher, model, plain = network(8, seed=1).train(), network(4), network(4)
+    before = parts(teacher)
+    history = adjust("distill", model, some(), original=teacher, epochs=2)
+    adjust("fine-tuning", plain, some(), epochs=2)
+    assert len(history) == 2
+    assert not equal(parts(model), parts(plain))
+    assert equal(parts(teacher), before)
+    assert all(module.training for module in teacher.modules())
+
+
+def test_bn_only_trains_nothing(steps: list[float]) -> None:
+    model = network(4)
+    before = [value.detach().clone() for value in model.parameters()]
+    assert adjust("bn-only", model, some()) == []
+    assert steps == []
+    assert equal(before, [value.detach() for value in model.parameters()])
+    assert model.get_buffer("1.num_batches_tracked") == 1
+
+
+@pytest.mark.parametrize("name", ADJUSTMENTS)
+def test_the_control_gets_as_many_steps_and_keeps_its_shape(name: str, steps: list[float]) -> None:
+    """A cut that takes nothing, so that scratch-b's ratio is one as well; in its own test it is not."""
+    original = network(8)
+    initial = network(8, seed=1)
+    length = None if name == "bn-only" else 2
+    made = []
+    for model in (copy.deepcopy(original), copy.deepcopy(original)):
+        adjust(name, model, some(), original=original, initial=initial, epochs=length)
+        made.append(len(steps))
+        assert [value.shape for value in parts(model)] == [value.shape for value in parts(original)]
+    assert made[1] == 2 * made[0] == (0 if length is None else 4)
+
+
+def test_what_trains_from_scratch_runs_after_the_last_round_alone() -> None:
+    ran = {name: [number for number in (1, 2, 3) if due(name, number, 3)] for name in ADJUSTMENTS}
+    each, last = [1, 2, 3], [3]
+    assert ran == {
+        "bn-only": each, "distill": each, "fine-tuning": each, "scratch-b": last, "scratch-e": last, "w-ticket": last
+    }  # fmt: skip
+
+
+def test_a_record_can_be_repeated_from() -> None:
+    assert describe("distill", epochs=3) == {
+        "name": "distill",
+        "after": "every round",
+        "recipe": {
+            "epochs": 3, "lr": 0.01, "batch": 128, "schedule": "step", "momentum": 0.9, "weight_decay": 5e-4
+        },
+        "objective": {"name": "distill", "temperature": 4.0, "weight": 0.9},
+    }  # fmt: skip
+    assert describe("scratch-e", objective=OTHER)["objective"] == {"name": "other", "strength": 2}
+    assert describe("scratch-e")["after"] == "the last round"
+    assert describe("bn-only") == {"name": "bn-only", "after": "every round", "recipe": None, "objective": None}
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (
+            lambda model: adjust("w-tiket", model, some()),
+            f"adjust: expected one of {', '.join(ADJUSTMENTS)}, got w-tiket; did you mean w-ticket?",
+        ),
+        (
+            lambda model: adjust("w-ticket", model, some()),
+            "w-ticket: expected initial=, the uncut network as before training, got none",
+        ),
+        (
+            lambda model: adjust("scratch-b", model, some()),
+            "scratch-b: expected original=, the network before its cut, got none",
+        ),
+        (
+            lambda model: adjust("distill", model, some(), original=model, objective=OTHER),
+            "distill: expected no other objective than its own, got other",
+        ),
+        (
+            lambda model: adjust("bn-only", model, some(), objective=OTHER),
+            "bn-only: expected no objective, as it trains nothing, got other",
+        ),
+        (
+            lambda model: adjust("bn-only", model, some(), epochs=2),
+            "bn-only: expected no recipe, as it trains nothing, got epochs",
+        ),
+        (
+            lambda model: describe("bn-only", lr=2.0),
+            "bn-only: expected no recipe, as it trains nothing, got a learning rate",
+        ),
+        (
+            lambda model: adjust("scratch-e", model, some(), epochs=0),
+            "recipe: expected epochs and batch of at least 1, got 0 and 64",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_anything_changes(
+    call: Callable[[nn.Module], object], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adjustments, "train", None)
+    model = network(4)
+    before = parts(model)
+    with pytest.raises(InputError) as error:
+        call(model)
+    assert str(error.value) == text
+    assert equal(parts(model), before)
