@@ -67,6 +67,34 @@ def test_a_network_is_no_way_from_itself() -> None:
         assert found["filters"] == pytest.approx(0, abs=1e-12)
 
 
+def test_distances_are_summed_over_batches_of_which_none_is_kept() -> None:
+    """Each batch counts by its images; CKA's terms are summed, and so are not the mean of what batches give alone."""
+    model, other = residual(), lively(residual(), seed=1)
+    images = torch.rand(9, 2, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    parts = [(images[:6], torch.zeros(6)), (images[6:], torch.zeros(3))]
+
+    def far(rule: str, given: Any) -> float:
+        return distances(rule, model, {"filters": other}, EXAMPLE, given)["filters"]
+
+    alone = [far("kl-divergence", [part]) for part in parts]
+    assert far("kl-divergence", iter(parts)) == pytest.approx((6 * alone[0] + 3 * alone[1]) / 9, rel=1e-12)
+    terms = torch.zeros(3, dtype=torch.float64)
+    for part, _ in parts:
+        with torch.no_grad():
+            x, y = (network[:-1](part) - network[:-1](part).mean(0) for network in (model, other))
+        terms += torch.stack([(y.T @ x).square().sum(), (x.T @ x).square().sum(), (y.T @ y).square().sum()])
+    assert far("cka", iter(parts)) == pytest.approx(1 - float(terms[0] / (terms[1] * terms[2]).sqrt()), rel=1e-9)
+
+
+def test_images_that_say_nothing_about_the_distance_are_refused() -> None:
+    model, (images, labels) = residual(), batches()[0]
+    with pytest.raises(InputError, match="cka: expected at least two images in a batch, with features that differ"):
+        distances("cka", model, {"filters": model}, EXAMPLE, [(images[:1], labels[:1])] * 2)
+    for rule in ("kl-divergence", "cka"):
+        with pytest.raises(CutError, match=f"{rule}: expected finite outputs, got infinite or undefined ones"):
+            distances(rule, model, {"filters": model}, EXAMPLE, [(images * torch.nan, labels)])
+
+
 def test_layers_leave_whole_lowest_scores_first_and_one_of_each_stage_stays() -> None:
     model = residual()
     target = Target(Budget("rate", 0.4), "layers")

@@ -170,6 +170,26 @@ def test_what_cannot_be_proved_stays_whole_and_the_rest_goes(monkeypatch: pytest
     assert {structure.name for structure in entry.cut.removed} == {*names} - {names[1]}
 
 
+def test_something_else_goes_for_what_stays_whole_until_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = lively(network())
+    real, stubborn = cut, ["0.0"]
+
+    def refusing(model: nn.Module, chosen: Cut, *args: Any, **kwargs: Any) -> Any:
+        if any(structure.name in stubborn for structure in chosen.removed):
+            raise CutError("no proof for this one")
+        return real(model, chosen, *args, **kwargs)
+
+    monkeypatch.setattr(propose, "cut", refusing)
+    _, (entry,) = prune_in_rounds(model, EXAMPLE, "l1", Target(Budget("ratio", 0.3)))
+    assert entry.cut.units == round(0.3 * 30)  # of all, not of those that can go
+    stubborn += ["1.0", "2.0"]
+    for budget in (Budget("ratio", 0.3), Budget("rate", 0.3)):
+        with pytest.raises(CutError) as error:
+            prune_in_rounds(model, EXAMPLE, "l1", Target(budget))
+        wanted = "prune: expected a network with filters that can go"
+        assert str(error.value) == f"{wanted}, got none that can be proved to go: no proof for this one"
+
+
 def test_statistics_over_fewer_channels_are_marked() -> None:
     model = lively(nn.Sequential(nn.Conv2d(2, 4, 3), nn.GroupNorm(1, 4), nn.Conv2d(4, 3, 3)))
     _, (entry,) = prune_in_rounds(model, EXAMPLE, "l1", Target(Budget("ratio", 0.5)))

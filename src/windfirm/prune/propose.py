@@ -125,13 +125,16 @@ def propose(job: Job, model: nn.Module, body: Anatomy, number: int, sort: Sort) 
 
     while True:
         try:
-            chosen, left = _chosen(job, body, number, sort, scored, order(scored), make)
+            chosen, left = _chosen(job, body, number, sort, found.scores, order(scored), make)
             smaller = make(chosen)
             break
         except RefusedError as stop:
             blamed, reason = culprit(make, stop)
             refused[blamed.name] = reason
             del scored[blamed]
+            if not scored:
+                got = f"none that can be proved to go: {reason}"
+                raise CutError(expected("prune", f"a network with {UNITS[sort]} that can go", got)) from stop
     removed = {structure: chosen.removed[structure] for structure in body.structures if structure in chosen.removed}
     return smaller, Round(
         number,

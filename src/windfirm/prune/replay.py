@@ -1,51 +1,34 @@
 """The calls of a forward pass as a program that can be run again, from the middle, on as many images as one likes.
 
 Two traces, of two and of three images, tell which sizes in the code count images. Calls that see parameters alone are
-made once, batch normalisation is folded into the convolution before it, and what nobody reads again is overwritten.
+made once, the others are made cheaper (see prune.steps). Nothing is believed that was not tried on real images.
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from windfirm.errors import TraceError, expected, first_line
+from windfirm.errors import CutError, InputError, TraceError, expected, first_line
+from windfirm.models.copies import copied
+from windfirm.prune.steps import Step, Times, Values, dropping, folded
 from windfirm.prune.trace import Call, Inputs, Place, Ref, Trace, arguments, trace
 
 aten = torch.ops.aten
 
-#: The value of every tensor that is still needed, by the key of its Ref.
-Values = dict[int, Tensor]
-
-#: Operations whose result may be written over an operand, and what does so.
-IN_PLACE = {aten.relu.default: aten.relu_.default, aten.add.Tensor: aten.add_.Tensor}
-
-
 #: Views, and what makes a copy instead where a view is not possible.
 VIEWS = {aten.view.default: aten.reshape.default}
 
+#: Half precision has too few digits for differences between variants: such a network runs in single precision.
+HALF = (torch.float16, torch.bfloat16)
 
-@dataclass(frozen=True)
-class Times:
-    """A size: this many for every image."""
+#: How many images a program is tried on, and how far off it may be, relative to the largest value.
+FEW, CLOSE = 3, 1e-3
 
-    each: int
-
-
-@dataclass(frozen=True)
-class Step:
-    """One call, or two in one: Refs stand for tensors, Times for sizes; nobody needs ``drops`` afterwards."""
-
-    op: Any
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    outputs: tuple[Ref, ...]
-    places: tuple[Place, ...]
-    drops: tuple[int, ...] = ()
+REPLAYED = "a forward pass that can be replayed"
 
 
 class Program:
@@ -53,17 +36,21 @@ class Program:
 
     ``fixed`` holds the values of parameters and of what is computed from them alone. ``rows`` tells for every other
     tensor how many rows along its first axis an image has, 0 where it does not depend on the number of images, and -1
-    where images lie along another axis. ``index`` numbers the steps by place, ``calls`` are those of ``trace``.
-    Raises TraceError where the calls alone do not say what the network computes.
+    where rows are not those of one image after the other. ``index`` numbers the steps by place, ``calls`` are those of
+    ``trace``, ``storage`` tells which memory a tensor lies in. Raises TraceError where the calls alone do not say what
+    the network computes.
     """
 
     def __init__(self, model: nn.Module, inputs: Inputs) -> None:
+        model = _in_single(model)
         two, three = (trace(model, _images(inputs, count)) for count in (2, 3))
         self._device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.where = type(model).__name__
         self.inputs, self.outputs = two.inputs, two.outputs
-        if [call.op for call in two.calls] != [call.op for call in three.calls] or two.opaque:
-            raise TraceError(expected(self.where, "a forward pass that can be replayed", "one that is never the same"))
+        if two.opaque:
+            raise TraceError(expected(self.where, REPLAYED, f"recurrent layers in {min(two.opaque)}"))
+        if list(map(_form, two.calls)) != list(map(_form, three.calls)):
+            raise TraceError(expected(self.where, REPLAYED, "one that is another for 2 images than for 3"))
         self.rows = self._count(two, three)
         tensors = dict((*model.named_parameters(), *model.named_buffers()))
         self.fixed: Values = {ref.key: tensors[name].detach() for name, ref in two.parameters.items()}
@@ -89,17 +76,41 @@ class Program:
             weight = step.args[1].key if step.op is aten.convolution.default else None
             if weight in self.fixed and self._together and self.fixed[weight].ndim == 4:
                 self.fixed[weight] = self.fixed[weight].contiguous(memory_format=torch.channels_last)
-        self.steps = tuple(_dropping(_folded(steps, self), self.outputs))
+        self.steps = tuple(dropping(folded(steps, self.fixed, self.outputs), self.outputs))
         self.index = {place: i for i, step in enumerate(self.steps) for place in step.places}
         self.trace = two
         self.calls = {call.place: call for call in two.calls}
+        made = [ref for call in two.calls for ref in call.outputs]
+        self.storage = {ref.key: ref.storage for ref in (*two.inputs, *made)}
 
     def begin(self, inputs: Inputs) -> Values:
-        """The values before the first step."""
+        """The values before the first step, copies. Raises InputError unless images are as large as those traced."""
         args, kwargs = arguments(self.where, inputs)
         form = torch.channels_last if self._together else torch.contiguous_format
-        tensors = [t.contiguous(memory_format=form) if t.ndim == 4 else t for t in args]
-        return dict(zip((ref.key for ref in self.inputs), (*tensors, *kwargs.values()), strict=True))
+        values: Values = {}
+        for ref, tensor in zip(self.inputs, (*args, *kwargs.values()), strict=True):
+            if tensor.shape[1:] != ref.shape[1:]:
+                wanted = f"images of one shape, as the first {tuple(ref.shape[1:])}"
+                raise InputError(expected("batches", wanted, tuple(tensor.shape[1:])))
+            # The forward pass may write over its input.
+            values[ref.key] = tensor.to(ref.dtype).clone(memory_format=form if tensor.ndim == 4 else None)
+        return values
+
+    def try_out(self, inputs: Inputs, images: int) -> Tensor:
+        """Run it forwards, and again with images in reverse: where rows are not theirs, ``rows`` is -1 from then on.
+
+        Gives the first output.
+        """
+        back = torch.arange(images - 1, -1, -1, device=self._device)
+        values, reverse = self.begin(inputs), self.begin(tree_map_only(Tensor, lambda tensor: tensor.flip(0), inputs))
+        for step in self.steps:
+            self.make(step, values, images)
+            self.make(step, reverse, images)
+            for key in {ref.key for ref in step.outputs} & values.keys():
+                each, tensor = self.rows[key], values[key]
+                if each >= 0 and not _alike(rows_of(tensor, back, each) if each else tensor, reverse[key]):
+                    self.rows[key] = -1
+        return self.value(values, self.outputs[0])
 
     def value(self, values: Values, ref: Ref) -> Tensor:
         """A tensor, fixed or not."""
@@ -123,9 +134,16 @@ class Program:
     def live(self, start: int) -> list[int]:
         """The keys that the steps from ``start`` on and the outputs need of what was made before."""
         made = {ref.key for step in self.steps[start:] for ref in step.outputs}
-        used = {ref.key for step in self.steps[start:] for ref in _refs((step.args, dict(step.kwargs)))}
+        used = {ref.key for step in self.steps[start:] for ref in step.reads}
         used.update(ref.key for ref in self.outputs)
         return sorted(used - made - self.fixed.keys())
+
+    def idle(self, place: Place) -> bool:
+        """Whether the call there is left out because nobody needs what it makes of the images."""
+        call = self.calls.get(place)
+        return (
+            call is not None and place not in self.index and self.fixed.keys().isdisjoint(r.key for r in call.outputs)
+        )
 
     def made(self, step: Step, values: Values, images: int, args: Sequence[Any] | None = None) -> Values:
         """What a step makes, by key."""
@@ -167,10 +185,10 @@ class Program:
         if isinstance(arg, torch.device):
             return self._device
         if isinstance(arg, Ref) and arg.key not in self.rows and arg.key not in self.fixed:
-            raise TraceError(expected(call.where, "a forward pass that can be replayed", "a tensor made on the way"))
-        if isinstance(arg, Ref) or type(arg) is not int or arg == other:
+            raise TraceError(expected(call.where, REPLAYED, "a tensor made on the way"))
+        if isinstance(arg, Ref) or arg == other:
             return arg
-        if arg % 2 or 3 * arg != 2 * other:
+        if type(arg) is not int or arg % 2 or 3 * arg != 2 * other:
             raise TraceError(expected(call.where, "sizes that grow with the number of images", f"{arg} and {other}"))
         return Times(arg // 2)
 
@@ -195,85 +213,48 @@ def _images(inputs: Inputs, count: int) -> Inputs:
     """Inputs without data, of so many images."""
 
     def like(tensor: Tensor) -> Tensor:
-        return torch.empty(count, *tensor.shape[1:], dtype=tensor.dtype, device="meta")
+        dtype = torch.float32 if tensor.dtype in HALF else tensor.dtype
+        return torch.empty(count, *tensor.shape[1:], dtype=dtype, device="meta")
 
     return tree_map_only(Tensor, like, inputs)  # type: ignore[no-any-return]
 
 
-def _refs(arg: Any) -> list[Ref]:
-    if isinstance(arg, Ref):
-        return [arg]
-    if isinstance(arg, dict):
-        arg = list(arg.values())
-    return [ref for entry in arg for ref in _refs(entry)] if isinstance(arg, list | tuple) else []
+def _in_single(model: nn.Module) -> nn.Module:
+    half = any(tensor.dtype in HALF for tensor in (*model.parameters(), *model.buffers()))
+    return copied(model).float() if half else model
 
 
-def _folded(steps: Sequence[Step], program: Program) -> list[Step]:
-    """Each convolution that a batch normalisation alone reads, with it: y · γ/σ + (β − μ γ/σ) for its output y."""
-    readers: dict[int, list[int]] = {}
-    for i, step in enumerate(steps):
-        for ref in _refs((step.args, dict(step.kwargs))):
-            readers.setdefault(ref.key, []).append(i)
-    ends = {ref.key for ref in program.outputs}
-    result, gone = list(steps), set()
-    for i, step in enumerate(steps):
-        if step.op is not aten.convolution.default or step.args[6]:
-            continue
-        out, weight = step.outputs[0], step.args[1]
-        after = readers.get(out.key, [])
-        norm = steps[after[0]] if len(after) == 1 and out.key not in ends else None
-        fixed = [ref.key in program.fixed for ref in _refs(step.args[1:3])]
-        if norm is None or norm.op is not aten.native_batch_norm.default or norm.args[5] or not all(fixed):
-            continue
-        _, gamma, beta, mean, variance, _, _, eps = norm.args
-        if not all(ref is None or ref.key in program.fixed for ref in (gamma, beta, mean, variance)):
-            continue
-        tensor = program.fixed[weight.key]
-        zero = tensor.new_zeros(1)
-        bias, beta = (zero if ref is None else program.fixed[ref.key] for ref in (step.args[2], beta))
-        scale = (program.fixed[variance.key] + eps).rsqrt() * (zero + 1 if gamma is None else program.fixed[gamma.key])
-        shift = (bias - program.fixed[mean.key]) * scale + beta
-        new = Ref(-2 * i - 2, weight.shape, weight.dtype), Ref(-2 * i - 3, tuple(shift.shape), weight.dtype)
-        program.fixed[new[0].key] = tensor * scale.view(-1, *[1] * (tensor.ndim - 1))
-        program.fixed[new[1].key] = shift
-        result[i] = Step(
-            step.op, (step.args[0], *new, *step.args[3:]), step.kwargs, norm.outputs[:1], (*step.places, *norm.places)
-        )
-        gone.add(after[0])
-    return [step for i, step in enumerate(result) if i not in gone]
+def _form(call: Call) -> tuple[Any, int, int]:
+    return call.op, len(call.inputs), len(call.outputs)
 
 
-def _dropping(steps: Sequence[Step], outputs: Sequence[Ref]) -> list[Step]:
-    """The steps with what nobody needs after each, and written over an operand that was new and is needed no more."""
-    needed = {ref.key for ref in outputs}
-    shared = Counter(ref.storage for step in steps for ref in step.outputs)
-    made = [step.outputs[0] for step in steps if step.op is aten.convolution.default or step.op in IN_PLACE]
-    fresh = {ref.key for ref in made if shared[ref.storage] == 1}
-    done: list[Step] = []
-    for step in reversed(steps):
-        if not step.op._schema.is_mutable and needed.isdisjoint(ref.key for ref in step.outputs):
-            continue
-        used = _refs((step.args, dict(step.kwargs)))
-        last = {ref.key for ref in (*used, *step.outputs)} - needed
-        needed |= {ref.key for ref in used}
-        op, args = step.op, step.args
-        spare = [ref for ref in used if ref.key in last & fresh and ref.shape == step.outputs[0].shape]
-        if op in IN_PLACE and spare and not step.kwargs and len(args) == len(used) == len({ref.key for ref in used}):
-            op, args = IN_PLACE[op], (spare[0], *(ref for ref in used if ref is not spare[0]))
-        done.append(Step(op, args, step.kwargs, step.outputs, step.places, tuple(last)))
-    return done[::-1]
+def _alike(one: Tensor, other: Tensor) -> bool:
+    one, other = (tensor.abs() if tensor.is_complex() else tensor for tensor in (one, other))
+    one, other = one.double(), other.double()
+    size = float(one.nan_to_num(posinf=0, neginf=0).abs().max()) if one.numel() else 0.0
+    return torch.allclose(one, other, rtol=0, atol=CLOSE * size, equal_nan=True)
 
 
 def replayed(model: nn.Module, inputs: Inputs, logits: Tensor) -> Program:
-    """The program of ``model``, tried on ``inputs``: its first output must be ``logits``. Raises TraceError if not."""
-    where = type(model).__name__
+    """The program of ``model``, tried on a few of ``inputs``: its first output must be what ``logits`` has of them.
+
+    It is tried beside an image of zeros: in a network that sees other images of the batch as well, the output changes.
+    Raises TraceError if so, CutError for ``logits`` that are not finite.
+    """
+    where, few = type(model).__name__, min(len(logits), FEW)
+    if not bool(logits.isfinite().all()):
+        raise CutError(expected(where, "finite outputs", "infinite or undefined ones"))
     program = Program(model, inputs)
-    values = program.begin(inputs)
+    tried = tree_map_only(Tensor, lambda tensor: torch.cat([tensor[:few], torch.zeros_like(tensor[:1])]), inputs)
     try:
-        program.run(values, 0, len(program.steps), len(logits))
+        found = program.try_out(tried, few + 1)
     except Exception as error:
-        raise TraceError(expected(where, "a forward pass that can be replayed", first_line(error))) from error
-    off = float((program.value(values, program.outputs[0]) - logits).abs().max())
-    if not off <= 1e-3 * max(1.0, float(logits.abs().max())):
-        raise TraceError(expected(where, "a forward pass that can be replayed", f"outputs {off:.2g} off"))
+        raise TraceError(expected(where, REPLAYED, first_line(error))) from error
+    if program.rows.get(program.outputs[0].key) != 1:
+        raise TraceError(expected(where, REPLAYED, "outputs that are not one row for each image"))
+    wanted = logits[:few].to(found.dtype)
+    off = float((found[:few] - wanted).abs().max())
+    close = max(CLOSE, torch.finfo(logits.dtype).eps ** 0.5)
+    if not off <= close * max(1.0, float(wanted.abs().max())):
+        raise TraceError(expected(where, f"{REPLAYED}, image by image", f"outputs {off:.2g} off"))
     return program

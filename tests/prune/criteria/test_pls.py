@@ -138,8 +138,12 @@ def test_what_cannot_be_fitted_is_refused() -> None:
         return str(error.value)
 
     assert complaint(model, images[:0], labels) == "batches: expected at least one image, got none"
-    assert complaint(model, images[:1], labels[:1]) == "pls: expected at least two images of two classes, got 1 of 1"
-    assert complaint(model, images, labels * 0) == "pls: expected at least two images of two classes, got 12 of 1"
+    assert (
+        complaint(model, images[:1], labels[:1]) == "pls: expected at least two images of two classes, got 1 image of 1"
+    )
+    assert (
+        complaint(model, images, labels * 0) == "pls: expected at least two images of two classes, got 12 images of 1"
+    )
     assert (
         complaint(model, images * math.inf, labels)
         == "pls: expected finite outputs of 0, got infinite or undefined ones"

@@ -103,6 +103,31 @@ def test_scores_that_are_not_one_for_each_unit_are_refused() -> None:
     assert str(error.value) == "short of 0: expected 2 finite scores, got [1.0]"
 
 
+@pytest.mark.parametrize("wrong", [None, 3, [], {"0": 1.0}])
+def test_what_is_no_scores_at_all_is_refused(wrong: Any) -> None:
+    with pytest.raises(CutError) as error:
+        score(criterion("odd")(lambda subject, structures, seed: wrong), network(), structures(network(), EXAMPLE))
+    wanted = "odd: expected an Observer, or a tensor of scores for each structure"
+    assert str(error.value) == f"{wanted}, got {type(wrong).__name__}"
+
+
+def test_many_scores_that_are_not_numbers_are_counted() -> None:
+    model: Any = nn.Sequential(nn.Conv2d(2, 20, 1), nn.Conv2d(20, 1, 1)).double()
+    with torch.no_grad():
+        model[0].weight[3] = math.nan
+    with pytest.raises(CutError) as error:
+        score("l1", model, structures(model, EXAMPLE))
+    assert str(error.value) == "l1 of 0: expected 20 finite scores, got 19 in shape [20]"
+
+
+@pytest.mark.parametrize("name", ["l1", "kl-divergence"])
+def test_structures_of_another_network_are_refused(name: str) -> None:
+    wider = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3), nn.Conv2d(3, 1, 1)).double()
+    for other in (wider, nn.Sequential(nn.Sequential(wider))):
+        with pytest.raises(InputError, match=r"structures: expected those of this network, got .*0 of another"):
+            score(name, network(), structures(other, EXAMPLE), [(EXAMPLE, torch.zeros(1))])
+
+
 def test_a_criterion_that_follows_the_forward_pass_without_data_needs_an_anatomy() -> None:
     @criterion("calls")
     def calls(subject: Subject, structures: Sequence[Structure], seed: int) -> Scores:

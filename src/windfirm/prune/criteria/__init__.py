@@ -46,6 +46,9 @@ CRITERIA: Mapping[str, Criterion] = MappingProxyType(
     }
 )
 
+#: So many scores are shown in a complaint.
+FEW = 8
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -105,6 +108,7 @@ def scores(
     if twice:
         raise InputError(expected("criteria", "each of a name of its own", f"two called {twice[0]}"))
     free = [structure for structure in structures if structure.frozen is None]
+    _check(model, free)
     subject, batches = _subject(model, batches, body, any(entry.data for entry in asked))
     begun = {entry.name: entry.begin(subject, free, seed) for entry in asked}
     observers = [entry for entry in begun.values() if isinstance(entry, Observer)]
@@ -114,6 +118,15 @@ def scores(
         name: _collected(name, entry) if isinstance(entry, Observer) else Scored(_plain(name, entry))
         for name, entry in begun.items()
     }
+
+
+def _check(model: nn.Module, structures: Sequence[Structure]) -> None:
+    """Raise InputError for a structure of another network, or of this one before it was cut."""
+    shapes = {name: tensor.shape for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+    for structure in structures:
+        for piece in structure.slices:
+            if shapes.get(piece.tensor, ())[piece.axis : piece.axis + 1] != (piece.size,):
+                raise InputError(expected("structures", "those of this network", f"{structure.name} of another"))
 
 
 def _collected(name: str, observer: Observer) -> Scored:
@@ -127,9 +140,11 @@ def _collected(name: str, observer: Observer) -> Scored:
 
 def _plain(name: str, found: Scores) -> Scores:
     """The scores in float64 on the CPU. Raises CutError unless there is one finite number for each unit."""
+    if not isinstance(found, Mapping) or not all(isinstance(values, Tensor) for values in found.values()):
+        raise CutError(expected(name, "an Observer, or a tensor of scores for each structure", type(found).__name__))
     for structure, values in found.items():
         if values.shape != (structure.size,) or not bool(values.isfinite().all()):
-            got = values.tolist()
+            got = values.tolist() if values.numel() <= FEW else f"{values.isfinite().sum()} in shape {[*values.shape]}"
             raise CutError(expected(f"{name} of {structure.name}", f"{structure.size} finite scores", got))
     return {structure: values.detach().to("cpu", torch.float64) for structure, values in found.items()}
 

@@ -68,6 +68,14 @@ class Seen:
     gradients: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+def class_scores(logits: Tensor, images: int) -> Tensor:
+    """The logits as they are. Raises InputError unless they are (images, classes)."""
+    if logits.ndim != 2 or len(logits) != images:
+        wanted = f"class scores of shape ({images}, classes) from the network"
+        raise InputError(expected("batches", wanted, tuple(logits.shape)))
+    return logits
+
+
 @dataclass(frozen=True)
 class Observer:
     """Someone who is shown every batch and gives the scores at the end.

@@ -14,6 +14,7 @@ from torch import Tensor
 from windfirm.errors import CutError, InputError, expected
 from windfirm.prune.criteria.base import Half, Observer, Scores, Seen, Subject, criterion
 from windfirm.prune.criteria.points import last_layer
+from windfirm.prune.criteria.similarity import alignment, products, terms
 from windfirm.prune.criteria.variants import Fork, Part, forks, variants
 from windfirm.prune.replay import Program, replayed
 from windfirm.prune.structure import Structure
@@ -26,8 +27,9 @@ PARTS = 3
 def cka(subject: Subject, structures: Sequence[Structure], seed: int) -> Observer:
     """Scores of shape ``(size,)`` in [0, 1]: 0 where the features stay as they are but for a rotation and a scale.
 
-    The batch size is part of the definition: features are centred within a batch. Raises TraceError for a network whose
-    forward pass cannot be replayed, InputError for one without a last layer that reads one row an image.
+    That is but for rounding. The batch size is part of the definition: features are centred within a batch. Raises
+    TraceError for a network whose forward pass cannot be replayed, InputError for one without a last layer that reads
+    one row an image. What is read where images do not lie one after the other gets no score.
     """
     made: list[tuple[Program, list[Fork], int, int]] = []  # at the first batch
     sums: dict[Structure, Tensor] = {}  # (parts, terms, size): ⟨K, L⟩, ⟨K, K⟩, ⟨L, L⟩ of the products of images K, L
@@ -44,26 +46,24 @@ def cka(subject: Subject, structures: Sequence[Structure], seed: int) -> Observe
         for fork in found:
             sums.setdefault(fork.structure, torch.zeros(PARTS, 3, fork.structure.size, dtype=torch.float64))
         halves = [slice(None), *(slice((half - seen.images.start) % 2, None, 2) for half in (0, 1))]
-        kernels = [_kernel(whole[half]) for half in halves]
+        kernels = [products(whole[half]) for half in halves]
         unseen = {fork.structure: set(range(fork.structure.size)) for fork in found}
         parts = variants(program, found, program.begin(seen.inputs), count, end)
         for structure, unit, features in _units(program, parts, whole, end, argument):
             unseen[structure].discard(unit)
             for part, half in enumerate(halves):
-                sums[structure][part, :, unit] += _terms(kernels[part], _kernel(features[half]))
+                sums[structure][part, :, unit] += terms(kernels[part], products(features[half]))
         for structure, units in unseen.items():  # there nothing changed for any image
             for part in range(PARTS):
-                sums[structure][part][:, sorted(units)] += _terms(kernels[part], kernels[part])[:, None]
+                sums[structure][part][:, sorted(units)] += terms(kernels[part], kernels[part])[:, None]
 
     def scores(half: Half) -> Scores:
         part = 0 if half is None else half + 1
         found: Scores = {}
-        for structure, terms in sums.items():
-            both, own, other = terms[part]
-            if not bool((own > 0).all()):
-                raise InputError(expected("cka", "at least two images with features that differ", "none"))
-            alike = both / (own * other).sqrt()
-            found[structure] = 1 - torch.where(other > 0, alike, 0.0)
+        for structure, found_terms in sums.items():
+            if not bool((found_terms[part, 1] > 0).all()):
+                raise InputError(expected("cka", "at least two images in a batch, with features that differ", "none"))
+            found[structure] = 1 - alignment(found_terms[part])
         return found
 
     return Observer(scores, batch=batch)
@@ -106,13 +106,3 @@ def _units(
             features[part.images[own]] = rows[own]
     if current is not None:
         yield *current, features
-
-
-def _kernel(features: Tensor) -> Tensor:
-    """The products of images, of centred features."""
-    centred = features - features.mean(0)
-    return centred @ centred.T
-
-
-def _terms(first: Tensor, second: Tensor) -> Tensor:
-    return torch.stack([(first * second).sum(), first.square().sum(), second.square().sum()]).cpu()

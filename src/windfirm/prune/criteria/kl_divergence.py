@@ -1,7 +1,8 @@
 """How far the network's answers move when a unit is silent (Luo & Wu, CURL, CVPR 2020, section 3.2).
 
 Σ q (log q − log p), mean over images; p the softmax of the network, q that with the unit silent. A unit is silent as it
-is when it has left: whoever reads its channels reads zeros; a block's branch adds nothing. 256 images are enough.
+is when it has left: whoever reads its channels reads zeros; a block's branch adds nothing. A normalisation over
+channels has the statistics of all of them still. 256 images are enough.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from windfirm.prune.criteria.base import Half, Observer, Scores, Seen, Subject, criterion
+from windfirm.prune.criteria.base import Half, Observer, Scores, Seen, Subject, class_scores, criterion
 from windfirm.prune.criteria.means import Means
 from windfirm.prune.criteria.variants import Fork, forks, variants
 from windfirm.prune.replay import Program, replayed
@@ -21,14 +22,15 @@ def kl_divergence(subject: Subject, structures: Sequence[Structure], seed: int) 
     """Scores of shape ``(size,)`` in nats, not below 0 but for rounding; they are small, and summed in float64.
 
     Raises TraceError for a network whose forward pass cannot be replayed, and InputError for outputs that are not
-    (images, classes); structures that read along the images' axis get no score.
+    (images, classes). What is read where images do not lie one after the other, as in a transformer that has them
+    along its second axis, gets no score.
     """
     means = Means("kl-divergence")
     made: list[tuple[Program, list[Fork]]] = []  # at the first batch
 
     def batch(seen: Seen) -> None:
         if not made:
-            program = replayed(subject.model, seen.inputs, seen.logits)
+            program = replayed(subject.model, seen.inputs, class_scores(seen.logits, len(seen.labels)))
             made.append((program, forks(subject, structures, program)))
         ((program, found),) = made
         count, end, key = len(seen.labels), len(program.steps), program.outputs[0].key

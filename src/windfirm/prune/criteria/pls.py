@@ -28,8 +28,9 @@ def pls(subject: Subject, structures: Sequence[Structure], seed: int) -> Observe
     """Scores of shape ``(size,)``, no unit, mean square 1 over all columns.
 
     The columns are the filters of all convolutions and of the linear layers that make a structure; one that runs
-    several times gives the maximum over its runs. Holds at most as many rows as there are columns. Raises InputError
-    for fewer than two images of two classes; CutError for outputs that are not finite.
+    several times gives the maximum over its runs. Holds of each half at most as many rows as there are columns, however
+    many images there are. Raises InputError for fewer than two images of two classes; CutError for outputs that are
+    not finite.
     """
     traced = subject.traced
     groups = [s for s in structures if s.kind == "filters"]

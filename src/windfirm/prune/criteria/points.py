@@ -106,7 +106,9 @@ def last_layer(traced: Trace) -> tuple[Call, int] | None:
         if call is not None and call.number not in above:
             above.add(call.number)
             waiting += [ref.key for ref in call.inputs]
-    layers = [call for call in traced.calls if call.number in above and (call.op is CONVOLUTION or call.op in LINEAR)]
+    known = (CONVOLUTION, *LINEAR)
+    layers = [call for call in traced.calls if call.number in above and call.op in known]
+    layers = [call for call in layers if call.outputs[0].key not in traced.origins]  # weights may be computed
     return (layers[-1], LINEAR.get(layers[-1].op, 1) - 1) if layers else None
 
 

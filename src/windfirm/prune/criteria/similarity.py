@@ -10,20 +10,32 @@ from windfirm.errors import InputError, expected
 def linear_cka(x: Tensor, y: Tensor) -> float:
     """Linear centred kernel alignment of two sets of features of the same images, (n, p) and (n, q), in [0, 1].
 
-    ``‖YᵀX‖² / (‖XᵀX‖ ‖YᵀY‖)`` in Frobenius norms and float64, the columns centred here; from the (n, n) products of
-    images where there are more features than images, which is the same. 1 for features that are equal but for a
+    ``⟨K, L⟩ / (‖K‖ ‖L‖)`` in float64, K and L the products of images. 1 for features that are equal but for a
     rotation, a shift and a scale; 0 where one set does not tell the images apart. Raises InputError unless there are
     two tables of features of as many images.
     """
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or not len(x):
         got = f"shapes {tuple(x.shape)} and {tuple(y.shape)}"
         raise InputError(expected("linear_cka", "features (n, p) and (n, q) of the same images", got))
-    x, y = (table.double() - table.double().mean(0) for table in (x, y))
-    if max(x.shape[1], y.shape[1]) > len(x):
-        own_x, own_y = x @ x.T, y @ y.T
-        together = (own_x * own_y).sum()
-    else:
-        own_x, own_y = x.T @ x, y.T @ y
-        together = (y.T @ x).square().sum()
-    norms = torch.linalg.matrix_norm(own_x) * torch.linalg.matrix_norm(own_y)
-    return float(together / norms) if norms > 0 else 0.0
+    return float(alignment(terms(products(x), products(y))))
+
+
+def products(features: Tensor) -> Tensor:
+    """The products (n, n) of images, of their centred features (n, p), float64."""
+    centred = features.double() - features.double().mean(0)
+    return centred @ centred.T
+
+
+def terms(first: Tensor, second: Tensor) -> Tensor:
+    """``⟨K, L⟩, ⟨K, K⟩, ⟨L, L⟩``, (3,) on the CPU, of the products K, L of the same images.
+
+    They may be summed over batches, as by Nguyen et al., Do Wide and Deep Networks Learn the Same Things?, ICLR 2021,
+    section 2.
+    """
+    return torch.stack([(first * second).sum(), first.square().sum(), second.square().sum()]).cpu()
+
+
+def alignment(found: Tensor) -> Tensor:
+    """Linear CKA, in [0, 1], from terms (3, …); 0 where one set of features does not tell the images apart."""
+    both, first, second = found
+    return torch.where((first > 0) & (second > 0), both / (first * second).sqrt(), 0.0)

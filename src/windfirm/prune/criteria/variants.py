@@ -5,6 +5,7 @@ made by then. At a convolution the variant's result is the network's minus what 
 units and images make one batch; where a unit is silent by itself for an image there is nothing to compute.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,9 @@ import torch
 from torch import Tensor
 
 from windfirm.prune.criteria.base import Subject
-from windfirm.prune.replay import Program, Step, Values, rows_of
+from windfirm.prune.replay import Program, rows_of
 from windfirm.prune.select import Cut
+from windfirm.prune.steps import Step, Values, refs_in
 from windfirm.prune.structure import Structure
 from windfirm.prune.verify import silencing
 
@@ -74,7 +76,20 @@ class Part:
 def forks(subject: Subject, structures: Sequence[Structure], program: Program) -> list[Fork]:
     """Where each structure's variants begin; one that cannot be followed through the program is left out."""
     found = [_block(s, program) if s.kind == "block" else _filters(subject, s, program) for s in structures]
-    return sorted((fork for fork in found if fork is not None), key=lambda fork: fork.start)
+    return sorted((fork for fork in found if fork and _parts(fork, program)), key=lambda fork: fork.start)
+
+
+def _parts(fork: Fork, program: Program) -> bool:
+    """Whether variants can have copies of all that they begin with: image by image, and each in memory of its own."""
+    live = program.live(fork.start)
+    read = [program.steps[i].args[reader.argument].key for i, readers in fork.readers.items() for reader in readers]
+    if any(program.rows[key] < 0 for key in live) or any(program.rows.get(key, 0) < 1 for key in read):
+        return False
+    later = program.steps[fork.start :]
+    written = {ref.storage for step in later if step.op._schema.is_mutable for ref in refs_in(step.args[:1])}
+    shared = Counter(program.storage[key] for key in live)
+    between = {ref.key for step in program.steps[fork.start : fork.resume - 1] for ref in step.outputs}
+    return all(shared[storage] < 2 for storage in written) and between.isdisjoint(program.live(fork.resume))
 
 
 def _block(block: Structure, program: Program) -> Fork | None:
@@ -95,6 +110,8 @@ def _filters(subject: Subject, structure: Structure, program: Program) -> Fork |
     for unit in range(structure.size):
         silence = silencing(subject.body, Cut({structure: (unit,)}))
         for place, readings in silence.readings.items():
+            if program.idle(place):
+                continue
             for reading in readings:
                 if place not in program.index or reading.axis == 0:
                     return None
@@ -123,18 +140,20 @@ def variants(program: Program, found: Sequence[Fork], values: Values, images: in
 def _variants(program: Program, fork: Fork, values: Values, images: int, stop: int) -> Iterator[Part]:
     step = program.steps[fork.start]
     bypass = fork.resume > fork.start
-    subtracts = fork.start < stop and not bypass and _subtracts(step, fork.readers.get(fork.start, []))
+    subtracts = fork.start < stop and not bypass and _subtracts(program, step, fork.readers.get(fork.start, []))
     read = program.args(step, values, images)
     (made, *_) = program.steps[fork.resume - 1 if bypass else fork.start].outputs
     live = [key for key in program.live(fork.resume + subtracts) if key != made.key or not (bypass or subtracts)]
     base = program.made(step, values, images)[made.key] if subtracts else read[0] if bypass else None
     units, numbers = _pairs(fork, read, images)
+    if not len(units):
+        return
     rows = ROWS.get(read[0].device.type, ROWS["cpu"])
     for u, m in zip(torch.split(units, rows), torch.split(numbers, rows), strict=True):
         there = m.to(read[0].device)
         own = {key: _gathered(values[key], there, program.rows[key]) for key in live}
         if base is not None:
-            own[made.key] = rows_of(base, there, 1)
+            own[made.key] = rows_of(base, there, program.rows[made.key])
         if subtracts:
             _take_away(own[made.key], read, fork.readers[fork.start][0], u, there)
         for j in range(fork.resume + subtracts, stop):
@@ -147,10 +166,11 @@ def _gathered(tensor: Tensor, images: Tensor, each: int) -> Tensor:
     return rows_of(tensor, images, each) if each else tensor.clone()
 
 
-def _subtracts(step: Step, readers: Sequence[Reader]) -> bool:
-    """Whether what a unit gives to a result can be taken away: a convolution that mixes all channels."""
+def _subtracts(program: Program, step: Step, readers: Sequence[Reader]) -> bool:
+    """Whether what a unit gives to a result can be taken away: a convolution that mixes all channels of an image."""
     plain = step.op is torch.ops.aten.convolution.default and not step.args[6] and step.args[8] == 1
-    return plain and len(readers) == 1 and readers[0].argument == 0 and readers[0].axis == 1
+    alone = len(readers) == 1 and readers[0].argument == 0 and readers[0].axis == 1
+    return plain and alone and program.rows[step.outputs[0].key] == 1
 
 
 def _pairs(fork: Fork, read: Sequence[Any], images: int) -> tuple[Tensor, Tensor]:

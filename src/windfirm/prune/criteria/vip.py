@@ -61,7 +61,8 @@ class Table:
         """
         n = self.size
         if n < 2 or len(self.counts) < 2:
-            raise InputError(expected("pls", "at least two images of two classes", f"{n} of {len(self.counts)}"))
+            got = f"{n} image{'s' * (n != 1)} of {len(self.counts)}"
+            raise InputError(expected("pls", "at least two images of two classes", got))
         mean = np.sum(list(self.sums.values()), 0) / n
         if self.products is None:
             centred = np.concatenate(self.rows) - mean
