@@ -286,7 +286,7 @@ def test_tokens_that_a_convolution_looked_at_as_a_map() -> None:
 
     def run(m: Net, x: Tensor) -> Tensor:
         tokens = m.a(m.s(x).flatten(2).transpose(1, 2))
-        maps = m.d(tokens.transpose(1, 2).view(-1, 6, 8, 8))
+        maps = m.d(tokens.transpose(1, 2).view(-1, len(m.d.weight), 8, 8))
         logits: Tensor = m.b(nn.functional.gelu(maps.flatten(2).transpose(1, 2)))
         return logits
 
@@ -297,3 +297,26 @@ def test_tokens_that_a_convolution_looked_at_as_a_map() -> None:
     images = torch.rand(4, 2, 8, 8, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
     free = structures(model, images[:1])
     assert len(score("expected-abs", model, free, [(images, torch.arange(4))])) == 2
+
+
+class Wild(nn.Module):
+    """Turns the last digit of large numbers into another output, and hardly does anything to small ones."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sin(x**8)
+
+
+def test_inputs_on_whose_last_digit_the_outputs_hang_prove_nothing() -> None:
+    model = lively(nn.Sequential(nn.Conv2d(2, 5, 1), Wild(), nn.Conv2d(5, 3, 1)))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.linspace(-0.5, 0.5, 10).view(5, 2, 1, 1))
+    chosen, kept = first_two(model)
+    smaller = copy.deepcopy(model)
+    shrink(smaller, kept)
+    with torch.no_grad():
+        smaller[0].weight.mul_(1 + 2**-52)  # as another order of summation does
+    assert verify(model, smaller, chosen, EXAMPLE) < 1e-9
+    with torch.no_grad():
+        smaller[0].weight[0] = model[0].weight[0]  # one that had left
+    with pytest.raises(CutError, match=DIFFERENT):
+        verify(model, smaller, chosen, EXAMPLE)
