@@ -372,3 +372,31 @@ def test_a_model_that_is_no_module_is_told() -> None:
     not_a_model: Any = lambda x: x  # noqa: E731
     message = refusal(lambda: half(not_a_model))
     assert "Module" in message
+
+
+class Remembering(nn.Conv2d):
+    """Keeps what it computed from its weights until it is trained, as some attention keeps its biases."""
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__(channels_in, channels, 1)
+        self.known: dict[str, Tensor] = {}
+
+    def train(self, mode: bool = True) -> "Remembering":
+        if mode:
+            self.known = {}
+        return super().train(mode)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if str(x.device) not in self.known:
+            self.known[str(x.device)] = self.weight * 2
+        return nn.functional.conv2d(x, self.known[str(x.device)], self.bias)
+
+
+def test_what_a_network_remembers_of_its_weights_is_forgotten_with_the_cut() -> None:
+    model = lively(nn.Sequential(nn.Conv2d(3, 4, 1), Remembering(4, 4), nn.Conv2d(4, 2, 1))).eval()
+    image = torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    with torch.no_grad():
+        model(image)  # now it remembers
+    smaller = prune(model, image, ratio=0.5, ranking="per-layer")
+    assert error(model, smaller, [image]) < 1e-9
+    assert not smaller.training

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Mapping
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -43,8 +42,7 @@ def _check(name: str, tensor: Tensor, axis: int, indices: list[int]) -> None:
     if not 0 <= axis < tensor.ndim:
         raise CutError(expected(name, f"an axis below {tensor.ndim}", axis))
     size = tensor.shape[axis]
-    ascending = all(a < b for a, b in pairwise(indices))
-    if not ascending or (indices and not 0 <= indices[0] <= indices[-1] < size):
+    if indices != sorted(set(indices)) or (indices and not 0 <= indices[0] <= indices[-1] < size):
         raise CutError(expected(name, f"ascending indices below {size} along axis {axis}", indices))
 
 

@@ -166,11 +166,9 @@ def filters_inside(body: Anatomy, replaced: dict[str, str]) -> list[Slice]:
         for axis, role in zip(body.coupling.axes, body.coupling.roles, strict=True)
         if role == "out" and any(axis.tensor.startswith(f"{path}.") for path in replaced)
     ]
-    first: dict[int, int] = {}
-    for call in body.traced.calls:
-        for ref in call.inputs:
-            first.setdefault(ref.key, call.number)
-    return sorted(found, key=lambda piece: first.get(body.traced.parameters[piece.tensor].key, -1))
+    readers = body.traced.readers
+    made = [next((call.number for call in readers.get(body.traced.parameters[p.tensor].key, ())), -1) for p in found]
+    return [piece for _, piece in sorted(zip(made, found, strict=True), key=lambda pair: pair[0])]
 
 
 def _runs(model: nn.Module, example_inputs: Inputs, replaced: dict[str, str], traced: Trace) -> str | None:

@@ -205,7 +205,7 @@ class Coupler:
             for number in np.unique(component[nodes]).tolist():
                 frozen.setdefault(number, reason)
         seen = [r.nodes for r in self._readings] + [m.nodes for m in self._mixings if not m.keeps]
-        read = frozenset(int(n) for nodes in seen for n in np.unique(component[nodes[nodes != NOBODY]]))
+        read = frozenset(n for nodes in seen for n in set(component[nodes[nodes != NOBODY]].tolist()))
         return Coupling(
             tuple(self.axes), component, tuple(roles), frozen, read, tuple(self.contractions),
             tuple(self._readings), tuple(self._mixings), self.labels, self.numbers, self.sites, dict(self._options),

@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from windfirm.models.blueprint import apply
 from windfirm.models.copies import copied
+from windfirm.models.mode import mode
 from windfirm.prune.carry import carry
 from windfirm.prune.rehearse import rehearse
 from windfirm.prune.select import Cut
@@ -49,6 +50,8 @@ def cut(
     for parameter in smaller.parameters():
         parameter.grad = None
     apply(smaller, blueprint)
+    with mode(smaller, training=True):
+        pass  # what modules keep of results from their old weights they drop when they are to be trained
     verify(model, smaller, cut, example_inputs, body=body)
     return smaller if optimizer is None else (smaller, carry(optimizer, model, smaller, blueprint.kept))
 

@@ -123,11 +123,11 @@ def kept_without(removed: Removed) -> Kept:
     leaving: dict[tuple[str, int, int], set[int]] = defaultdict(set)
     for structure, units in removed.items():
         for piece in structure.slices if structure.kind == "filters" else ():
-            leaving[piece.tensor, piece.axis, piece.size].update(i for unit in units for i in piece.indices[unit])
+            leaving[piece.tensor, piece.axis, piece.size].update(*(piece.indices[unit] for unit in units))
     kept: Kept = {}
     for (tensor, axis, size), indices in leaving.items():
         if indices:
-            kept.setdefault(tensor, {})[axis] = [i for i in range(size) if i not in indices]
+            kept.setdefault(tensor, {})[axis] = sorted(set(range(size)) - indices)
     return kept
 
 
