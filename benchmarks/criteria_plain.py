@@ -109,9 +109,11 @@ def outputs(model: nn.Module, module: nn.Module, images: Tensor) -> Iterator[Ten
 
 def member_means(groups: Sequence[Group], per_layer: Callable[[Layer], Tensor]) -> list[Tensor]:
     """For each group the scores of its units, the means over the filters that leave with each; float64."""
+    layers = {layer.name: layer for group in groups for layer in group.layers}  # one may be in several groups
+    known = {name: per_layer(layer).double() for name, layer in layers.items()}
     found = []
     for group in groups:
-        values = [per_layer(layer).double() for layer in group.layers]
+        values = [known[layer.name] for layer in group.layers]
         means = []
         for unit in range(group.size):
             members = [v[list(channels[unit])] for v, channels in zip(values, group.units, strict=True)]
