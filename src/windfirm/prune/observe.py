@@ -27,9 +27,10 @@ SAME = {"aten.cudnn_batch_norm.default": "aten.native_batch_norm.default"}
 class _Listener(Watcher):  # type: ignore[no-untyped-call]
     """Hands the results at some places on while they are fresh: an operation in place may change them right after."""
 
-    def __init__(self, model: nn.Module, points: Mapping[Place, Sequence[Show]]) -> None:
+    def __init__(self, model: nn.Module, points: Mapping[Place, Sequence[Show]], *, orderly: bool = False) -> None:
         super().__init__(model)
         self.points = points
+        self.orderly = orderly
         self.images = range(0)
         self.missing: set[Place] = set()
 
@@ -41,7 +42,7 @@ class _Listener(Watcher):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        result = run(func, args, kwargs or {})
+        result = run(func, args, kwargs or {}) if self.orderly else func(*args, **(kwargs or {}))
         place = self.place(func)
         shows = self.points.get(place)
         if shows:
@@ -74,6 +75,8 @@ def observe(model: nn.Module, observers: Sequence[Observer], batches: Batches) -
             for inputs, labels in checked(batches):
                 inputs = fitting(model, inputs)
                 images = range(seen, seen + len(labels))
+                if points and not seen:
+                    listener.orderly = not _passes(model, points, inputs)
                 listener.next_batch(images)
                 with listener, plainly(), torch.set_grad_enabled(gradients):
                     # A copy, for a forward pass that writes over its input.
@@ -93,6 +96,20 @@ def observe(model: nn.Module, observers: Sequence[Observer], batches: Batches) -
     if not seen:
         raise InputError(expected("batches", "at least one image", "none"))
     return seen
+
+
+def _passes(model: nn.Module, points: Mapping[Place, Sequence[Show]], inputs: Inputs) -> bool:
+    """Whether a forward pass of one image comes by all places as it is, without laying out convolutions' results."""
+    scout = _Listener(model, {place: [lambda output, images: None] for place in points})
+    scout.next_batch(range(1))
+    try:
+        with scout, plainly():
+            _forward(model, tree_map_only(Tensor, lambda tensor: tensor[:1].clone(), inputs))
+    except InputError:
+        return True  # the whole batch says better what is wrong
+    finally:
+        scout.release()
+    return not scout.missing
 
 
 def checked(batches: Batches) -> Iterator[tuple[Inputs, Tensor]]:
