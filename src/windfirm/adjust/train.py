@@ -20,7 +20,7 @@ from windfirm.adjust.resume import fingerprint, read_progress, write_progress
 from windfirm.adjust.schedule import SCHEDULES
 from windfirm.data.augment import Augmenter
 from windfirm.errors import InputError, TrainingError, expected
-from windfirm.models.device import autocast
+from windfirm.models.device import autocast, slow_in_bfloat16
 from windfirm.models.mode import mode
 
 
@@ -99,7 +99,7 @@ def train(
             plan["objective"] = {"name": objective.name, **objective.options}
         history = read_progress(checkpoint, model, optimizer, plan, Epoch)
     task = _Task(model, optimizer, Augmenter(images, device), labels.to(device), recipe, objective, seed)
-    with mode(model, training=True):
+    with mode(model, training=True), slow_in_bfloat16(model, device):
         for epoch in range(len(history), recipe.epochs):
             entry = _epoch(task, epoch, history[-1].loss if history else math.nan, progress)
             if not math.isfinite(entry.loss):
