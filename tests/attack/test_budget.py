@@ -76,3 +76,12 @@ def test_a_budget_needs_an_id_an_image() -> None:
     with pytest.raises(InputError) as error:
         Budget(ids=torch.arange(3)).draw(torch.zeros(4, 3, 2, 2), 1, "a")
     assert str(error.value) == "budget: expected 4 image ids, one an image, got 3"
+
+
+def test_an_image_keeps_its_numbers_when_others_have_left() -> None:
+    images, rows = torch.zeros(5, 3, 2, 2), torch.tensor([3, 1])
+    for budget in (Budget(seed=2), Budget(seed=2, ids=torch.tensor([70, 60, 50, 40, 30]))):
+        few = budget.only(rows, images)
+        assert torch.equal(few.draw(images[rows], 4, "any"), budget.draw(images, 4, "any")[rows])
+        again = few.only(torch.tensor([1]), images[rows])
+        assert torch.equal(again.draw(images[:1], 4, "any"), budget.draw(images, 4, "any")[1:2])

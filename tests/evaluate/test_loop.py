@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.evaluate.toys import Counting, labelled, make, nothing, small_network
-from windfirm.attack import Budget, build
+from windfirm.attack import Attack, Budget, build
 from windfirm.errors import InputError, WindfirmError
 from windfirm.evaluate import curve, evaluate
 
@@ -224,3 +224,18 @@ def test_no_images_and_empty_batches_are_refused() -> None:
         with pytest.raises(InputError) as error:
             evaluate(model, images, make(nothing), batch=batch)
         assert str(error.value) == f"evaluate: expected at least one image, and batches of at least 1, got {got}"
+
+
+def test_a_change_may_be_as_long_as_the_norm_of_the_attack_allows() -> None:
+    model = Counting()
+    images = labelled(model)
+    length = 0.01 * (3 * 8 * 8) ** 0.5  # of a change by 0.01 everywhere
+
+    def darker(_: nn.Module, pixels: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        return pixels + 0.01 * (0.5 - pixels).sign()
+
+    attack = Attack("toy", "a toy", darker, trials=1, average=False, norm="l2")
+    evaluate(model, images, attack, eps=1.001 * length)
+    with pytest.raises(WindfirmError) as error:
+        evaluate(model, images, attack, eps=0.9 * length)
+    assert str(error.value) == f"attack toy: expected changes of at most {0.9 * length:.6g}, got {length:.6g}"

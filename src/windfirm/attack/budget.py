@@ -6,7 +6,7 @@ the other images of a batch change a result, and two networks are shown the very
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -22,7 +22,8 @@ from windfirm.errors import InputError, expected
 class Budget:
     """What an attack is given besides model, images and labels.
 
-    ``eps``: the largest change of a value in [0, 1] (only attacks with a norm use it). ``trial``: which of several
+    ``eps``: the largest change of a value in [0, 1], or the largest length of the change of an image, as the attack's
+    norm says (attacks without a norm do not use it). ``trial``: which of several
     draws or places this is. ``ids`` (b,): the number of each image in its data set; its place in the batch when None.
     """
 
@@ -33,10 +34,17 @@ class Budget:
 
     def draw(self, images: Tensor, count: int, purpose: str) -> Tensor:
         """``count`` numbers in [0, 1) for each image of this trial: (b, count) float64 on the CPU."""
-        ids = torch.arange(len(images)) if self.ids is None else self.ids
-        if len(ids) != len(images):
-            raise InputError(expected("budget", f"{len(images)} image ids, one an image", len(ids)))
-        return uniform(ids, count, self.seed, purpose, self.trial)
+        return uniform(self._ids(len(images)), count, self.seed, purpose, self.trial)
+
+    def only(self, rows: Tensor, images: Tensor) -> "Budget":
+        """The budget of ``images[rows]``: an attack that lets go of images that are fooled goes on with it."""
+        return replace(self, ids=self._ids(len(images))[rows.cpu()])
+
+    def _ids(self, count: int) -> Tensor:
+        ids = torch.arange(count) if self.ids is None else self.ids
+        if len(ids) != count:
+            raise InputError(expected("budget", f"{count} image ids, one an image", len(ids)))
+        return ids
 
 
 #: ``(model, images (b, c, h, w) in [0, 1], labels (b,), budget) -> images`` of the same shape and range.
@@ -56,7 +64,7 @@ class Attack:
     apply: Apply
     trials: int
     average: bool
-    norm: Literal["linf"] | None
+    norm: Literal["linf", "l2"] | None
 
 
 def parse_eps(text: str | float) -> float:

@@ -140,8 +140,9 @@ def checked(attack: Attack, pixels: Tensor, changed: Tensor, eps: float) -> Tens
     low, high = changed.min().item(), changed.max().item()
     if low < -TOLERANCE or high > 1 + TOLERANCE:
         raise WindfirmError(expected(where, "images in [0, 1]", f"values in [{low:.6g}, {high:.6g}]"))
-    size = (changed - pixels).abs().max().item()
-    if attack.norm == "linf" and size > eps + TOLERANCE:
+    change = changed - pixels
+    size = (change.flatten(1).norm(dim=1) if attack.norm == "l2" else change.abs()).max().item()
+    if attack.norm and size > eps + TOLERANCE:
         raise WindfirmError(expected(where, f"changes of at most {eps:.6g}", f"{size:.6g}"))
     return changed
 
