@@ -230,7 +230,7 @@ def _train_stylizer(commands: Commands) -> None:
     parser = _command(
         commands,
         "train-stylizer",
-        "Train the network that redraws images in the style of others, for stylized and shape-texture.",
+        "Train the redrawing of images that two defences need.",
         "  windfirm train-stylizer --data cifar10\n"
         "  windfirm train-stylizer --data path/to/images --vgg vgg19.pth --out runs/stylizer",
     )
