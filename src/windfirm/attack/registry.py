@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from windfirm.attack import occlusion, semantic
+from windfirm.attack import corruptions, occlusion, semantic
 from windfirm.attack.budget import Attack
 from windfirm.attack.clean import clean
 from windfirm.attack.fgsm import fgsm
@@ -21,6 +21,7 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
         "occlusion": occlusion.average,
         "occlusion-worst": occlusion.worst,
         "fgsm": fgsm,
+        **corruptions.FACTORIES,
     }
 )
 
