@@ -12,7 +12,7 @@ from PIL import Image
 
 from windfirm.evaluate.compare import Comparison, Delta, with_average
 from windfirm.evaluate.examples import Example
-from windfirm.report import figure, frame, table, words
+from windfirm.report import chart, figure, frame, table, words
 from windfirm.report.figure import Layer
 
 #: Example images are at most this many pixels high and wide in the page; larger ones are reduced.
@@ -137,7 +137,7 @@ def _rows(examples: Sequence[Example], factor: float, classes: Sequence[str]) ->
         return [(label, attacked), (f"difference × {factor:g}", changed)]
 
     rows = [("clean", [Cell(_uri(e.image), f"{name(e.label)}, unchanged", name(e.label)) for e in examples])]
-    roles = [role for role in figure.LOOKS if all(role in example.views for example in examples)]
+    roles = [role for role in chart.LOOKS if all(role in example.views for example in examples)]
     if all(np.array_equal(e.views[role].image, e.views[roles[0]].image) for e in examples for role in roles):
         rows += images(roles[0], "attacked", verdict=False)
         return rows + [(f"{words.prime(role)} says", [said(e, role) for e in examples]) for role in roles]

@@ -86,11 +86,9 @@ KINDS: Mapping[str, Corruption] = MappingProxyType(
     }
 )
 
-ORIGIN = "generated, not the official files"
 
-
-def single(kind: str, side: int, *, severity: int = 3) -> Attack:
-    """The corruption called ``kind``, once an image."""
+def single(kind: str, side: int, *, severity: int = 3, trials: int = 1) -> Attack:
+    """The corruption called ``kind``, drawn ``trials`` times an image."""
     _check(kind, severity)
     corruption = KINDS[kind]
     level = corruption.levels[severity - 1]
@@ -101,12 +99,15 @@ def single(kind: str, side: int, *, severity: int = 3) -> Attack:
         return corruption.paint(Scene(images, side / 32, kind, budget), *level).clamp(0, 1)
 
     drawn = " with a drawn texture" if kind == "frost" else ""
-    title = f"{kind.replace('-', ' ')}{drawn} at severity {severity} of 5, {ORIGIN}"
-    return Attack(kind, title, apply, trials=1, average=True, norm=None)
+    title = _title(f"{kind.replace('-', ' ')}{drawn}", severity, trials)
+    return Attack(kind, title, apply, trials, average=True, norm=None)
 
 
-def every(side: int, *, severity: int = 3, kinds: Sequence[str] = tuple(KINDS)) -> Attack:
-    """Each of ``kinds`` once an image, one a trial: the mean of what the attacks of those names find, to the image."""
+def every(side: int, *, severity: int = 3, kinds: Sequence[str] = tuple(KINDS), trials: int = 1) -> Attack:
+    """Each of ``kinds`` drawn ``trials`` times an image: the mean of what the attacks of those names find, to the image.
+
+    The attack's own trials count all of them, kind after kind and then the next draw.
+    """
     _check("corruptions", severity)
     for kind in kinds:
         if kind not in KINDS:
@@ -120,14 +121,19 @@ def every(side: int, *, severity: int = 3, kinds: Sequence[str] = tuple(KINDS)) 
         return attacks[which].apply(model, images, labels, replace(budget, trial=draw))
 
     names = f"the {len(KINDS)} corruptions of CIFAR-10-C" if tuple(kinds) == tuple(KINDS) else ", ".join(kinds)
-    title = f"mean of {names} at severity {severity} of 5, {ORIGIN}"
-    return Attack("corruptions", title, apply, trials=len(attacks), average=True, norm=None)
+    title = _title(f"mean of {names}", severity, trials)
+    return Attack("corruptions", title, apply, trials * len(attacks), average=True, norm=None)
 
 
 #: Name to factory, for the registry of attacks.
 FACTORIES: Mapping[str, Callable[..., Attack]] = MappingProxyType(
     {"corruptions": every} | {kind: partial(single, kind) for kind in KINDS}
 )
+
+
+def _title(what: str, severity: int, trials: int) -> str:
+    draws = f", mean of {trials} draws" if trials > 1 else ""
+    return f"{what} at severity {severity} of 5{draws}, generated, not the official files"
 
 
 def _check(where: str, severity: int) -> None:
