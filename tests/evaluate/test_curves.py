@@ -54,7 +54,7 @@ def test_points_come_in_order_with_the_outcomes_of_evaluate() -> None:
 def test_hue_and_severity_are_values_like_others(name: str, option: str, values: tuple[float, ...]) -> None:
     points = variants(name, 32, option, values)
     assert [(value, attack.title) for value, attack in points] == [
-        (value, build(name, **{option: value}).title) for value in values
+        (value, build(name, 32, **{option: value}).title) for value in values
     ]
 
 

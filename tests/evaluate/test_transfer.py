@@ -10,7 +10,6 @@ from windfirm.errors import InputError, WindfirmError
 from windfirm.evaluate import evaluate
 from windfirm.evaluate.transfer import matrix, transfer
 
-
 W, V = (torch.randn(3, 8, 8, generator=torch.Generator().manual_seed(seed)) / 10 for seed in (0, 1))
 
 

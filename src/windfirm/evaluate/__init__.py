@@ -1,20 +1,27 @@
 """Evaluation: per-image outcomes of attacks, their intervals, and paired comparisons of networks."""
 
 from windfirm.evaluate.compare import Comparison, Delta, Subject, compare, from_json, to_json, with_average
+from windfirm.evaluate.curves import EPSES, Curve, against, against_eps, nested, variants
 from windfirm.evaluate.examples import Example, View, examples
 from windfirm.evaluate.intervals import interval, wilson
 from windfirm.evaluate.loop import curve, evaluate
+from windfirm.evaluate.occlusion_map import occlusion_map
 from windfirm.evaluate.outcome import Outcome, pack, unpack
 from windfirm.evaluate.paired import Difference, difference
+from windfirm.evaluate.transfer import matrix, transfer
 
 __all__ = [
+    "EPSES",
     "Comparison",
+    "Curve",
     "Delta",
     "Difference",
     "Example",
     "Outcome",
     "Subject",
     "View",
+    "against",
+    "against_eps",
     "compare",
     "curve",
     "difference",
@@ -22,9 +29,14 @@ __all__ = [
     "examples",
     "from_json",
     "interval",
+    "matrix",
+    "nested",
+    "occlusion_map",
     "pack",
     "to_json",
+    "transfer",
     "unpack",
+    "variants",
     "wilson",
     "with_average",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -61,20 +62,10 @@ def transfer(
 
 
 def matrix(
-    models: Mapping[str, nn.Module],
-    images: Images,
-    attack: Attack,
-    *,
-    eps: float | str = 8 / 255,
-    seed: int = 0,
-    batch: int | None = None,
-    device: torch.device | None = None,
+    models: Mapping[str, nn.Module], images: Images, attack: Attack, **options: Any
 ) -> dict[str, dict[str, Outcome]]:
-    """``transfer`` from each of ``models`` to each, itself included: source to target to outcome."""
-    return {
-        name: transfer(source, models, images, attack, name=name, eps=eps, seed=seed, batch=batch, device=device)
-        for name, source in models.items()
-    }
+    """``transfer``, with its ``options``, from each of ``models`` to each, itself included, by source and target."""
+    return {name: transfer(source, models, images, attack, name=name, **options) for name, source in models.items()}
 
 
 def _counts(

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
@@ -11,7 +12,7 @@ from windfirm.attack.corruptions.resample import Border, blur, correlate, motion
 SCIPY: dict[Border, str] = {"nearest": "nearest", "edge": "reflect", "mirror": "mirror"}
 
 
-def close(got: Tensor, wanted: np.ndarray) -> None:  # type: ignore[type-arg]
+def close(got: Tensor, wanted: NDArray[np.float64]) -> None:
     np.testing.assert_allclose(got.numpy(), wanted, rtol=0, atol=2e-6)
 
 
@@ -60,8 +61,8 @@ def test_a_point_in_motion_leaves_a_half_normal_trace() -> None:
     points = torch.zeros(4, 1, 15, 15)
     points[:, :, 7, 7] = 1
     traces = motion(points, 3, 1.5, torch.tensor([0.0, 90.0, 180.0, 45.0]))
-    weights = np.exp(-((np.arange(7) / 1.5) ** 2) / 2)
-    weights = torch.from_numpy(weights / weights.sum()).float()
+    weights = torch.exp(-((torch.arange(7) / 1.5) ** 2) / 2)
+    weights = weights / weights.sum()
     # A pixel reads what lies ahead of it along the angle, which counts from the right and downwards.
     torch.testing.assert_close(traces[0, 0, 7, 1:8], weights.flip(0))
     torch.testing.assert_close(traces[1, 0, 1:8, 7], weights.flip(0))

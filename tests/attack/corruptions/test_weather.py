@@ -29,7 +29,8 @@ def slow_plasma(noise: NDArray[np.float64], decay: float) -> NDArray[np.float64]
             known.update(new)
         step, size = half, size / decay**2
     heights = np.array([[known[y, x] for x in range(n)] for y in range(n)])
-    return (heights - heights.min()) / (heights.max() - heights.min())
+    scaled: NDArray[np.float64] = (heights - heights.min()) / (heights.max() - heights.min())
+    return scaled
 
 
 @pytest.mark.parametrize("decay", [1.25, 3.0])

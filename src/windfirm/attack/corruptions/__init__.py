@@ -104,9 +104,9 @@ def single(kind: str, side: int, *, severity: int = 3, trials: int = 1) -> Attac
 
 
 def every(side: int, *, severity: int = 3, kinds: Sequence[str] = tuple(KINDS), trials: int = 1) -> Attack:
-    """Each of ``kinds`` drawn ``trials`` times an image: the mean of what the attacks of those names find, to the image.
+    """Each of ``kinds`` drawn ``trials`` times an image: the mean of what the attacks of those names find.
 
-    The attack's own trials count all of them, kind after kind and then the next draw.
+    For each image it is exactly that mean. The attack's own trials count kind after kind and then the next draw.
     """
     _check("corruptions", severity)
     for kind in kinds:
@@ -137,5 +137,5 @@ def _title(what: str, severity: int, trials: int) -> str:
 
 
 def _check(where: str, severity: int) -> None:
-    if severity not in range(1, 6):
-        raise InputError(expected(where, "a severity from 1 to 5", severity))
+    if not isinstance(severity, int) or not 1 <= severity <= 5:
+        raise InputError(expected(where, "a whole severity from 1 to 5", severity))

@@ -67,8 +67,8 @@ def motion(images: Tensor, radius: int, sigma: float, angle: Tensor) -> Tensor:
     2 radius + 1 pixels on the way, rounded to whole places, are averaged with weights of a half normal density.
     """
     height, width = images.shape[-2:]
-    weights = gaussian(sigma, 2 * radius)[2 * radius :]
-    weights = (weights / weights.sum()).tolist()
+    half = gaussian(sigma, 2 * radius)[2 * radius :]
+    weights = (half / half.sum()).tolist()
     radians = torch.deg2rad(angle.double())
     taps = torch.arange(2 * radius + 1)
     right, down = ((taps * way[:, None] - 0.5).ceil().long() for way in (radians.cos(), radians.sin()))

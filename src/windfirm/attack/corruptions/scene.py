@@ -34,4 +34,5 @@ class Scene:
     def normal(self, what: str, *shape: int) -> Tensor:
         """Standard normal numbers, (b, *shape), like the images."""
         middle = self.uniform(what, *shape) + 2.0**-54  # of each of the 2^53 cells, so that none is 0
-        return torch.special.ndtri(middle).to(self.images)
+        normal: Tensor = torch.special.ndtri(middle)
+        return normal.to(self.images)
