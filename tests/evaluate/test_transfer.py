@@ -98,6 +98,7 @@ def test_the_source_is_left_in_its_mode_and_the_attack_is_checked() -> None:
     with pytest.raises(WindfirmError) as error:
         transfer(source, {"G": target}, images, make(lambda m, x, y, b: x + 2))
     assert str(error.value).startswith("attack toy: expected images in [0, 1], got values in [2")
-    with pytest.raises(InputError) as error:
-        transfer(source, {}, images, make(nothing))
-    assert str(error.value) == "transfer: expected at least one target, got none"
+    for targets, some, got in (({}, images, "0 and 40"), ({"G": target}, images[:0], "1 and 0")):
+        with pytest.raises(InputError) as error:
+            transfer(source, targets, some, make(nothing))
+        assert str(error.value) == f"transfer: expected at least one target and one image, got {got}"

@@ -41,8 +41,9 @@ def transfer(
 
     Raises what evaluate raises.
     """
-    if not targets:
-        raise InputError(expected("transfer", "at least one target", "none"))
+    if not targets or not len(images):
+        got = f"{len(targets)} and {len(images)}"
+        raise InputError(expected("transfer", "at least one target and one image", got))
     eps = parse_eps(eps)
     maker = private(source, device)
     judges = {key: private(model, device) for key, model in targets.items()}
