@@ -39,10 +39,11 @@ def frost(scene: Scene, keep: float, add: float) -> Tensor:
     """Ice on the pane: ``keep`` times the image and ``add`` times a texture of bright branches.
 
     The official files use photographs of frost. They are not ours to give away, so the texture is drawn: the crests of
-    a fractal, bluish white on grey.
+    a fractal, bluish white on grey, as rough as makes frost about as hard as snow. Do not compare it with published
+    figures.
     """
     height, width = scene.size
-    crests = 1 - (2 * _fractal(scene, decay=1.25) - 1).abs()
+    crests = 1 - (2 * _fractal(scene, decay=1.5) - 1).abs()
     ice = (0.2 + 0.8 * crests[:, None, :height, :width] ** 3) * scene.images.new_tensor([0.85, 0.93, 1.0])[
         :, None, None
     ]
