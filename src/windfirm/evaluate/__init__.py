@@ -1,5 +1,6 @@
 """Evaluation: per-image outcomes of attacks, their intervals, and paired comparisons of networks."""
 
+from windfirm.evaluate.calibration import Calibration, calibration, ece, logits, nll, temperature
 from windfirm.evaluate.compare import Comparison, Delta, Subject, compare, from_json, to_json, with_average
 from windfirm.evaluate.curves import EPSES, Curve, against, against_eps, nested, variants
 from windfirm.evaluate.examples import Example, View, examples
@@ -12,6 +13,7 @@ from windfirm.evaluate.transfer import matrix, transfer
 
 __all__ = [
     "EPSES",
+    "Calibration",
     "Comparison",
     "Curve",
     "Delta",
@@ -22,17 +24,22 @@ __all__ = [
     "View",
     "against",
     "against_eps",
+    "calibration",
     "compare",
     "curve",
     "difference",
+    "ece",
     "evaluate",
     "examples",
     "from_json",
     "interval",
+    "logits",
     "matrix",
     "nested",
+    "nll",
     "occlusion_map",
     "pack",
+    "temperature",
     "to_json",
     "transfer",
     "unpack",
