@@ -9,7 +9,20 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from windfirm import __version__
-from windfirm.commands.options import COUNT, FRACTION, MEANS, NUMBER, POSITIVE, SHAPE, SHARE, STDS, WHOLE, Parser
+from windfirm.commands.options import (
+    COUNT,
+    FRACTION,
+    MARGIN,
+    MEANS,
+    NONE_OR_MORE,
+    NUMBER,
+    POSITIVE,
+    SHAPE,
+    SHARE,
+    STDS,
+    WHOLE,
+    Parser,
+)
 from windfirm.errors import WindfirmError, expected
 
 MODEL = (
@@ -376,6 +389,20 @@ def _compare(commands: Commands) -> None:
     parser.add_argument("f_prime", metavar="F'", help="the smaller one")
     parser.add_argument("--control", metavar="MODEL", help="F after the same extra training as F'")
     parser.add_argument("--out", metavar="FILE", help="also write a page (.html) there")
+    parser.add_argument(
+        "--margin",
+        type=MARGIN,
+        default=1.0,
+        metavar="POINTS",
+        help="clean accuracies this close count as the same (default: 1)",
+    )
+    parser.add_argument(
+        "--checks",
+        type=NONE_OR_MORE,
+        default=200,
+        metavar="N",
+        help="images on which each network is searched for reasons to doubt the attacks; 0: none (default: 200)",
+    )
     _model_options(parser)
     _measure_options(parser)
     _common(parser)

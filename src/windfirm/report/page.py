@@ -66,6 +66,7 @@ def page(
         "page.html.jinja",
         title=title,
         sentences=words.answer(comparison),
+        doubts=words.doubts(comparison),
         shown=_shown(comparison),
         columns=table.columns(comparison),
         accuracies=[row for row in table.rows(comparison) if row.kind == "accuracy"],
@@ -73,6 +74,7 @@ def page(
             (f"F′ − {v}", [_difference(d) for d in table.deltas(comparison, v)]) for v in words.rivals(comparison)
         ],
         costs=table.costs(comparison),
+        sureness=table.sureness(comparison),
         curve=Markup(figure.curve(comparison)),
         curve_title=figure.curve_title(comparison),
         strips=_strips(comparison, examples, classes),
@@ -89,9 +91,18 @@ def _shown(comparison: Comparison) -> str:
 
 
 def _difference(delta: Delta) -> dict[str, str | bool]:
-    p = "" if words.probability(delta.p) == words.NONE else words.p_phrase(delta.p)
-    strong = words.better(delta) or words.worse(delta)
-    return {"points": words.poster(delta.points), "interval": words.interval(delta), "p": p, "strong": strong}
+    """One cell of the table, line by line."""
+    known = words.probability(delta.p) != words.NONE
+    return {
+        "points": words.poster(delta.points),
+        "strong": delta.verdict != "none shown",
+        "verdict": words.verdict(delta),
+        "interval": words.interval(delta.low, delta.high),
+        "bootstrap": words.interval(delta.boot_low, delta.boot_high),
+        "p": words.p_phrase(delta.p) if known else "",
+        "adjusted": words.p_phrase(delta.adjusted) if known else "",
+        "smallest": words.decimal(delta.smallest),
+    }
 
 
 def _methods(comparison: Comparison) -> list[tuple[str, str]]:
