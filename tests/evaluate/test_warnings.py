@@ -22,8 +22,7 @@ def test_square_that_leaves_less_than_the_gradient_does() -> None:
     (found,) = black_box(left("square", 100), [left("pgd", 150), left("apgd-ce", 140)])
     assert found.kind == "black box beats white box"
     assert found.text == (
-        "square leaves 25.0 %, which is less than the 35.0 % that pgd and apgd-ce leave: gradients mislead "
-        "(p = 1.8e-12)"
+        "square leaves 25.0 %, pgd and apgd-ce 35.0 %: outputs alone fool more than gradients do (p = 1.8e-12)"
     )
     assert black_box(left("square", 139), [left("pgd", 150), left("apgd-ce", 140)]) == []
     assert black_box(left("square", 160), [left("pgd", 150)]) == []
@@ -43,7 +42,7 @@ def test_six_images_are_the_fewest_that_a_test_can_speak_of() -> None:
 
 def test_one_step_that_leaves_less_than_many() -> None:
     (found,) = one_step(left("fgsm", 100), [left("pgd", 150)])
-    assert found.text == "fgsm leaves 25.0 % in one step, pgd 37.5 % in many (p = 1.8e-15)"
+    assert found.text == "fgsm leaves 25.0 %, pgd 37.5 %: one step fools more than many do (p = 1.8e-15)"
     assert one_step(left("fgsm", 150), [left("pgd", 100)]) == []
 
 

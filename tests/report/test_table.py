@@ -96,10 +96,10 @@ def test_calibration_has_a_table_of_its_own() -> None:
     made = checked(AVERAGED)
     text = (
         "\n"
-        "calibration  ECE, %    NLL  temperature  ECE, %    NLL\n"
-        "F              4.12  0.301         1.70    0.98  0.244\n"
-        "control        4.12  0.301         1.70    0.98  0.244\n"
-        "F′             4.12  0.301         1.70    0.98  0.244\n"
+        "calibration  ECE, %    NLL  temperature  scaled ECE, %  scaled NLL\n"
+        "F              4.12  0.301         1.70           0.98       0.244\n"
+        "control        4.12  0.301         1.70           0.98       0.244\n"
+        "F′             4.12  0.301         1.70           0.98       0.244\n"
     )
     assert plain(made) == TEXT + text
     assert printed(made, 80).split() == (TEXT + text).split()

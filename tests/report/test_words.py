@@ -70,7 +70,7 @@ def test_lists_in_sentences() -> None:
 
 def test_verdicts_in_a_cell() -> None:
     cells = [("fgsm", GAIN, 0.04), ("fgsm", LOSS, 0.04), ("fgsm", GAIN, 0.06), ("clean", GAIN, 0.01)]
-    cells += [("clean", LOSS, 0.01), ("average", GAIN, 0.01), ("fgsm", GAIN, math.nan)]
+    cells += [("clean", LOSS, 0.9), ("average", GAIN, 0.01), ("fgsm", GAIN, math.nan)]
     assert [words.verdict(delta(attack, "F", numbers, adjusted)) for attack, numbers, adjusted in cells] == [
         "more robust",
         "less robust",
@@ -96,8 +96,8 @@ def test_more_robust_than_f_but_only_partly_than_the_control() -> None:
         "alone.",
         f"{INEQUALITY} holds here under occlusion and fgsm only, is open under semantic; with the control in the "
         f"place of F its first half is shown under occlusion; {CLOSE}.",
-        "8 tests were made; a difference is named where p < 0.05 after Holm’s correction for all 8. Without it nothing "
-        f"else would be named as well. {FOUND}",
+        "8 tests were made; a difference is named where p < 0.05 after Holm’s correction for all. Without it nothing "
+        f"more would be named. {FOUND}",
         "Intervals and p-values speak for other images of the same kind, not for other trainings of these networks "
         "(one seed, 3) and not for attacks that were not run. FGSM takes a single step: accuracy under it says nothing "
         "yet about iterative attacks such as PGD.",

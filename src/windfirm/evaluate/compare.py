@@ -69,11 +69,12 @@ class Delta:
     def verdict(self) -> Verdict:
         """F' has more or less of this accuracy, beyond chance at the 5 % level for the whole table; or neither shows.
 
-        The corrected p-value and the interval must agree.
+        The corrected p-value and the interval must agree, but a loss of clean accuracy is admitted as ``lost`` is.
         """
         if self.adjusted < LEVEL and self.low > 0:
             return "more"
-        return "less" if self.adjusted < LEVEL and self.high < 0 else "none shown"
+        behind = self.adjusted < LEVEL and self.high < 0
+        return "less" if behind or (self.attack == "clean" and self.lost) else "none shown"
 
     @property
     def lost(self) -> bool:

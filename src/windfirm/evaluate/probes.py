@@ -54,7 +54,7 @@ def outputs(network: nn.Module, images: Tensor, batch: int) -> list[Finding]:
     if spread > SPREAD:
         text = f"outputs, normalised to length 1, differ by up to {spread:.2g} between {PASSES} passes"
         found.append(Finding("random forward pass", text))
-    elif (other := _distance(first, _run(network, images, max(batch // 2, 1)))) > SPREAD:
+    elif (other := _distance(first, _run(network, images, max(min(batch, len(images)) // 2, 1)))) > SPREAD:
         text = f"outputs, normalised to length 1, differ by up to {other:.2g} when other images share their batch"
         found.append(Finding("outputs depend on the batch", text))
     return found
@@ -105,7 +105,7 @@ def slopes(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, 
         if not logits.requires_grad:
             none = torch.zeros_like(images)
             return right, none, none, none
-        spread = logits.detach().std(1, keepdim=True).clamp(min=torch.finfo(logits.dtype).tiny)
+        spread = logits.detach().std(1, correction=0, keepdim=True).clamp(min=torch.finfo(logits.dtype).tiny)
         losses = (
             margin(logits, labels),
             F.cross_entropy(logits, labels, reduction="none"),

@@ -71,28 +71,12 @@ def among(outcomes: Iterable[Outcome]) -> list[Finding]:
 
 def black_box(square: Outcome, white_box: Sequence[Outcome]) -> list[Finding]:
     """An attack that sees only outputs must not beat those that see the gradient, taken together image by image."""
-    best = worst_of(white_box)
-    found = contrast(square, best)
-    if not (found.p < LEVEL and found.points < 0):
-        return []
-    text = (
-        f"{square.attack} leaves {_percent(square)}, which is less than the {_percent(best)} that {best.attack} leave: "
-        f"gradients mislead (p = {found.p:.2g})"
-    )
-    return [Finding("black box beats white box", text)]
+    return _beats(square, white_box, "black box beats white box", "outputs alone fool more than gradients do")
 
 
 def one_step(single: Outcome, iterative: Sequence[Outcome]) -> list[Finding]:
     """An attack of many steps must not lose to one of a single step."""
-    best = worst_of(iterative)
-    found = contrast(single, best)
-    if not (found.p < LEVEL and found.points < 0):
-        return []
-    text = (
-        f"{single.attack} leaves {_percent(single)} in one step, {best.attack} {_percent(best)} in many "
-        f"(p = {found.p:.2g})"
-    )
-    return [Finding("one step beats many", text)]
+    return _beats(single, iterative, "one step beats many", "one step fools more than many do")
 
 
 def losses_apart(ce: Outcome, dlr: Outcome) -> list[Finding]:
@@ -143,6 +127,15 @@ def above(outcome: Outcome, chance: float) -> float:
     """The p-value of an accuracy of ``chance`` or less; draws of one image count as one, right when all are."""
     right = int((outcome.correct == outcome.trials).sum())
     return float(stats.binom.sf(right - 1, len(outcome.correct), chance))
+
+
+def _beats(weak: Outcome, strong: Sequence[Outcome], kind: str, said: str) -> list[Finding]:
+    best = worst_of(strong)
+    found = contrast(weak, best)
+    if not (found.p < LEVEL and found.points < 0):
+        return []
+    text = f"{weak.attack} leaves {_percent(weak)}, {best.attack} {_percent(best)}: {said} (p = {found.p:.2g})"
+    return [Finding(kind, text)]
 
 
 def _rises(points: Sequence[Outcome], chance: float) -> list[Finding]:

@@ -75,6 +75,7 @@ def page(
         ],
         costs=table.costs(comparison),
         sureness=table.sureness(comparison),
+        sureness_head=table.SURENESS,
         curve=Markup(figure.curve(comparison)),
         curve_title=figure.curve_title(comparison),
         strips=_strips(comparison, examples, classes),

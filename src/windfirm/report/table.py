@@ -79,8 +79,8 @@ def costs(comparison: Comparison) -> list[tuple[str, str, str, str]]:
     return lines
 
 
-#: The head of the table of calibration; the errors after temperature scaling, on images it was not fitted on, last.
-SURENESS = ("calibration", "ECE, %", "NLL", "temperature", "ECE, %", "NLL")
+#: The head of the table of calibration: what is scaled is scaled by the temperature, and not what that was fitted on.
+SURENESS = ("calibration", "ECE, %", "NLL", "temperature", "scaled ECE, %", "scaled NLL")
 
 
 def sureness(comparison: Comparison) -> list[tuple[str, ...]]:

@@ -224,7 +224,7 @@ def _whole(comparison: Comparison) -> str:
     up, down = listing(found.more), listing(found.less)
     said = "The poster’s inequality, Acc_adv(F′) > Acc_adv(F) while Acc_clean(F′) ≈ Acc_clean(F), "
     close = _close(found)
-    if found.answer == "does not hold" and found.lost and not found.close:
+    if found.lost and not found.close:
         return f"{said}does not hold here: clean accuracy was lost; {close}."
     if not found.more:
         reason = f"F′ is less robust to {down}" if found.less else "no attack shows a gain over F"
@@ -264,14 +264,19 @@ def _tests(comparison: Comparison) -> str:
     count = len(deltas)
     if not deltas:
         return ""
-    chance = "‘Would show’ is said of a difference that is found four times in five."
     if count == 1:
-        return f"One test was made, at p < {LEVEL:g}. {chance}"
-    fallen = [delta for delta in deltas if delta.p < LEVEL <= delta.adjusted]
-    lost = [(v, listing([d.attack for d in fallen if d.versus == v])) for v in rivals(comparison)]
-    differ = "; ".join(f"F′ − {versus} in {names}" for versus, names in lost if names)
-    said = f"{count} tests were made; a difference is named where p < {LEVEL:g} after Holm’s correction for all {count}"
-    return f"{said}. Without it {differ or 'nothing else'} would be named as well. {chance}"
+        said = f"One test was made, at p < {LEVEL:g}."
+    else:
+        said = f"{count} tests were made; a difference is named where p < {LEVEL:g} after Holm’s correction for all."
+        fallen = [d for d in deltas if d.p < LEVEL <= d.adjusted and not d.low <= 0 <= d.high]
+        lost = [(v, listing([d.attack for d in fallen if d.versus == v])) for v in rivals(comparison)]
+        differ = "; ".join(f"F′ − {versus} in {names}" for versus, names in lost if names)
+        said += (
+            f" Without it {differ} would be named as well." if differ else " Without it nothing more would be named."
+        )
+    if any(delta.verdict == "none shown" for delta in deltas):
+        said += " ‘Would show’ is said of a difference that is found four times in five."
+    return said
 
 
 def _limits(comparison: Comparison) -> str:
