@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from windfirm.errors import InputError, expected
 
-#: How often is drawn; the end of a 95 % interval is then known to about a twentieth of a standard error.
+#: How often is drawn; the ends of a 95 % interval are then known to about 6 % of a standard error.
 DRAWS = 2_000
 #: Draws made at once, which bounds the memory.
 AT_ONCE = 250
