@@ -30,9 +30,10 @@ class Combined:
 def combine(pairs: Sequence[tuple[Outcome, Outcome]], *, seed: int = 0) -> Combined:
     """First minus second of each pair, one pair a training, all of one attack on the same images.
 
-    The interval is a bootstrap over trainings and images; see bootstrap. Where trainings differ far more than images do
-    and are few it covers less often than it says: in simulations 85 times in 100 for three, 86 for five, 91 for ten.
-    Raises InputError for fewer than two pairs, and for outcomes that are not of the same attack on the same images.
+    The interval is a bootstrap over trainings and images; see bootstrap. It is too wide where chance acts on each image
+    of each training alone, as both drawings then count it (Owen 2007). Where trainings differ far more than images
+    do and are few it is too narrow: in simulations it covers 85 times in 100 for three, 86 for five, 91 for ten. Raises
+    InputError for fewer than two pairs, and for outcomes that are not of the same attack on the same images.
     """
     if len(pairs) < 2:
         raise InputError(expected("combine", "the outcomes of at least two trainings", len(pairs)))
