@@ -2,7 +2,7 @@
 
 from windfirm.evaluate.bootstrap import bootstrap
 from windfirm.evaluate.calibration import Calibration, calibration, ece, logits, nll, temperature
-from windfirm.evaluate.compare import Comparison, Delta, Subject, compare, from_json, to_json, with_average
+from windfirm.evaluate.compare import Comparison, Delta, Subject, compare, with_average
 from windfirm.evaluate.curves import EPSES, Curve, against, against_eps, nested, variants
 from windfirm.evaluate.examples import Example, View, examples
 from windfirm.evaluate.holm import holm
