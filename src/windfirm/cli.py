@@ -9,7 +9,19 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from windfirm import __version__
-from windfirm.commands.options import COUNT, FRACTION, MEANS, NUMBER, POSITIVE, SHAPE, SHARE, STDS, WHOLE, Parser
+from windfirm.commands.options import (
+    COUNT,
+    FRACTION,
+    MEANS,
+    NUMBER,
+    OPTION,
+    POSITIVE,
+    SHAPE,
+    SHARE,
+    STDS,
+    WHOLE,
+    Parser,
+)
 from windfirm.errors import WindfirmError, expected
 
 MODEL = (
@@ -141,10 +153,20 @@ def _measure_options(parser: Parser) -> None:
         "--attack",
         action="append",
         metavar="NAME",
-        help="clean, semantic, semantic-shift, semantic-search, occlusion, occlusion-worst, fgsm; may "
-        "be given several times (default: semantic, occlusion, fgsm, clean)",
+        help="clean, semantic, semantic-shift, semantic-search, occlusion, occlusion-worst, fgsm, pgd, apgd-ce, "
+        "apgd-dlr, apgd-t; may be given several times (default: semantic, occlusion, fgsm, clean)",
     )
-    group.add_argument("--eps", default="8/255", metavar="E", help="the size of fgsm, in [0, 1] (default: 8/255)")
+    group.add_argument(
+        "--eps", default="8/255", metavar="E", help="how far fgsm and the attacks after it may go (default: 8/255)"
+    )
+    group.add_argument(
+        "--option",
+        action="append",
+        type=OPTION,
+        default=[],
+        metavar="NAME=VALUE",
+        help="a number of an attack, for every attack that has it: steps=20, restarts=5, norm=l2, size=12",
+    )
     group.add_argument(
         "--trials", type=COUNT, metavar="N", help="random draws of each attack that averages (default: 10)"
     )
@@ -322,6 +344,7 @@ def _attack(commands: Commands) -> None:
         "attack",
         "How many images networks still get right under each attack.",
         "  windfirm attack resnet56 --attack fgsm --eps 2/255\n"
+        "  windfirm attack resnet56 --attack pgd --attack apgd-ce --eps 1/255 --option restarts=5\n"
         "  windfirm attack runs/*/model.safetensors --data cifar10 --attack clean --attack occlusion",
     )
     parser.add_argument("models", nargs="+", metavar="MODEL", help=MODEL)

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from windfirm.attack import ATTACKS, Budget, build
+from windfirm.attack.registry import read
 from windfirm.errors import InputError
 
 TITLES = {
@@ -15,6 +16,12 @@ TITLES = {
     "occlusion": "one grey 16×16 square at a random place, mean of 10 draws",
     "occlusion-worst": "one grey 8×8 square, worst of 49 places 4 pixels apart",
     "fgsm": "one step along the sign of the loss gradient, white-box, true labels",
+    "pgd": "50 steps of 0.25 eps along the sign of the loss gradient, Linf, random start, worst of every step of 1 "
+    "restart, white-box, true labels",
+    "apgd-ce": "Auto-PGD, 100 steps on the cross-entropy, 1 random start, Linf, white-box, true labels",
+    "apgd-dlr": "Auto-PGD, 100 steps on the difference of logits ratio, 1 random start, Linf, white-box, true labels",
+    "apgd-t": "Auto-PGD, 100 steps on the targeted difference of logits ratio, 9 target classes (or all others), "
+    "1 random start each, Linf, white-box, true labels",
 }
 
 
@@ -33,6 +40,19 @@ def test_options_reach_the_title() -> None:
     assert build("semantic", turn=0.25, trials=3).title == "one random hue shift 0.25 of a turn wide, mean of 3 draws"
     black = build("occlusion-worst", size=12, stride=10, colour="black")
     assert black.title == "one black 12×12 square, worst of 9 places 10 pixels apart"
+    short = build("pgd", steps=1, step=1.0, restarts=5, norm="l2").title
+    wanted = "1 step of 1 eps along the loss gradient, L2, random start, worst of every step of 5 restarts"
+    assert short == f"{wanted}, white-box, true labels"
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("apgd-ce", {"steps": 99}), ("apgd-dlr", {"steps": 10}), ("apgd-t", {"targets": 8})]
+)
+def test_a_shortened_attack_says_so(name: str, options: dict[str, int]) -> None:
+    title = build(name, **options).title
+    assert title.startswith("shortened Auto-PGD, ")
+    assert str(next(iter(options.values()))) in title
+    assert not build(name, **dict.fromkeys(options, 200)).title.startswith("shortened")
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -62,10 +82,36 @@ def test_every_attack_keeps_shape_type_and_range_and_ignores_its_company(name: s
         ("semantic-shift", {"pixels": 32}, "semantic-shift: expected pixels in [0, 32), got 32"),
         ("occlusion", {"size": 33}, "occlusion: expected a size in [0, 32], got 33"),
         ("occlusion", {"colour": "pink"}, "occlusion: expected a colour out of black, grey, mean, noise, got pink"),
+        ("pgd", {"steps": 0}, "pgd: expected steps of at least 1, got 0"),
+        ("pgd", {"step": 0.0}, "pgd: expected a step in (0, 2], in eps, got 0.0"),
+        ("pgd", {"norm": "l1"}, "pgd: expected a norm out of linf, l2, got l1"),
+        ("apgd-ce", {"restarts": 0}, "apgd-ce: expected restarts of at least 1, got 0"),
+        ("apgd-t", {"targets": 0}, "apgd-t: expected targets of at least 1, got 0"),
         ("occlusion-worst", {"stride": 0}, "occlusion-worst: expected a stride of at least 1, got 0"),
     ],
 )
 def test_what_cannot_be_built_is_refused_with_one_line(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as error:
         build(name, **options)
+    assert str(error.value) == message
+
+
+def test_options_are_read_as_what_they_are() -> None:
+    assert read("pgd", "steps", "20") == 20
+    assert read("pgd", "step", "0.1") == 0.1
+    assert read("pgd", "norm", "l2") == "l2"
+    assert read("occlusion", "size", "12") == 12
+    assert read("occlusion", "colour", "black") == "black"
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "message"),
+    [
+        ("steps", "few", "pgd: expected steps as a whole number, got few"),
+        ("step", "small", "pgd: expected step as a number, got small"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(option: str, text: str, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        read("pgd", option, text)
     assert str(error.value) == message

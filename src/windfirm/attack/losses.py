@@ -15,7 +15,7 @@ def dlr(logits: Tensor, labels: Tensor) -> Tensor:
     How far the best other class is ahead, as a share of the distance from the first to the third logit: scaling the
     logits does not change it. Raises InputError for fewer than 3 classes.
     """
-    _check("dlr", logits, 3)
+    _check("apgd-dlr", logits, 3)
     ordered = logits.sort(1, descending=True).values
     true = logits.gather(1, labels[:, None])[:, 0]
     other = ordered[:, 0].where(logits.argmax(1) != labels, ordered[:, 1])
@@ -28,7 +28,7 @@ def targeted_dlr(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     How far the target is ahead of the label, as a share of the distance from the first logit to the mean of the third
     and fourth. Raises InputError for fewer than 4 classes.
     """
-    _check("targeted dlr", logits, 4)
+    _check("apgd-t", logits, 4)
     ordered = logits.sort(1, descending=True).values
     ahead = logits.gather(1, targets[:, None]) - logits.gather(1, labels[:, None])
     return ahead[:, 0] / (ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2 + 1e-12)
