@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from windfirm.attack import occlusion, semantic
+from windfirm.attack import fab, occlusion, semantic
 from windfirm.attack.budget import Attack
 from windfirm.attack.clean import clean
+from windfirm.attack.deepfool import deepfool
 from windfirm.attack.fgsm import fgsm
+from windfirm.attack.square import square
 from windfirm.errors import InputError, expected, nearest
 
 #: Name to factory: ``factory(side, **options) -> Attack``.
@@ -21,6 +23,9 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
         "occlusion": occlusion.average,
         "occlusion-worst": occlusion.worst,
         "fgsm": fgsm,
+        "square": square,
+        "fab-t": fab.targeted,
+        "deepfool": deepfool,
     }
 )
 
