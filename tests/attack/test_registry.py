@@ -15,7 +15,15 @@ TITLES = {
     "occlusion": "one grey 16×16 square at a random place, mean of 10 draws",
     "occlusion-worst": "one grey 8×8 square, worst of 49 places 4 pixels apart",
     "fgsm": "one step along the sign of the loss gradient, white-box, true labels",
+    "square": "random search with squares, at most 5,000 queries, p 0.8, Linf, black-box, true labels",
+    "fab-t": "fast adaptive boundary, 100 steps towards each of 9 target classes (or all others), alpha 0.1, eta 1.05, "
+    "beta 0.9, Linf, white-box, true labels",
+    "deepfool": "at most 50 steps to the nearest linearised border, 9 target classes (or all others), overshoot 0.02, "
+    "Linf, white-box, true labels",
 }
+
+#: Options with which attacks that search for long are done soon.
+QUICK = {"square": {"queries": 30}, "fab-t": {"steps": 5}}
 
 
 def test_every_attack_says_what_it_does_with_all_its_numbers() -> None:
@@ -40,7 +48,7 @@ def test_every_attack_keeps_shape_type_and_range_and_ignores_its_company(name: s
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
     images, labels, ids = torch.rand(10, 3, 8, 8), torch.arange(10) % 4, torch.arange(10)
-    attack = build(name, 8)
+    attack = build(name, 8, **QUICK.get(name, {}))
     changed = attack.apply(model, images, labels, Budget(ids=ids))
     assert (changed.shape, changed.dtype) == (images.shape, images.dtype)
     assert changed.min() >= 0

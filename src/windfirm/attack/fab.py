@@ -1,87 +1,99 @@
 """FAB, the fast adaptive boundary attack, towards one class after another (Croce & Hein, ICML 2020).
 
-It looks for the shortest change that fools: from wherever it is it steps over the linearised border, drawn towards the
+It looks for the shortest change that fools. From wherever it is it steps over the linearised border, drawn towards the
 point of the border that is nearest to the clean image, and back towards that image whenever the network is fooled.
 """
+
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from windfirm.attack.border import Norm, check_norm, leads, length, rivals, shortest
-from windfirm.attack.budget import Attack, Budget
+from windfirm.attack.border import leads, length, pieces, rivals, shortest
+from windfirm.attack.budget import Attack, Budget, Norm
+from windfirm.attack.climb import NORMS, check, some
 from windfirm.errors import InputError, expected
 
-#: A length that stands for none, so that shares of it are defined.
+#: What stands for a length of zero, so that shares of lengths are defined.
 _SHORT = 1e-8
+
+
+class Stride(NamedTuple):
+    """How FAB steps, in the paper's letters.
+
+    ``alpha``: how much the clean image draws at most. ``eta``: how far a step over a border goes, as a multiple of its
+    way to the border. ``beta``: how much of a change is kept once it fooled.
+    """
+
+    norm: Norm
+    alpha: float
+    eta: float
+    beta: float
 
 
 def targeted(
     side: int,
     *,
-    norm: Norm = "linf",
-    targets: int = 9,
     steps: int = 100,
+    targets: int = 9,
+    norm: Norm = "linf",
     alpha: float = 0.1,
     eta: float = 1.05,
     beta: float = 0.9,
-    shorten: bool = False,
+    minimal: bool = False,
 ) -> Attack:
-    """FAB towards each of the ``targets`` likeliest classes besides the label, as in AutoAttack (Croce & Hein 2020).
+    """FAB towards each of the ``targets`` likeliest other classes in turn, without a random start, as in AutoAttack.
 
-    ``alpha``: the most that the clean image draws a step; ``eta``: how far a step goes over the border, as a multiple
-    of its length; ``beta``: how much of a change is kept when it fooled. An image leaves as soon as a change within eps
-    is found, unless ``shorten``: then the search goes on to the end, for the shortest change.
+    See Stride for ``alpha``, ``eta`` and ``beta``. An image is done as soon as a change within eps fools the network;
+    with ``minimal`` the search goes on to the last step, for the shortest change.
     """
-    check_norm("fab-t", norm)
-    if targets < 1 or steps < 1:
-        raise InputError(expected("fab-t", "at least 1 target and 1 step", f"{targets} and {steps}"))
+    check("fab-t", norm, steps=steps, targets=targets)
     if not (0 <= alpha <= 1 and eta >= 1 and 0 < beta < 1):
         got = f"{alpha:g}, {eta:g} and {beta:g}"
         raise InputError(expected("fab-t", "an alpha in [0, 1], an eta of at least 1 and a beta in (0, 1)", got))
-
-    def approach(
-        model: nn.Module, images: Tensor, labels: Tensor, target: Tensor, enough: float
-    ) -> tuple[Tensor, Tensor]:
-        """The nearest images found that fool, and the lengths of their changes: infinite where none was found."""
-        best, lengths = images.clone(), images.new_full((len(images),), torch.inf)
-        changed = images.clone()
-        left = torch.arange(len(images), device=images.device)
-        for _ in range(steps):
-            if len(left) == 0:
-                break
-            clean, here = images[left], changed[left]
-            ahead, slopes = leads(model, here, labels[left], target[left, None])
-            ahead, slopes = ahead[:, 0], slopes[:, 0]
-            # The plane through the border near ``here``, seen from there and from the clean image.
-            step = shortest(here, slopes, -ahead, norm)
-            direct = shortest(clean, slopes, -ahead - (slopes * (clean - here)).sum((1, 2, 3)), norm)
-            far, near = (length(change, norm).clamp_min(_SHORT) for change in (step, direct))
-            drawn = (far / (far + near)).clamp_max(alpha)[:, None, None, None]
-            here = (here + eta * step).lerp(clean + eta * direct, drawn).clamp(0, 1)
-            fooled = model(here).argmax(1) != labels[left]
-            sizes = length(here - clean, norm)
-            better = fooled & (sizes < lengths[left])
-            best[left[better]], lengths[left[better]] = here[better], sizes[better]
-            changed[left] = torch.where(fooled[:, None, None, None], clean.lerp(here, beta), here)
-            left = left[lengths[left] > enough]
-        return best, lengths
+    stride = Stride(norm, alpha, eta, beta)
 
     @torch.no_grad()
     def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
-        enough = 0.0 if shorten else budget.eps
-        logits = model(images)
-        best, lengths = images.clone(), torch.where(logits.argmax(1) == labels, torch.inf, 0.0)
+        enough = 0.0 if minimal else budget.eps
+        (logits,) = pieces(lambda images: (model(images),), budget.batch, images)
+        best = images.clone()
+        lengths = images.new_zeros(len(images)).masked_fill(logits.argmax(1) == labels, torch.inf)
         for target in rivals(logits, labels, targets).unbind(1):
+            here, aims = images.clone(), torch.stack((labels, target), 1)
             left = (lengths > enough).nonzero()[:, 0]
-            if len(left) == 0:
-                break
-            found, sizes = approach(model, images[left], labels[left], target[left], enough)
-            better = sizes < lengths[left]
-            best[left[better]], lengths[left[better]] = found[better], sizes[better].to(lengths)
+            for _ in range(steps):
+                if not len(left):
+                    break
+                start = images[left]
+                moved, fooled = pieces(partial(step, model, stride), budget.batch, start, here[left], aims[left])
+                sizes = length(moved - start, norm)
+                better = fooled & (sizes < lengths[left])
+                best[left[better]], lengths[left[better]] = moved[better], sizes[better]
+                here[left] = torch.where(fooled[:, None, None, None], start.lerp(moved, beta), moved)
+                left = left[lengths[left] > enough]
         return torch.where((lengths <= budget.eps)[:, None, None, None], best, images)
 
     title = (
-        f"fast adaptive boundary attack on {targets} target classes in {norm.capitalize()}, {steps} steps each, "
-        f"alpha {alpha:g}, eta {eta:g}, beta {beta:g}, {'shortest change, ' if shorten else ''}white-box"
+        f"fast adaptive boundary, {some(steps, 'step')} towards each of {targets} target classes (or all others), "
+        f"alpha {alpha:g}, eta {eta:g}, beta {beta:g}, {'shortest change, ' if minimal else ''}{NORMS[norm]}, "
+        "white-box, true labels"
     )
-    return Attack("fab-t", title, apply, trials=1, average=False, norm=norm)
+    return Attack("fab-t", title, apply, trials=1, average=False, norm=norm, packs=True)
+
+
+def step(model: nn.Module, stride: Stride, images: Tensor, here: Tensor, aims: Tensor) -> tuple[Tensor, Tensor]:
+    """The points (b, c, h, w) that follow on ``here`` around ``images``, and where they fool ``model``, (b,).
+
+    ``aims`` (b, 2): the labels, and the classes that are gone for.
+    """
+    labels = aims[:, 0]
+    ahead, slopes = (each[:, 0] for each in leads("fab-t", model, here, labels, aims[:, 1:]))
+    # One plane, through the border near here, as seen from here and from the clean image.
+    way = shortest(here, slopes, -ahead, stride.norm)
+    direct = shortest(images, slopes, -ahead - (slopes * (images - here)).sum((1, 2, 3)), stride.norm)
+    far, near = (length(change, stride.norm).clamp(min=_SHORT) for change in (way, direct))
+    drawn = (far / (far + near)).clamp(max=stride.alpha)[:, None, None, None]
+    moved = (here + stride.eta * way).lerp(images + stride.eta * direct, drawn).clamp(0, 1)
+    return moved, model(moved).argmax(1) != labels

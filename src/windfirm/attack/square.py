@@ -4,15 +4,15 @@ Each query changes one square of an image to the ends of its budget, a sign a ch
 class loses ground by it. Squares get smaller as the queries are spent.
 """
 
-import itertools
 import math
 from bisect import bisect_left
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
+from windfirm.attack.border import pieces
 from windfirm.attack.budget import Attack, Budget
+from windfirm.attack.climb import check
 from windfirm.attack.occlusion import cover
 from windfirm.errors import InputError, expected
 
@@ -29,53 +29,53 @@ def square(side: int, *, queries: int = 5000, share: float = 0.8) -> Attack:
     ``share``: how much of the image the first squares cover, called p in the paper. It is halved at the times of the
     paper, rescaled from its 10,000 queries to ``queries``.
     """
-    if queries < 1:
-        raise InputError(expected("square", "at least 1 query", queries))
+    check("square", "linf", queries=queries)
     if not 0 < share <= 1:
         raise InputError(expected("square", "a share in (0, 1]", share))
 
     @torch.no_grad()
     def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
-        count, channels, height, width = images.shape
-        stripes = _signs(budget.draw(images, channels * width, "square stripes").to(images))
-        changed = (images + budget.eps * stripes.view(count, channels, 1, width)).clamp(0, 1)
-        lead = _lead(model(changed), labels)
-        left = (lead >= 0).nonzero()[:, 0]
-        for query, numbers in zip(range(1, queries), _numbers(budget, images), strict=False):
-            if len(left) == 0:
+        def look(images: Tensor, labels: Tensor) -> tuple[Tensor]:
+            return (_lead(model(images), labels),)
+
+        channels, height, width = images.shape[1:]
+        stripes = _signs(budget.draw(images, channels * width, "square stripes").view(-1, channels, 1, width), images)
+        changed = (images + budget.eps * stripes).clamp(0, 1)
+        (lowest,) = pieces(look, budget.batch, changed, labels)
+        left = (lowest >= 0).nonzero()[:, 0]
+        for query in range(1, queries):
+            if not len(left):
                 break
-            size = width_of_square(query, queries, share, height, width)
-            places = numbers[left, :2] * numbers.new_tensor([height - size + 1, width - size + 1])
-            ends = (images[left] + budget.eps * _signs(numbers[left, 2:, None, None].to(images))).clamp(0, 1)
-            top, start = places.long().unbind(1)
+            place = (query - 1) % _BLOCK
+            if place == 0:  # for each image and query two numbers for the place of the square, and a sign a channel
+                few = budget.only(left, images).draw(images[left], _BLOCK * (2 + channels), f"square {query}")
+                numbers = few.view(len(left), _BLOCK, 2 + channels).to(images.device)
+            size = side_of_square(query, queries, share, height, width)
+            room = numbers.new_tensor([height - size + 1, width - size + 1])
+            top, start = (numbers[:, place, :2] * room).long().unbind(1)
+            ends = (images[left] + budget.eps * _signs(numbers[:, place, 2:, None, None], images)).clamp(0, 1)
             tried = cover(changed[left], top, start, size, ends)
-            leads = _lead(model(tried), labels[left])
-            better = leads < lead[left]
-            changed[left[better]], lead[left[better]] = tried[better], leads[better]
-            left = left[lead[left] >= 0]
+            (found,) = pieces(look, budget.batch, tried, labels[left])
+            better = found < lowest[left]
+            changed[left[better]], lowest[left[better]] = tried[better], found[better]
+            still = lowest[left] >= 0
+            if not still.all():
+                left, numbers = left[still], numbers[still]
         return changed
 
-    title = f"random search with squares, at most {queries} queries, p {share:g}, black-box"
-    return Attack("square", title, apply, trials=1, average=False, norm="linf")
+    title = f"random search with squares, at most {queries:,} queries, p {share:g}, Linf, black-box, true labels"
+    return Attack("square", title, apply, trials=1, average=False, norm="linf", packs=True)
 
 
-def width_of_square(query: int, queries: int, share: float, height: int, width: int) -> int:
-    """The width in pixels of the square of query number ``query`` of ``queries``; query 0 is the stripes."""
+def side_of_square(query: int, queries: int, share: float, height: int, width: int) -> int:
+    """The side in pixels of the square of query number ``query`` of ``queries``; query 0 is the stripes."""
     area = share * 0.5 ** bisect_left(HALVINGS, 10_000 * query / queries) * height * width
     return min(max(round(math.sqrt(area)), 1), height, width)
 
 
-def _numbers(budget: Budget, images: Tensor) -> Iterator[Tensor]:
-    """For one query after another (b, 2 + c) numbers in [0, 1): the place of the square and a sign a channel."""
-    each = 2 + images.shape[1]
-    for block in itertools.count():
-        numbers = budget.draw(images, _BLOCK * each, f"square {block}").to(images.device)
-        yield from numbers.view(len(images), _BLOCK, each).unbind(1)
-
-
-def _signs(numbers: Tensor) -> Tensor:
-    """-1 or 1, equally likely, from numbers that are uniform in [0, 1)."""
-    return torch.where(numbers < 0.5, -1.0, 1.0).to(numbers)
+def _signs(numbers: Tensor, images: Tensor) -> Tensor:
+    """-1 or 1, alike likely, of the type of ``images``, from ``numbers`` that are uniform in [0, 1)."""
+    return torch.where(numbers < 0.5, -1, 1).to(images)
 
 
 def _lead(logits: Tensor, labels: Tensor) -> Tensor:
