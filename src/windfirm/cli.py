@@ -154,7 +154,8 @@ def _measure_options(parser: Parser) -> None:
         action="append",
         metavar="NAME",
         help="clean, semantic, semantic-shift, semantic-search, occlusion, occlusion-worst, fgsm, pgd, apgd-ce, "
-        "apgd-dlr, apgd-t; may be given several times (default: semantic, occlusion, fgsm, clean)",
+        "apgd-dlr, apgd-t, fab-t, square, autoattack, deepfool; may be given several times (default: semantic, "
+        "occlusion, fgsm, clean)",
     )
     group.add_argument(
         "--eps", default="8/255", metavar="E", help="how far fgsm and the attacks after it may go (default: 8/255)"

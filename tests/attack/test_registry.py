@@ -22,7 +22,18 @@ TITLES = {
     "apgd-dlr": "Auto-PGD, 100 steps on the difference of logits ratio, 1 random start, Linf, white-box, true labels",
     "apgd-t": "Auto-PGD, 100 steps on the targeted difference of logits ratio, 9 target classes (or all others), "
     "1 random start each, Linf, white-box, true labels",
+    "fab-t": "fast adaptive boundary, 100 steps towards each of 9 target classes (or all others), alpha 0.1, eta 1.05, "
+    "beta 0.9, Linf, white-box, true labels",
+    "square": "random search with squares, at most 5,000 queries, p 0.8, Linf, black-box, true labels",
+    "deepfool": "at most 50 steps to the nearest linearised border, 9 target classes (or all others), overshoot 0.02, "
+    "Linf, white-box, true labels",
 }
+TITLES["autoattack"] = "AutoAttack, standard: " + "; ".join(
+    f"{name} ({TITLES[name]})" for name in ("apgd-ce", "apgd-t", "fab-t", "square")
+)
+
+#: Options with which attacks that search for long are done soon.
+QUICK = {"square": {"queries": 30}, "fab-t": {"steps": 5}, "autoattack": {"steps": 5, "queries": 30}}
 
 
 def test_every_attack_says_what_it_does_with_all_its_numbers() -> None:
@@ -55,12 +66,20 @@ def test_a_shortened_attack_says_so(name: str, options: dict[str, int]) -> None:
     assert not build(name, **dict.fromkeys(options, 200)).title.startswith("shortened")
 
 
+@pytest.mark.parametrize("options", [{"steps": 10}, {"targets": 3}, {"queries": 1000}])
+def test_a_shortened_ensemble_loses_its_name(options: dict[str, int]) -> None:
+    attack = build("autoattack", **options)
+    assert attack.name == "ensemble"
+    assert attack.title.startswith("four attacks in turn, not those of the standard: ")
+    assert "AutoAttack" not in attack.title
+
+
 @pytest.mark.parametrize("name", ATTACKS)
 def test_every_attack_keeps_shape_type_and_range_and_ignores_its_company(name: str) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
     images, labels, ids = torch.rand(10, 3, 8, 8), torch.arange(10) % 4, torch.arange(10)
-    attack = build(name, 8)
+    attack = build(name, 8, **QUICK.get(name, {}))
     changed = attack.apply(model, images, labels, Budget(ids=ids))
     assert (changed.shape, changed.dtype) == (images.shape, images.dtype)
     assert changed.min() >= 0

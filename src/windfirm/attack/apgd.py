@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from windfirm.adjust.objective import margin
+from windfirm.attack.border import pieces, rivals
 from windfirm.attack.budget import Attack, Budget, Norm
 from windfirm.attack.climb import NORMS, Look, Loss, check, look, pack, some
 from windfirm.attack.losses import dlr, targeted_dlr
@@ -50,7 +51,8 @@ def apgd_t(side: int, *, steps: int = STEPS, targets: int = TARGETS, restarts: i
     check("apgd-t", norm, steps=steps, targets=targets, restarts=restarts)
 
     def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
-        others = likeliest(model, images, labels, budget.batch)
+        with torch.no_grad():
+            (others,) = pieces(lambda x, y: (rivals(model(x), y, targets),), budget.batch, images, labels)
         rank = budget.trial % targets
         if rank >= others.shape[1]:
             return images
@@ -190,15 +192,3 @@ def checkpoints(steps: int) -> list[int]:
         found.append(-(-percent * steps // 100))
         gap = max(gap - 3, 6)
     return sorted(set(found))
-
-
-@torch.no_grad()
-def likeliest(model: nn.Module, images: Tensor, labels: Tensor, batch: int | None) -> Tensor:
-    """The other classes of each image, the one that ``model`` finds likeliest first: (b, classes - 1)."""
-    size = batch or len(images)
-    pieces = zip(images.split(size), labels.split(size), strict=True)
-    return torch.cat([_others(model(x.contiguous(memory_format=torch.channels_last)), y) for x, y in pieces])
-
-
-def _others(logits: Tensor, labels: Tensor) -> Tensor:
-    return logits.scatter(1, labels[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)[:, :-1]

@@ -5,11 +5,14 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, get_args
 
-from windfirm.attack import apgd, occlusion, semantic
+from windfirm.attack import apgd, fab, occlusion, semantic
+from windfirm.attack.autoattack import autoattack
 from windfirm.attack.budget import Attack
 from windfirm.attack.clean import clean
+from windfirm.attack.deepfool import deepfool
 from windfirm.attack.fgsm import fgsm
 from windfirm.attack.pgd import pgd
+from windfirm.attack.square import square
 from windfirm.errors import InputError, expected, nearest
 
 #: Name to factory: ``factory(side, **options) -> Attack``.
@@ -26,6 +29,10 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
         "apgd-ce": apgd.apgd_ce,
         "apgd-dlr": apgd.apgd_dlr,
         "apgd-t": apgd.apgd_t,
+        "fab-t": fab.targeted,
+        "square": square,
+        "autoattack": autoattack,
+        "deepfool": deepfool,
     }
 )
 

@@ -1,6 +1,7 @@
 """Evaluation: per-image outcomes of attacks, their intervals, and paired comparisons of networks."""
 
 from windfirm.evaluate.compare import Comparison, Delta, Subject, compare, from_json, to_json, with_average
+from windfirm.evaluate.distance import Distances, distances, median
 from windfirm.evaluate.examples import Example, View, examples
 from windfirm.evaluate.intervals import interval, wilson
 from windfirm.evaluate.loop import curve, evaluate
@@ -11,6 +12,7 @@ __all__ = [
     "Comparison",
     "Delta",
     "Difference",
+    "Distances",
     "Example",
     "Outcome",
     "Subject",
@@ -18,10 +20,12 @@ __all__ = [
     "compare",
     "curve",
     "difference",
+    "distances",
     "evaluate",
     "examples",
     "from_json",
     "interval",
+    "median",
     "pack",
     "to_json",
     "unpack",
