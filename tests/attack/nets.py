@@ -26,7 +26,7 @@ def curved(classes: int = 5) -> nn.Module:
     last = nn.Linear(16, classes)
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Tanh(), nn.Flatten(), nn.Linear(32, 16), nn.Tanh(), last).double()
     with torch.no_grad():
-        last.bias -= network(middling(60)).mean(0)
+        last.bias.sub_(network(middling(60)).mean(0))
     return network
 
 

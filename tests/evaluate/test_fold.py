@@ -35,22 +35,22 @@ class Pair(nn.Module):
 class Shortcut(Pair):
     def used(self, x: Tensor) -> Tensor:
         x = self.conv(x)
-        return x + F.relu(self.norm(x))
+        return torch.add(x, F.relu(self.norm(x)))
 
 
 class Twice(Pair):
     def used(self, x: Tensor) -> Tensor:
-        return self.conv(self.norm(self.conv(x)))
+        return F.relu(self.conv(self.norm(self.conv(x))))
 
 
 class Between(Pair):
     def used(self, x: Tensor) -> Tensor:
-        return self.norm(F.relu(self.conv(x)))
+        return F.relu(self.norm(F.relu(self.conv(x))))
 
 
 class Elsewhere(Pair):
     def used(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x)) + self.norm.weight.sum()
+        return torch.add(self.norm(self.conv(x)), self.norm.weight.sum())
 
 
 class Batchwise(Pair):
@@ -59,11 +59,11 @@ class Batchwise(Pair):
         self.norm = nn.BatchNorm2d(3, track_running_stats=False).eval()
 
 
-class Counted(Pair):
-    """Uses the statistics of its normalisation in two ways that cancel out on none but other images."""
+class Peeking(Pair):
+    """Computes something else when its layers are others."""
 
     def used(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x)) * (1 if isinstance(self.norm, nn.BatchNorm2d) else 2)
+        return torch.mul(self.norm(self.conv(x)), 1 if isinstance(self.norm, nn.BatchNorm2d) else 2)
 
 
 def norms(network: nn.Module) -> int:
@@ -97,7 +97,7 @@ def test_every_normalisation_of_a_resnet_goes() -> None:
     same(cheaper, network, torch.rand(8, 3, 8, 8))
 
 
-@pytest.mark.parametrize("make", [Shortcut, Twice, Between, Elsewhere, Batchwise, Counted])
+@pytest.mark.parametrize("make", [Shortcut, Twice, Between, Elsewhere, Batchwise, Peeking])
 def test_what_cannot_be_folded_stays_as_it_is(make: Callable[[], nn.Module]) -> None:
     network = make()
     cheaper = folded(network, IMAGES)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from windfirm.adjust.objective import margin
 from windfirm.attack.border import pieces, rivals
 from windfirm.attack.budget import Attack, Budget, Norm
-from windfirm.attack.climb import NORMS, Look, Loss, check, look, pack, some
+from windfirm.attack.climb import NORMS, Look, Loss, check, look, mostly, pack, some
 from windfirm.attack.losses import dlr, targeted_dlr
 from windfirm.attack.projection import project, random_point, steepest
 
@@ -112,7 +112,8 @@ def climb(
         if not len(state.rows):
             break
         moved = advanced(state, budget.eps, norm, MOMENTUM if k > 1 else 1.0)
-        at = look(name, model, moved, state.aims, loss, budget.batch)
+        glance = mostly(state.loss, state.gradient, moved - state.moved)
+        at = look(name, model, moved, state.aims, loss, budget.batch, glance=glance)
         state = seen(state, moved, at)
         if k in checks:
             state, last = halved(state, k - last), k

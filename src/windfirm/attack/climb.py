@@ -24,14 +24,23 @@ class Look(NamedTuple):
     gradient: Tensor
 
 
-def look(name: str, model: nn.Module, images: Tensor, aims: Tensor, loss: Loss, batch: int | None) -> Look:
+def look(
+    name: str, model: nn.Module, images: Tensor, aims: Tensor, loss: Loss, batch: int | None, *, glance: bool = False
+) -> Look:
     """What ``model`` makes of ``images`` (b, c, h, w), at most ``batch`` of them at a time.
 
-    ``aims`` (b, k): the labels, and in further columns what else ``loss`` asks for. Raises what differentiable raises.
+    ``aims`` (b, k): the labels, and in further columns what else ``loss`` asks for. With ``glance`` a look without
+    gradients comes first, and those that are wrong have no other: cheaper where they are many. Raises what
+    differentiable raises.
     """
     size = batch or len(images)
-    pairs = zip(images.split(size), aims.split(size), strict=True)
-    return Look(*map(torch.cat, zip(*(_look(name, model, some, aim, loss) for some, aim in pairs), strict=True)))
+    pairs = zip(torch.split(images, size), torch.split(aims, size), strict=True)
+    parts = [(_glance if glance else _look)(name, model, some, aim, loss) for some, aim in pairs]
+    at = Look(*map(torch.cat, zip(*parts, strict=True)))
+    left = ~at.wrong
+    if glance and left.any():
+        at.gradient[left] = look(name, model, images[left], aims[left], loss, batch).gradient
+    return at
 
 
 def _look(name: str, model: nn.Module, images: Tensor, aims: Tensor, loss: Loss) -> Look:
@@ -42,6 +51,20 @@ def _look(name: str, model: nn.Module, images: Tensor, aims: Tensor, loss: Loss)
         # The sum, not the mean: an image's gradient is then its own, whatever the batch.
         gradient = torch.zeros_like(images) if wrong.all() else torch.autograd.grad(values.sum(), images)[0]
     return Look(wrong, values.detach(), gradient.detach())
+
+
+@torch.no_grad()
+def _glance(name: str, model: nn.Module, images: Tensor, aims: Tensor, loss: Loss) -> Look:
+    logits = model(images.contiguous(memory_format=torch.channels_last))
+    return Look(logits.argmax(1) != aims[:, 0], loss(logits, *aims.unbind(1)), torch.zeros_like(images))
+
+
+def mostly(loss: Tensor, gradient: Tensor, change: Tensor) -> bool:
+    """Whether ``change`` (b, c, h, w), as far as the gradient tells, fools the network on more than half of the images.
+
+    Where a ``loss`` (b,) is above 0 the network is wrong, or nearly.
+    """
+    return bool((loss + (gradient * change).flatten(1).sum(1) > 0).float().mean() > 0.5)
 
 
 def differentiable(name: str, model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -24,7 +24,7 @@ def ensemble(name: str, title: str, parts: Sequence[Attack]) -> Attack:
         part, trial = turns[budget.trial]
         size = len(images) if part.packs or budget.batch is None else budget.batch
         budget = replace(budget, trial=trial)
-        pieces = torch.arange(len(images), device=images.device).split(size)
+        pieces = torch.split(torch.arange(len(images), device=images.device), size)
         return torch.cat([part.apply(model, images[i], labels[i], budget.only(i, images)) for i in pieces])
 
     words = "; ".join(f"{part.name} ({part.title})" for part in parts)

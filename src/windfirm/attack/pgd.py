@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from windfirm.adjust.objective import margin
 from windfirm.attack.budget import Attack, Budget, Norm
-from windfirm.attack.climb import NORMS, check, look, some
+from windfirm.attack.climb import NORMS, check, look, mostly, some
 from windfirm.attack.projection import project, random_point, steepest
 from windfirm.errors import InputError, expected
 
@@ -22,14 +22,15 @@ def pgd(side: int, *, steps: int = 50, step: float = 0.25, restarts: int = 1, no
     def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
         moved = random_point(images, budget, norm, "pgd")
         result, rows = moved.clone(), torch.arange(len(images), device=images.device)
+        glance = False
         for _ in range(steps):
-            at = look("pgd", model, moved, labels[:, None], margin, budget.batch)
-            left = ~at.wrong
-            rows, images, labels, moved = rows[left], images[left], labels[left], moved[left]
+            at = look("pgd", model, moved, labels[:, None], margin, budget.batch, glance=glance)
+            rows, images, labels, moved, loss, slope = (t[~at.wrong] for t in (rows, images, labels, moved, *at[1:]))
             if not len(rows):
                 break
-            size = step * budget.eps
-            moved = project(moved + size * steepest(at.gradient[left], norm), images, budget.eps, norm)
+            before, size = moved, step * budget.eps
+            moved = project(before + size * steepest(slope, norm), images, budget.eps, norm)
+            glance = mostly(loss, slope, moved - before)
             result[rows] = moved
         return result
 

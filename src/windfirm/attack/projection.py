@@ -38,5 +38,5 @@ def steepest(gradient: Tensor, norm: Norm) -> Tensor:
 def lengths(change: Tensor) -> Tensor:
     """The length of each image's change, (b, 1, 1, 1); above 0, so that one may divide by it."""
     # In float64, as squares of a small gradient would be nothing in float32.
-    exact = torch.linalg.vector_norm(change.flatten(1), dim=1, dtype=torch.float64)
+    exact: Tensor = torch.linalg.vector_norm(change.flatten(1), dim=1, dtype=torch.float64)
     return exact.to(change.dtype).clamp(min=torch.finfo(change.dtype).tiny)[:, None, None, None]

@@ -65,7 +65,7 @@ def evaluate(
         def right(some: Tensor) -> Tensor:
             pixels, labels = fetch(images, some, device)
             changed = attacked(target, pixels, labels, attack, replace(budget, ids=some, batch=batches.size))
-            pairs = zip(changed.split(batches.size), labels.split(batches.size), strict=True)
+            pairs = zip(torch.split(changed, batches.size), torch.split(labels, batches.size), strict=True)
             return some[torch.cat([classify(network, x, images) == y for x, y in pairs]).cpu()]
 
         done = budget.trial * count + count - len(ids)
