@@ -77,8 +77,8 @@ def distances(
 
     Best with attacks that look for the shortest change: ``deepfool``, and ``fab-t`` with ``minimal=True``. ``largest``:
     the eps that they get, by default the longest change that there is. Each change that fools is then shortened: the
-    line from the image to it is cut in half ``halvings`` times. ``progress`` counts images. Raises
-    InputError for an attack without a norm, and what evaluate raises.
+    line from the image to it is cut in half ``halvings`` times. ``progress`` counts images. Raises InputError for an
+    attack without a norm, and what evaluate raises.
     """
     if attack.norm is None:
         raise InputError(expected("distances", "an attack whose changes have a norm", attack.name))
