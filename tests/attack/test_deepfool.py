@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.attack.toys import Asked, grey, linear
+from tests.attack.nets import Watched, linear_classes, middling
 from tests.evaluate.toys import small_network
 from tests.oracles import linear_distances
 from windfirm.attack.border import length
@@ -15,8 +15,8 @@ from windfirm.errors import InputError
 @pytest.mark.parametrize("classes", [2, 5])
 @pytest.mark.parametrize(("norm", "dual"), [("linf", 1), ("l2", 2)])
 def test_a_linear_network_falls_at_its_distance_and_the_overshoot(classes: int, norm: Norm, dual: float) -> None:
-    model, weights, biases = linear(classes)
-    images = grey(60)
+    model, weights, biases = linear_classes(classes)
+    images = middling(60)
     labels = model(images).argmax(1)
     changed = build("deepfool", 4, norm=norm).apply(model, images, labels, Budget(1.0))
     assert (model(changed).argmax(1) != labels).all()
@@ -25,8 +25,8 @@ def test_a_linear_network_falls_at_its_distance_and_the_overshoot(classes: int, 
 
 
 def test_only_changes_within_eps_are_returned() -> None:
-    model, weights, biases = linear(5)
-    images = grey(100)
+    model, weights, biases = linear_classes(5)
+    images = middling(100)
     labels = model(images).argmax(1)
     changed = build("deepfool", 4).apply(model, images, labels, Budget(0.01))
     fooled = linear_distances(weights, biases, images, 1) <= 0.01 / 1.02
@@ -38,12 +38,12 @@ def test_only_changes_within_eps_are_returned() -> None:
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_a_network_with_bends_is_fooled_after_some_steps(norm: Norm) -> None:
-    model = Asked(small_network().double())
+    model = Watched(small_network().double())
     images = torch.rand(20, 3, 8, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     labels = model(images).argmax(1)
-    model.rows.clear()
+    model.counts.clear()
     changed = build("deepfool", 8, norm=norm).apply(model, images, labels, Budget(10.0))
-    steps = model.rows[1::2]
+    steps = model.counts[1::2]
     assert steps[0] == 20
     assert sorted(steps, reverse=True) == steps  # images leave when they are fooled
     assert len(steps) > 1
@@ -53,8 +53,8 @@ def test_a_network_with_bends_is_fooled_after_some_steps(norm: Norm) -> None:
 
 
 def test_what_is_wrong_already_or_cannot_be_fooled_stays_as_it_is() -> None:
-    model, *_ = linear(3)
-    images = grey(10)
+    model, *_ = linear_classes(3)
+    images = middling(10)
     wrong = (model(images).argmax(1) + 1) % 3
     assert torch.equal(build("deepfool", 4).apply(model, images, wrong, Budget(1.0)), images)
     with torch.no_grad():

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.attack.toys import Asked, grey, linear
+from tests.attack.nets import Watched, linear_classes, middling
 from tests.evaluate.toys import small_network
 from tests.oracles import linear_distances, shortest_change
 from windfirm.attack.border import length
@@ -15,8 +15,8 @@ from windfirm.errors import InputError
 @pytest.mark.parametrize("classes", [2, 5])
 @pytest.mark.parametrize(("norm", "dual"), [("linf", 1), ("l2", 2)])
 def test_a_linear_network_falls_at_its_distance(classes: int, norm: Norm, dual: float) -> None:
-    model, weights, biases = linear(classes)
-    images = grey(60)
+    model, weights, biases = linear_classes(classes)
+    images = middling(60)
     labels = model(images).argmax(1)
     exact = linear_distances(weights, biases, images, dual)
     attack = build("fab-t", 4, norm=norm, steps=20, minimal=True)
@@ -29,9 +29,8 @@ def test_a_linear_network_falls_at_its_distance(classes: int, norm: Norm, dual: 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_the_ends_of_the_box_are_gone_around(norm: Norm) -> None:
-    model, weights, _ = linear(2)
-    images = grey(40, width=1.0).clamp(0.3, 0.7)
-    images = torch.where(images > 0.5, images + 0.3, images - 0.3)  # one in two is at an end of the box
+    model, weights, _ = linear_classes(2)
+    images = (5 * middling(40) - 2).clamp(0, 1)  # one value in two is at an end of the box
     logits = model(images)
     labels = logits.argmax(1)
     changed = build("fab-t", 4, norm=norm, steps=30, minimal=True).apply(model, images, labels, Budget(10.0))
@@ -45,8 +44,8 @@ def test_the_ends_of_the_box_are_gone_around(norm: Norm) -> None:
 
 @pytest.mark.parametrize("eps", [0.001, 0.003, 0.01])
 def test_what_is_returned_is_within_eps_and_fools_wherever_that_is_possible(eps: float) -> None:
-    model, weights, biases = linear(5)
-    images = grey(100)
+    model, weights, biases = linear_classes(5)
+    images = middling(100)
     labels = model(images).argmax(1)
     changed = build("fab-t", 4, steps=30).apply(model, images, labels, Budget(eps))
     fooled = model(changed).argmax(1) != labels
@@ -59,17 +58,17 @@ def test_what_is_returned_is_within_eps_and_fools_wherever_that_is_possible(eps:
 
 
 def test_images_leave_once_a_change_within_eps_is_found() -> None:
-    inner, weights, biases = linear(4)
-    images = grey(40)
+    inner, weights, biases = linear_classes(4)
+    images = middling(40)
     labels = inner(images).argmax(1)
     labels[:5] = (labels[:5] + 1) % 4
     near = linear_distances(weights, biases, images, 1) < 0.01 / 1.06
-    model = Asked(inner)
+    model = Watched(inner)
     build("fab-t", 4, steps=3).apply(model, images, labels, Budget(0.01))
-    assert model.rows[:3] == [40, 35, 35]  # what is wrong already is not attacked
+    assert model.counts[:3] == [40, 35, 35]  # what is wrong already is not attacked
     left = 35 - int(near[5:].sum())
-    assert model.rows[-1] <= left < 30
-    assert len(model.rows) == 1 + 3 * 3 * 2  # fewer targets than asked for, as there are no more classes
+    assert model.counts[-1] <= left < 30
+    assert len(model.counts) == 1 + 3 * 3 * 2  # fewer targets than asked for, as there are no more classes
 
 
 def test_the_shortest_change_is_no_longer_than_the_first_within_eps() -> None:
@@ -98,8 +97,8 @@ def test_the_batch_changes_nothing() -> None:
 
 
 def test_eps_0_changes_nothing() -> None:
-    model, *_ = linear(3)
-    images = grey(10)
+    model, *_ = linear_classes(3)
+    images = middling(10)
     assert torch.equal(build("fab-t", 4, steps=5).apply(model, images, model(images).argmax(1), Budget(0.0)), images)
 
 

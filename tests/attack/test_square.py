@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.attack.toys import Asked, grey
-from tests.oracles import linear_binary, linear_radius
+from tests.attack.nets import Watched, linear, middling
+from tests.oracles import linear_radius
 from windfirm.attack.budget import Budget
 from windfirm.attack.registry import build
 from windfirm.attack.square import side_of_square
@@ -44,10 +44,8 @@ def test_a_square_is_inside_the_image() -> None:
 
 
 def test_a_linear_network_is_fooled_exactly_within_its_margin_given_enough_queries() -> None:
-    weights = torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    images = grey(100, width=0.4)
-    bias = -float((images * weights).sum((1, 2, 3)).median())
-    model = linear_binary(weights, bias)
+    images = middling(100)
+    model, weights, bias = linear(images)
     labels = model(images).argmax(1)
     changed = build("square", 4, queries=1000).apply(model, images, labels, Budget(0.01))
     within = linear_radius(weights, bias, images) < 0.01
@@ -58,17 +56,17 @@ def test_a_linear_network_is_fooled_exactly_within_its_margin_given_enough_queri
 
 @pytest.mark.parametrize("queries", [1, 2, 150])
 def test_no_more_queries_are_made_than_asked_for(queries: int) -> None:
-    model = Asked(Firm())
+    model = Watched(Firm())
     images, labels = torch.rand(3, 3, 4, 4), torch.zeros(3, dtype=torch.int64)
     build("square", 4, queries=queries).apply(model, images, labels, Budget())
-    assert model.rows == [3] * queries
+    assert model.counts == [3] * queries
 
 
 def test_the_network_is_shown_no_more_than_a_batch_at_once() -> None:
-    model = Asked(Firm())
+    model = Watched(Firm())
     images, labels = torch.rand(5, 3, 4, 4), torch.zeros(5, dtype=torch.int64)
     build("square", 4, queries=3).apply(model, images, labels, Budget(batch=2))
-    assert model.rows == [2, 2, 1] * 3
+    assert model.counts == [2, 2, 1] * 3
 
 
 def test_an_image_leaves_with_the_query_that_fools() -> None:
@@ -81,10 +79,10 @@ def test_an_image_leaves_with_the_query_that_fools() -> None:
             wrong = (self.calls % 4 == 0) & (x[:, 0, 0, 0] == x[:, 0, 0, 0].max())
             return torch.stack((torch.ones(len(x)), 2.0 * wrong), 1)
 
-    model = Asked(Falls())
+    model = Watched(Falls())
     images = torch.arange(3).float().view(3, 1, 1, 1).expand(3, 3, 4, 4) / 4
     changed = build("square", 4, queries=100).apply(model, images, torch.zeros(3, dtype=torch.int64), Budget())
-    assert model.rows == [3] * 4 + [2] * 4 + [1] * 4
+    assert model.counts == [3] * 4 + [2] * 4 + [1] * 4
     assert (changed != images).any()
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.attack.toys import linear
+from tests.attack.nets import linear_classes
 from tests.evaluate.toys import Counting, labelled, make, nothing, small_network
 from tests.oracles import linear_distances
 from windfirm.attack import Attack, Budget, build
@@ -31,20 +31,20 @@ def pixels(model: nn.Module, count: int, side: int = 4, wrong: int = 0) -> Image
 def test_the_distances_of_a_linear_network_are_bounded_from_above_and_closely(
     name: str, norm: Norm, dual: float
 ) -> None:
-    model, weights, biases = linear(3)
+    model, weights, biases = linear_classes(3)
     images = pixels(model, 40, wrong=4)
     options = {"steps": 20, "minimal": True} if name == "fab-t" else {}
     found = distances(model, images, build(name, 4, norm=norm, **options))
     exact = linear_distances(weights, biases, (images.images / 255).double(), dual).numpy()
     assert found.norm == norm
     assert found.sizes[:4].tolist() == [0] * 4
-    ratios = found.sizes[4:] / exact[4:]
-    assert ratios.min() > 1 - 1e-5
-    assert ratios.max() < 1 + 1e-3
+    noise = 1e-6  # of logits in float32, where an image is next to the border
+    assert (found.sizes[4:] >= exact[4:] - noise).all()
+    assert (found.sizes[4:] <= exact[4:] * (1 + 1e-3) + noise).all()
 
 
 def test_an_attack_that_goes_too_far_is_brought_back_to_the_border() -> None:
-    model, weights, biases = linear(2)
+    model, weights, biases = linear_classes(2)
     images = replace(pixels(model, 40), classes=("a", "b"))
 
     def far(_: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
@@ -134,16 +134,11 @@ def test_the_interval_of_a_median_covers_it_as_often_as_it_says() -> None:
     assert 0.89 <= covered <= 0.95  # 0.92 for 21 draws; the next narrower interval would cover 0.81
 
 
-def test_progress_counts_images_times_trials() -> None:
+def test_progress_counts_images() -> None:
     model, seen = Counting(), []
-    distances(
-        model,
-        labelled(model),
-        make(nothing, trials=2, norm=True),
-        batch=30,
-        progress=lambda done, of: seen.append((done, of)),
-    )
-    assert seen == [(30, 80), (60, 80), (70, 80), (80, 80)]
+    attack = make(nothing, trials=2, norm=True)
+    distances(model, labelled(model), attack, batch=30, progress=lambda done, of: seen.append((done, of)))
+    assert seen == [(30, 40), (40, 40)]
 
 
 def test_the_network_is_left_as_it_was() -> None:

@@ -24,7 +24,7 @@ _BLOCK = 100
 
 
 def square(side: int, *, queries: int = 5000, share: float = 0.8) -> Attack:
-    """``queries`` looks at the logits at most, the first of them at vertical stripes, which leave once it is fooled.
+    """At most ``queries`` looks at an image's logits, the first with vertical stripes; the first that fools ends it.
 
     ``share``: how much of the image the first squares cover, called p in the paper. It is halved at the times of the
     paper, rescaled from its 10,000 queries to ``queries``.

@@ -17,7 +17,8 @@ from windfirm.attack.border import length
 from windfirm.attack.budget import Attack, Budget, Norm
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
-from windfirm.evaluate.loop import Progress, attacked, fetch
+from windfirm.evaluate.loop import Progress, attacked, fetch, searched
+from windfirm.evaluate.memory import Batches
 from windfirm.evaluate.network import classify, private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.models.device import batch_size
@@ -76,39 +77,43 @@ def distances(
 
     Best with attacks that look for the shortest change: ``deepfool``, and ``fab-t`` with ``minimal=True``. ``largest``:
     the eps that they get, by default the longest change that there is. Each change that fools is then shortened: the
-    line from the image to it is cut in half ``halvings`` times. ``progress`` counts images times trials. Raises
-    InputError for an attack without a norm, and what evaluate raises.
+    line from the image to it is cut in half ``halvings`` times. ``progress`` counts images. Raises InputError for an
+    attack without a norm, and what evaluate raises.
     """
     if attack.norm is None:
         raise InputError(expected("distances", "an attack whose changes have a norm", attack.name))
     norm = attack.norm
-    count = len(images)
-    batch = batch_size(device, images.images.shape) if batch is None else batch
-    if count == 0 or batch < 1 or halvings < 0:
-        got = f"{count}, {batch} and {halvings}"
+    size = batch_size(device, images.images.shape) if batch is None else batch
+    if len(images) == 0 or size < 1 or halvings < 0:
+        got = f"{len(images)}, {size} and {halvings}"
         raise InputError(
             expected("distances", "at least one image, batches of at least 1, and 0 or more halvings", got)
         )
     if largest is None:
         largest = 1.0 if norm == "linf" else math.sqrt(images.images[0].numel())
     network = private(model, device)
-    sizes = torch.zeros(count, dtype=torch.float64)
-    done = 0
-    for chunk in torch.split(torch.arange(count), batch):
-        pixels, labels = fetch(images, chunk, device)
+    target = searched(network, images, device)
+
+    def nearest(ids: Tensor) -> Tensor:
+        pixels, labels = fetch(images, ids, device)
+        found = torch.zeros(len(ids), dtype=torch.float64, device=pixels.device)
         right = classify(network, pixels, images) == labels
-        pixels, labels, ids = pixels[right], labels[right], chunk[right.cpu()]
-        sizes[ids] = math.inf
-        for trial in range(attack.trials):
-            if len(ids):
-                changed = attacked(network, pixels, labels, attack, Budget(largest, seed, trial, ids))
-                fooled = classify(network, changed, images) != labels
-                near = shortened(network, pixels, changed, labels, images, halvings)
-                found = torch.where(fooled, length(near.double() - pixels.double(), norm), torch.inf)
-                sizes[ids] = torch.minimum(sizes[ids], found.cpu())
-            done += len(chunk)
-            if progress:
-                progress(done, attack.trials * count)
+        if right.any():
+            ids, pixels, labels = ids[right.cpu()], pixels[right], labels[right]
+            found[right] = torch.stack([within(ids, pixels, labels, trial) for trial in range(attack.trials)]).amin(0)
+        return found.cpu()
+
+    def within(ids: Tensor, pixels: Tensor, labels: Tensor, trial: int) -> Tensor:
+        changed = attacked(target, pixels, labels, attack, Budget(largest, seed, trial, ids))
+        fooled = classify(network, changed, images) != labels
+        near = shortened(network, pixels, changed, labels, images, halvings)
+        return torch.where(fooled, length(near.double() - pixels.double(), norm), torch.inf)
+
+    sizes = torch.zeros(len(images), dtype=torch.float64)
+    for some, found in Batches(size).over(torch.arange(len(images)), nearest):
+        sizes[some] = found
+        if progress:
+            progress(int(some[-1]) + 1, len(images))
     return Distances(attack.name, attack.title, norm, largest, sizes.numpy())
 
 
