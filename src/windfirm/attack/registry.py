@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, get_args
 
-from windfirm.attack import apgd, fab, occlusion, semantic
+from windfirm.attack import apgd, corruptions, fab, occlusion, semantic
 from windfirm.attack.autoattack import autoattack
 from windfirm.attack.budget import Attack
 from windfirm.attack.clean import clean
@@ -22,7 +22,9 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
         "semantic": semantic.hue,
         "semantic-shift": semantic.shift,
         "semantic-search": semantic.search,
+        "semantic-grid": semantic.grid,
         "occlusion": occlusion.average,
+        "occlusion-search": occlusion.search,
         "occlusion-worst": occlusion.worst,
         "fgsm": fgsm,
         "pgd": pgd,
@@ -33,6 +35,7 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
         "square": square,
         "autoattack": autoattack,
         "deepfool": deepfool,
+        **corruptions.FACTORIES,
     }
 )
 
