@@ -35,8 +35,8 @@ CRITERIA = (
 )
 ATTACKS = (
     "clean, semantic, semantic-shift, semantic-search, semantic-grid, occlusion, occlusion-search, occlusion-worst; "
-    "fgsm, pgd, apgd-ce, apgd-dlr, apgd-t, fab-t, square, autoattack, deepfool, which --eps is for; corruptions, or "
-    "one of them: gaussian-noise, shot-noise, impulse-noise, speckle-noise, defocus-blur, glass-blur, motion-blur, "
+    "fgsm, pgd, apgd-ce, apgd-dlr, apgd-t, fab-t, square, autoattack, deepfool, which go as far as --eps; corruptions, "
+    "or one of them: gaussian-noise, shot-noise, impulse-noise, speckle-noise, defocus-blur, glass-blur, motion-blur, "
     "zoom-blur, gaussian-blur, snow, frost, fog, spatter, brightness, contrast, saturate, elastic, pixelate, jpeg"
 )
 DEFENCES = "cutmix, cutout, fast-at, mixup, pgd-at, shape-texture, stylized, trades"
