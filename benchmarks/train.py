@@ -6,6 +6,9 @@ two take turns, epoch by epoch; a first round warms up and does not count.
 
     python -m benchmarks.train --arch resnet56 --images 2560 --device cpu
 
+Then the share of the loop's time inside the forward pass, the backward pass and the step of the optimiser is measured:
+the rest is what augmentation, random numbers and bookkeeping cost.
+
 With ``--defences`` it trains by each defence instead, by turns with the plain loss.
 
     python -m benchmarks.train --arch resnet20 --images 1280 --repeats 3 --defences
@@ -14,9 +17,13 @@ With ``--defences`` it trains by each defence instead, by turns with the plain l
 import argparse
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
@@ -67,11 +74,55 @@ def plain_epoch(
             torch.autograd.backward(loss)
             optimizer.step()
             count += len(batch)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        wait(device)
         return count / (time.perf_counter() - start)
 
     return epoch
+
+
+@contextmanager
+def timed(owner: Any, name: str, spent: list[float], device: torch.device) -> Iterator[None]:
+    """Inside the block the seconds of every call of ``owner.name`` are added to ``spent``."""
+    call = getattr(owner, name)
+
+    def wrapper(*args: Any, **options: Any) -> Any:
+        wait(device)
+        start = time.perf_counter()
+        result = call(*args, **options)
+        wait(device)
+        spent.append(time.perf_counter() - start)
+        return result
+
+    with mock.patch.object(owner, name, wrapper):
+        yield
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done what it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def share_of_arithmetic(model: nn.Module, images: Tensor, labels: Tensor, device: torch.device) -> dict[str, float]:
+    """The shares of an epoch's seconds inside forward (with the loss), backward and step."""
+    spent: dict[str, list[float]] = {"forward": [], "backward": [], "step": []}
+    losses = SimpleNamespace(loss=PLAIN.loss)
+    objective = Objective("timed", lambda *args: losses.loss(*args))
+    with (
+        timed(losses, "loss", spent["forward"], device),
+        timed(torch.autograd, "backward", spent["backward"], device),
+        timed(torch.optim.SGD, "step", spent["step"], device),
+    ):
+        epoch = train(model, images, labels, Recipe(1, 0.01, BATCH), device=device, objective=objective)[0]
+    shares = {name: sum(times) / epoch.seconds for name, times in spent.items()}
+    return shares | {"together": sum(shares.values())}
+
+
+def table(title: str, rows: Mapping[str, Sequence[float]], style: str) -> None:
+    """Print median, lowest and highest of each row."""
+    print(f"{title:<16}{'median':>10}{'lowest':>10}{'highest':>10}")
+    for name, values in rows.items():
+        print(f"{name:<16}{median(values):>10{style}}{min(values):>10{style}}{max(values):>10{style}}")
 
 
 #: How many times as long as a plain step each defence may take: by the passes it makes.
@@ -149,10 +200,11 @@ def main() -> None:
     )
     print(f"{processor(device)}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}")
     print(f"windfirm: {precision}, channels-last; plain PyTorch: float32, NCHW, {WORKERS} workers\n")
-    print(f"{'loop':<16}{'images/s':>10}{'lowest':>10}{'highest':>10}")
-    for name, values in speeds.items():
-        print(f"{name:<16}{median(values):>10.0f}{min(values):>10.0f}{max(values):>10.0f}")
-    print(f"{'ratio':<16}{median(ratios):>10.2f}{min(ratios):>10.2f}{max(ratios):>10.2f}")
+    table("images/s", speeds, ".0f")
+    table("", {"ratio": ratios}, ".2f")
+    inside = [share_of_arithmetic(model, images, labels, device) for _ in range(arguments.repeats)]
+    print()
+    table("share of time", {part: [one[part] for one in inside] for part in inside[0]}, ".1%")
 
 
 if __name__ == "__main__":

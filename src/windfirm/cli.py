@@ -18,6 +18,7 @@ from windfirm.commands.options import (
     NUMBER,
     OPTION,
     POSITIVE,
+    SEEDS,
     SHAPE,
     SHARE,
     STDS,
@@ -234,7 +235,9 @@ def _train(commands: Commands) -> None:
         "Train a baseline F; when it was interrupted, go on from its last epoch.",
         "  windfirm train resnet56 --data cifar10\n"
         "  windfirm train resnet20 --data embedded --epochs 9 --out runs/small\n"
-        "  windfirm train resnet20 --defence fast-at --eps 8/255 --out runs/firm",
+        "  windfirm train resnet20 --defence fast-at --eps 8/255 --out runs/firm\n"
+        "  windfirm train resnet20 --probe 1000 --keep fgsm --seeds 0,1,2\n"
+        "  torchrun --nproc-per-node 2 -m windfirm.cli train resnet56",
     )
     parser.add_argument("arch", metavar="ARCH", help="resnet20, 32, 44, 56 or 110, mobilenet-v2, vgg16-bn")
     parser.add_argument("--data", default="cifar10", metavar="D", help=f"{DATA} (default: cifar10)")
@@ -252,6 +255,41 @@ def _train(commands: Commands) -> None:
         "--weight-decay", type=NUMBER, default=5e-4, metavar="X", help="pull of the weights to zero (default: 0.0005)"
     )
     _defence_options(parser)
+    group = parser.add_argument_group("beside the recipe")
+    group.add_argument(
+        "--probe",
+        type=NONE_OR_MORE,
+        default=0,
+        metavar="N",
+        help="hold out N training images, never trained on, and count after every epoch those right, as they are and "
+        "under FGSM at 8/255 (default: 0)",
+    )
+    group.add_argument(
+        "--keep",
+        default="last",
+        metavar="WHICH",
+        help="the weights of the last epoch, or of the one with most held-out images right: last, clean or fgsm "
+        "(default: last)",
+    )
+    group.add_argument(
+        "--ema",
+        type=SHARE,
+        metavar="X",
+        help="end with the moving average of the weights, of this decay, such as 0.999",
+    )
+    group.add_argument(
+        "--compile",
+        nargs="?",
+        const="default",
+        metavar="MODE",
+        help="compile the network first, in this mode of torch.compile (default: not at all; without a MODE, default)",
+    )
+    group.add_argument(
+        "--seeds",
+        type=SEEDS,
+        metavar="N,N",
+        help="train a network for each seed, by turns, into a folder each, DIR/seed-N; instead of --seed",
+    )
     _common(parser)
 
 

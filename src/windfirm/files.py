@@ -1,5 +1,6 @@
 """Writing files so that a reader sees the old content or the new one, never half of it."""
 
+import glob
 import os
 import tempfile
 from collections.abc import Iterator
@@ -31,6 +32,12 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def sweep(path: Path) -> None:
+    """Remove what an ``atomic(path)`` that was killed left; nobody else may be writing there."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        part.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,7 +6,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from windfirm.adjust.train import Epoch, Recipe, train
+from tests.adjust.toys import assert_equal, data, toy, what_was_computed
+from windfirm.adjust.train import Recipe, train
 from windfirm.errors import CheckpointError, TrainingError
 
 RECIPE = Recipe(epochs=4, lr=0.1, batch=8)
@@ -25,26 +26,9 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def toy(seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
-    return nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(64, 3)
-    )
-
-
-def data() -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (COUNT, 3, 8, 8), dtype=torch.uint8, generator=generator)
-    return images, torch.randint(0, 3, (COUNT,), generator=generator)
-
-
 def killed_in_the_middle_of_epoch_three(seen: int, total: int, speed: float, loss: float) -> None:
     if seen == 2 * COUNT + 16:
         raise Killed
-
-
-def what_was_computed(history: list[Epoch]) -> list[tuple[int, float, float]]:
-    return [(entry.epoch, entry.loss, entry.accuracy) for entry in history]
 
 
 def test_a_run_that_was_killed_ends_with_the_very_weights_of_one_that_was_not(tmp_path: Path) -> None:
@@ -56,8 +40,7 @@ def test_a_run_that_was_killed_ends_with_the_very_weights_of_one_that_was_not(tm
     assert list(tmp_path.iterdir()) == [path]
     history = train(resumed, *data(), RECIPE, checkpoint=path)
     assert what_was_computed(history) == what_was_computed(expected)
-    for name, value in undisturbed.state_dict().items():
-        assert torch.equal(resumed.state_dict()[name], value), name
+    assert_equal(undisturbed, resumed)
 
 
 def test_a_run_that_was_finished_is_not_run_again(tmp_path: Path) -> None:
@@ -65,7 +48,7 @@ def test_a_run_that_was_finished_is_not_run_again(tmp_path: Path) -> None:
     path = tmp_path / "progress.safetensors"
     history = train(first, *data(), RECIPE, checkpoint=path)
     assert train(second, *data(), RECIPE, checkpoint=path, progress=lambda *_: pytest.fail("trained again")) == history
-    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert_equal(first, second)
 
 
 def test_a_loss_that_is_not_finite_leaves_the_last_good_epoch_on_disk(tmp_path: Path) -> None:

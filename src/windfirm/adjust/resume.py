@@ -7,13 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from windfirm.errors import CheckpointError
-from windfirm.files import atomic
+from windfirm.files import atomic, sweep
 
 Entry = TypeVar("Entry")
 
@@ -26,30 +25,23 @@ def fingerprint(model: nn.Module, images: Tensor, labels: Tensor) -> str:
     return digest.hexdigest()
 
 
-def write_progress(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, plan: Mapping[str, Any], history: Sequence[Any]
-) -> None:
-    """Keep weights, buffers, momentum, the plan and the epochs so far in one safetensors file, atomically."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for name, parameter in model.named_parameters():
-        momentum = optimizer.state[parameter].get("momentum_buffer")
-        if momentum is not None:
-            tensors[f"momentum.{name}"] = momentum
-    tensors = {name: value.contiguous() for name, value in tensors.items()}
+def write_progress(path: Path, tensors: Mapping[str, Tensor], plan: Mapping[str, Any], history: Sequence[Any]) -> None:
+    """Keep tensors by name, the plan and the epochs so far in one safetensors file, atomically."""
+    plain = {name: value.contiguous() for name, value in tensors.items()}
     metadata = {"plan": json.dumps(plan, sort_keys=True), "history": json.dumps([asdict(entry) for entry in history])}
     with atomic(path) as temporary:
-        temporary.write_bytes(to_bytes(tensors, metadata))
+        temporary.write_bytes(to_bytes(plain, metadata))
 
 
-def read_progress(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, plan: Mapping[str, Any], entry: type[Entry]
-) -> list[Entry]:
-    """Restore what write_progress kept and return the epochs done; an empty list when there is no such file.
+def read_progress(path: Path, plan: Mapping[str, Any], entry: type[Entry]) -> tuple[dict[str, Tensor], list[Entry]]:
+    """What write_progress kept, the tensors and the epochs; nothing and an empty list when there is no such file.
 
-    Raises CheckpointError when the file is damaged or belongs to a run with another plan.
+    What a run that was killed while it wrote left beside it is removed. Raises CheckpointError when the file is damaged
+    or belongs to a run with another plan.
     """
+    sweep(path)
     if not path.exists():
-        return []
+        return {}, []
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -62,9 +54,4 @@ def read_progress(
             f"{path}: expected the state of this run, got one of another run; the folder needs another name, or the "
             "file removing"
         )
-    model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
-    for name, parameter in model.named_parameters():
-        if f"momentum.{name}" in tensors:
-            momentum = torch.empty_like(parameter).copy_(tensors[f"momentum.{name}"])
-            optimizer.state[parameter]["momentum_buffer"] = momentum
-    return [entry(**values) for values in history]
+    return tensors, [entry(**values) for values in history]

@@ -42,7 +42,6 @@ class _Moments:
         self.count = total
 
 
-@torch.no_grad()
 def restate(model: nn.Module, images: Images, *, seed: int = 0, device: torch.device | None = None) -> None:
     """Set the running mean and the unbiased running variance of every batch normalisation to those of ``images``.
 
@@ -52,22 +51,33 @@ def restate(model: nn.Module, images: Images, *, seed: int = 0, device: torch.de
     reaches keeps its own. Raises InputError for a network without running statistics or less than two images.
     """
     device = device or torch.device("cpu")
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.running_mean is not None]
-    if not norms:
+    if not _norms(model):
         raise InputError(expected("bn-only", "a network with batch normalisation that keeps statistics", "none"))
     if len(images) < 2:
         raise InputError(expected("bn-only", "at least 2 training images", len(images)))
+    take(model, images.images, seed=seed, device=device)
+
+
+@torch.no_grad()
+def take(model: nn.Module, images: Tensor, *, seed: int, device: torch.device) -> None:
+    """What restate does, of ``images`` (n, c, h, w) uint8; a network without running statistics stays as it is."""
+    if not (norms := _norms(model)):
+        return
     model.to(device)
     order = torch.randperm(len(images), generator=seeds.stream(seed, "statistics"))
     # Parts of equal size, as the statistics of a small rest would be poor ones to normalise by.
     parts = torch.tensor_split(order, -(-len(images) // BATCH))
     with mode(model, training=False), _watched(norms) as seen:
         for part in parts:
-            model(to_float(images.images[part].to(device)))
+            model(to_float(images[part.to(images.device)].to(device)))
     for norm, moments in seen.items():
         norm.running_mean.copy_(moments.mean)
         norm.running_var.copy_(moments.squares / (moments.count - 1))
         norm.num_batches_tracked.fill_(len(parts))
+
+
+def _norms(model: nn.Module) -> list[nn.Module]:
+    return [module for module in model.modules() if isinstance(module, _BatchNorm) and module.running_mean is not None]
 
 
 @contextmanager

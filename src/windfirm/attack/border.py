@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from windfirm.adjust.signs import differentiable
 from windfirm.attack.budget import Norm
-from windfirm.attack.climb import differentiable
 
 _IMAGE = (-3, -2, -1)
 

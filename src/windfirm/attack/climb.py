@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeVar, get_args
 import torch
 from torch import Tensor, nn
 
+from windfirm.adjust.signs import differentiable
 from windfirm.attack.budget import Norm
 from windfirm.errors import InputError, expected
 
@@ -65,19 +66,6 @@ def mostly(loss: Tensor, gradient: Tensor, change: Tensor) -> bool:
     Where a ``loss`` (b,) is above 0 the network is wrong, or nearly.
     """
     return bool((loss + (gradient * change).flatten(1).sum(1) > 0).float().mean() > 0.5)
-
-
-def differentiable(name: str, model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """``images`` again, asking for a gradient, and the logits (b, classes) that ``model`` gives them.
-
-    Raises InputError, which starts with ``name``, when the logits do not depend on the images in a way that can be
-    differentiated.
-    """
-    images = images.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
-    logits = model(images)
-    if not logits.requires_grad:
-        raise InputError(expected(name, "a network with a gradient from its outputs to its images", "none"))
-    return images, logits
 
 
 T = TypeVar("T", bound=tuple[Tensor, ...])

@@ -1,18 +1,27 @@
-"""``windfirm train``: a baseline F, with its initial weights beside it."""
+"""``windfirm train``: a baseline F, with its initial weights beside it; several for several seeds."""
 
 import copy
 import json
 from argparse import Namespace
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from windfirm import console, data, seeds
+from windfirm.adjust.distributed import joined, processes, rank
+from windfirm.adjust.objective import Objective
+from windfirm.adjust.probe import EPS
+from windfirm.adjust.recipe import NO_EXTRAS, Epoch, Extras, Progress, Recipe, kept_epoch
 from windfirm.adjust.schedule import SCHEDULES
-from windfirm.adjust.train import Recipe, train
+from windfirm.adjust.together import train_together
+from windfirm.adjust.train import train
 from windfirm.commands.shared import SIDE, check_fit, chosen_defence, one_of, print_json, printer, results
+from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.files import write_text
 from windfirm.models.checkpoint import load, read_manifest, save
@@ -21,74 +30,84 @@ from windfirm.models.registry import build
 from windfirm.models.source import WEIGHTS
 from windfirm.study.provenance import digest, hardware, versions
 
+#: The state of a run that goes on.
+PROGRESS = "progress.safetensors"
+
 
 def run(args: Namespace) -> None:
     """Train and write ``initial``, ``model`` and ``record.json``. Only training images are opened.
 
-    An interrupted run leaves ``progress.safetensors``, whole epochs, from which the same command goes on.
+    An interrupted run leaves ``progress.safetensors``, whole epochs, from which the same command goes on. Of several
+    processes that torchrun started, the first alone writes and prints.
     """
     device = pick(args.device)
     one_of("--schedule", args.schedule, SCHEDULES)
     recipe = Recipe(args.epochs, args.lr, args.batch, args.schedule, weight_decay=args.weight_decay)
+    extras = Extras(args.probe, args.keep, args.ema, args.compile)
+    if args.seeds and args.seed:
+        raise InputError(expected("--seed", "either it or --seeds", "both"))
     build(args.arch)  # so that a wrong name is told before images are read
     chosen_defence(args, SIDE)
     images = data.load(args.data, "train")
-    objective = chosen_defence(args, images.images.shape[-1])
-    classes = len(images.classes)
-    initial, model, before = _continued(args) if args.start else _fresh(args, classes)
-    check_fit(args.arch, model, images)
-    out = Path(args.out or f"runs/{args.arch}")
-    progress_at = out / "progress.safetensors"
-    with results(out) as place:
-        with console.bar(f"train {args.arch}") as tick:
-
-            def progress(seen: int, total: int, speed: float, loss: float) -> None:
-                note = f"epoch {min(seen // len(images) + 1, recipe.epochs)}/{recipe.epochs}, {speed:.0f} img/s"
-                tick(seen, total, note + (f", loss {loss:.3f}" if loss == loss else ""))
-
-            done = train(
-                model,
-                images.images,
-                images.labels,
-                recipe,
-                seed=args.seed,
-                device=device,
-                objective=objective,
-                checkpoint=progress_at,
-                progress=progress,
-            )
-        record = {
-            "command": command(args),
-            "seed": args.seed,
-            "recipe": asdict(recipe),
-            "data": {"name": images.name, "images": len(images), "sha256": digest(images)},
-            "hardware": hardware(device),
-            "versions": versions(),
-            "seconds": round(sum(entry.seconds for entry in done)),
-            "epochs": [asdict(entry) for entry in done],
-        }
-        defence = {"defence": {"name": objective.name, **objective.options}} if args.defence else {}
-        record |= defence | ({"before": before} if before else {})
-        notes = {"command": record["command"]} | defence
-        save(initial, place / "initial.safetensors", arch=args.arch, classes=classes)
-        save(model.cpu(), place / "model.safetensors", arch=args.arch, classes=classes, notes=notes)
-        write_text(place / "record.json", json.dumps(record, indent=1) + "\n")
-    progress_at.unlink(missing_ok=True)
+    job = _Job(args, images, recipe, extras, chosen_defence(args, images.images.shape[-1]))
+    with joined(device) as device:
+        runs = _runs(job)
+        check_fit(args.arch, runs[0].model, images)
+        with ExitStack() as stack:
+            places = [stack.enter_context(results(one.folder)) for one in runs if rank() == 0]
+            histories = _train(job, runs, device)
+            if rank():
+                return
+            records = [_record(job, one, done, device) for one, done in zip(runs, histories, strict=True)]
+            for one, record, place in zip(runs, records, places, strict=True):
+                _write(job, one, record, place)
+    for one in runs:
+        (one.folder / PROGRESS).unlink(missing_ok=True)
     if args.json:
-        print_json(record)
+        print_json({"runs": records} if args.seeds else records[0])
         return
-    last = done[-1]
-    printer().print(
-        f"{out / 'model.safetensors'}: {args.arch}, {recipe.epochs} epochs in {record['seconds']} s, "
-        f"loss {last.loss:.3f}, {last.accuracy:.2%} of the (augmented) training images right\n"
-        f"test it:  windfirm attack {out / 'model.safetensors'} --data {args.data} --attack clean"
-    )
+    for one, record, done in zip(runs, records, histories, strict=True):
+        printer().print(_words(job, one, record["seconds"], done))
 
 
-def _fresh(args: Namespace, classes: int) -> tuple[nn.Module, nn.Module, None]:
+@dataclass(frozen=True)
+class _Job:
+    """What all networks of the command have in common."""
+
+    args: Namespace
+    images: Images
+    recipe: Recipe
+    extras: Extras
+    objective: Objective
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One network of the command: its seed and folder, the network as before training, the one that is trained, and
+    the record of an earlier training, None without.
+    """
+
+    seed: int
+    folder: Path
+    initial: nn.Module
+    model: nn.Module
+    before: Any
+
+
+def _runs(job: _Job) -> list[_Run]:
+    args, classes = job.args, len(job.images.classes)
+    out = Path(args.out or f"runs/{args.arch}")
+    folders = {seed: out / f"seed-{seed}" for seed in args.seeds} if args.seeds else {args.seed: out}
+    return [
+        _Run(seed, folder, *(_continued(args) if args.start else _fresh(args.arch, seed, classes)))
+        for seed, folder in folders.items()
+    ]
+
+
+def _fresh(arch: str, seed: int, classes: int) -> tuple[nn.Module, nn.Module, None]:
     """A network as before training, twice; the seed decides its weights."""
-    with seeds.default_stream(args.seed, "init"):
-        model = build(args.arch, classes)
+    with seeds.default_stream(seed, "init"):
+        model = build(arch, classes)
     return copy.deepcopy(model), model, None
 
 
@@ -109,14 +128,104 @@ def _continued(args: Namespace) -> tuple[nn.Module, nn.Module, Any]:
     return load(initial), load(trained), json.loads(record.read_text(encoding="utf-8"))
 
 
-def command(args: Namespace) -> str:
-    """The command line that repeats this training."""
+def _train(job: _Job, runs: list[_Run], device: torch.device) -> list[list[Epoch]]:
+    """Train the networks in place, each up to where its last epoch is, and return the epochs of each."""
+    pixels, labels = job.images.images, job.images.labels
+    paths = [one.folder / PROGRESS for one in runs]
+    with _bar(job) as progress:
+        options: dict[str, Any] = {
+            "device": device,
+            "objective": job.objective,
+            "progress": progress,
+            "extras": job.extras,
+        }
+        if not job.args.seeds:
+            (one,) = runs
+            return [train(one.model, pixels, labels, job.recipe, seed=one.seed, checkpoint=paths[0], **options)]
+        models, numbers = [one.model for one in runs], [one.seed for one in runs]
+        return train_together(models, pixels, labels, job.recipe, seeds=numbers, checkpoints=paths, **options)
+
+
+@contextmanager
+def _bar(job: _Job) -> Iterator[Progress | None]:
+    """What tells of the progress; of several processes, the first alone has it."""
+    if rank():
+        yield None
+        return
+    epochs = job.recipe.epochs
+    with console.bar(f"train {job.args.arch}") as tick:
+
+        def progress(seen: int, total: int, speed: float, loss: float) -> None:
+            note = f"epoch {min(seen * epochs // total + 1, epochs)}/{epochs}, {speed:.0f} img/s"
+            tick(seen, total, note + (f", loss {loss:.3f}" if loss == loss else ""))
+
+        yield progress
+
+
+def _record(job: _Job, one: _Run, done: list[Epoch], device: torch.device) -> dict[str, Any]:
+    """All that is needed to repeat the training, and what every epoch was."""
+    extras = asdict(job.extras) | ({"eps": EPS} if job.extras.probe else {})
+    record = {
+        "command": command(job.args, one.seed),
+        "seed": one.seed,
+        "recipe": asdict(job.recipe),
+        "extras": extras if job.extras != NO_EXTRAS else None,
+        "processes": processes() if processes() > 1 else None,
+        "data": {"name": job.images.name, "images": len(job.images), "sha256": digest(job.images)},
+        "hardware": hardware(device),
+        "versions": versions(),
+        "seconds": round(sum(entry.seconds for entry in done)),
+        "epochs": [_without_none(asdict(entry)) for entry in done],
+        "defence": _defence(job),
+        "before": one.before,
+    }
+    return _without_none(record)
+
+
+def _defence(job: _Job) -> dict[str, Any] | None:
+    return {"name": job.objective.name, **job.objective.options} if job.args.defence else None
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _write(job: _Job, one: _Run, record: dict[str, Any], place: Path) -> None:
+    arch, classes = job.args.arch, len(job.images.classes)
+    notes = _without_none({"command": record["command"], "defence": _defence(job)})
+    save(one.initial, place / "initial.safetensors", arch=arch, classes=classes)
+    save(one.model.cpu(), place / "model.safetensors", arch=arch, classes=classes, notes=notes)
+    write_text(place / "record.json", json.dumps(record, indent=1) + "\n")
+
+
+def _words(job: _Job, one: _Run, seconds: int, done: list[Epoch]) -> str:
+    """What was done, in a few lines."""
+    model, last = one.folder / "model.safetensors", done[-1]
+    lines = [
+        f"{model}: {job.args.arch}, {job.recipe.epochs} epochs in {seconds} s, loss {last.loss:.3f}, "
+        f"{last.accuracy:.2%} of the (augmented) training images right"
+    ]
+    if job.extras.probe:
+        kept = kept_epoch(done, job.extras.keep)
+        lines.append(
+            f"epoch {kept.epoch} is kept: of {job.extras.probe} held-out images {kept.clean} right, "
+            f"{kept.fgsm} under FGSM at 8/255"
+        )
+    return "\n".join([*lines, f"test it:  windfirm attack {model} --data {job.args.data} --attack clean"])
+
+
+def command(args: Namespace, seed: int) -> str:
+    """The command line that repeats the training of this seed."""
+
+    def given(*names: str) -> str:
+        return "".join(f" --{name} {getattr(args, name)}" for name in names if getattr(args, name))
+
     start = f" --from {Path(args.start).name}" if args.start else ""
-    defence = f" --defence {args.defence}" if args.defence else ""
-    eps = f" --eps {args.eps}" if args.eps else ""
+    recipe = f"--epochs {args.epochs} --lr {args.lr:g} --batch {args.batch} --schedule {args.schedule}"
     stylizer = f" --stylizer {Path(args.stylizer).name}" if args.stylizer else ""
+    keep = f" --keep {args.keep}" if args.keep != "last" else ""
     return (
-        f"windfirm train {args.arch}{start} --data {Path(args.data).name} --epochs {args.epochs} --lr {args.lr:g} "
-        f"--batch {args.batch} --schedule {args.schedule} --weight-decay {args.weight_decay:g}"
-        f"{defence}{eps}{stylizer} --seed {args.seed}"
+        f"windfirm train {args.arch}{start} --data {Path(args.data).name} {recipe} "
+        f"--weight-decay {args.weight_decay:g}{given('defence', 'eps')}{stylizer}{given('probe', 'ema', 'compile')}{keep} "
+        f"--seed {seed}"
     )

@@ -25,13 +25,17 @@ class Augmenter:
         self.images = images.to(device) if _fits(images, device) else images
         self.padding = padding(max(images.shape[-2:]))
 
-    def __call__(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """The images at ``indices`` (b,), each cropped and flipped at random; float32 in [0, 1], shape (b, c, h, w)."""
-        count = len(indices)
-        top, left = torch.randint(2 * self.padding + 1, (2, count), generator=generator).to(self.device)
-        flip = (torch.rand(count, generator=generator) < 0.5).to(self.device)
-        images = self.images[indices.to(self.images.device)].to(self.device)
-        height, width = images.shape[-2:]
+    def __call__(self, indices: Tensor, generator: torch.Generator, share: slice = slice(None)) -> Tensor:
+        """The images at ``indices`` (b,), each cropped and flipped at random; float32 in [0, 1], shape (b, c, h, w).
+
+        Of these ``share`` alone, each as it would be among all of them.
+        """
+        top, left = torch.randint(2 * self.padding + 1, (2, len(indices)), generator=generator)[:, share].to(
+            self.device
+        )
+        flip = (torch.rand(len(indices), generator=generator) < 0.5)[share].to(self.device)
+        images = self.images[indices[share].to(self.images.device)].to(self.device)
+        count, _, height, width = images.shape
         windows = F.pad(images, (self.padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)  # a view
         crops = windows[torch.arange(count, device=self.device), :, top, left]
         return to_float(torch.where(flip.view(-1, 1, 1, 1), crops.flip(3), crops))

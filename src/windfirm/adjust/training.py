@@ -1,0 +1,165 @@
+"""A training that goes on: a network, what it is trained on and how, and all that changes from epoch to epoch."""
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from windfirm.adjust.average import average_of, settle
+from windfirm.adjust.distributed import agree_on, rank
+from windfirm.adjust.objective import PLAIN, Objective
+from windfirm.adjust.probe import hold_out, judge
+from windfirm.adjust.recipe import NO_EXTRAS, Epoch, Extras, Recipe, kept_epoch
+from windfirm.adjust.resume import fingerprint, read_progress, write_progress
+from windfirm.data.augment import Augmenter
+from windfirm.errors import InputError, expected
+
+
+@dataclass(frozen=True)
+class Material:
+    """Images, of which those at ``rows`` are trained on and those at ``held`` are not; ``labels`` are on the device.
+
+    Several networks may be trained on the same.
+    """
+
+    augment: Augmenter
+    labels: Tensor
+    rows: Tensor
+    held: Tensor
+
+    def at(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The images (b, c, h, w) uint8 and labels (b,) at ``rows`` (b,), as they are."""
+        images = self.augment.images
+        return images[rows.to(images.device)], self.labels[rows.to(self.labels.device)]
+
+
+def material(images: Tensor, labels: Tensor, held: int, device: torch.device) -> Material:
+    """Put ``images`` (n, c, h, w) uint8 and ``labels`` (n,) on ``device``, and hold some out.
+
+    Raises InputError where they do not fit together or none is left to train on.
+    """
+    count = len(images)
+    if count == 0 or len(labels) != count:
+        raise InputError(
+            expected("training data", "as many labels as images, at least one", f"{len(labels)} and {count}")
+        )
+    return Material(Augmenter(images, device), labels.to(device), *hold_out(count, held))
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a network is trained: recipe, extras, what is made small, the seed, and where the state is kept, if it is."""
+
+    recipe: Recipe
+    extras: Extras = NO_EXTRAS
+    objective: Objective = PLAIN
+    seed: int = 0
+    checkpoint: Path | None = None
+
+
+@dataclass
+class Training:
+    """``average``: that of the weights, if asked for. ``best``: the state of the epoch that is kept, if not the last.
+
+    ``plan``: what a state on disk must have been made by.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    material: Material
+    course: Course
+    plan: dict[str, object]
+    average: nn.Module | None
+    best: dict[str, Tensor] = field(default_factory=dict)
+    history: list[Epoch] = field(default_factory=list)
+
+
+def begin(model: nn.Module, images: Tensor, labels: Tensor, course: Course, material: Material) -> Training:
+    """Make ready to train ``model`` in place, or to go on from the state in the checkpoint.
+
+    ``images`` and ``labels`` are those of ``material``. Raises CheckpointError for a state of another run.
+    """
+    recipe, extras, device = course.recipe, course.extras, material.labels.device
+    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.SGD(
+        model.parameters(),
+        recipe.lr,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.momentum > 0,
+        fused=True,
+    )
+    plan: dict[str, object] = {}
+    if course.checkpoint:
+        plan = {"recipe": asdict(recipe), "seed": course.seed, "run": fingerprint(model, images, labels)}
+        if course.objective is not PLAIN:
+            plan["objective"] = {"name": course.objective.name, **course.objective.options}
+        if extras != NO_EXTRAS:
+            plan["extras"] = asdict(extras)
+    average = None if extras.ema is None else average_of(model)
+    training = Training(model, optimizer, material, course, plan, average)
+    if course.checkpoint:
+        _restore(training, course.checkpoint)
+    agree_on(len(training.history))
+    return training
+
+
+def close(training: Training, epoch: Epoch) -> None:
+    """End an epoch: judge it by the held-out images, keep its weights if it is the best, and write down the state."""
+    extras, material = training.course.extras, training.material
+    if extras.probe:
+        network = _outcome(training)
+        epoch = replace(epoch, **judge(network, *material.at(material.held)))
+        if extras.keep != "last" and kept_epoch([*training.history, epoch], extras.keep) is epoch:
+            training.best = {name: value.clone() for name, value in network.state_dict().items()}
+    training.history.append(epoch)
+    if training.course.checkpoint and rank() == 0:
+        write_progress(training.course.checkpoint, _tensors(training), training.plan, training.history)
+
+
+def finish(training: Training) -> None:
+    """Give the network the weights that the training ends with: its own, their average, or those of its best epoch."""
+    if training.best or training.average is not None:
+        training.model.load_state_dict(training.best or _outcome(training).state_dict())
+
+
+def _outcome(training: Training) -> nn.Module:
+    """The network that would be the result now."""
+    if training.average is None:
+        return training.model
+    material = training.material
+    settle(training.average, training.model, material.augment.images, material.rows, training.course.seed)
+    return training.average
+
+
+def _tensors(training: Training) -> dict[str, Tensor]:
+    """All that a training needs to go on, by name."""
+    tensors = {f"model.{name}": value for name, value in training.model.state_dict().items()}
+    for name, parameter in training.model.named_parameters():
+        momentum = training.optimizer.state[parameter].get("momentum_buffer")
+        if momentum is not None:
+            tensors[f"momentum.{name}"] = momentum
+    average = {} if training.average is None else training.average.state_dict()
+    tensors |= {f"average.{name}": value for name, value in average.items()}
+    return tensors | {f"best.{name}": value for name, value in training.best.items()}
+
+
+def _restore(training: Training, path: Path) -> None:
+    """Take up what _tensors kept and close wrote, if anything."""
+    tensors, training.history = read_progress(path, training.plan, Epoch)
+    if not training.history:
+        return
+
+    def part(kind: str) -> dict[str, Tensor]:
+        return {name.removeprefix(kind): value for name, value in tensors.items() if name.startswith(kind)}
+
+    training.model.load_state_dict(part("model."))
+    momenta = part("momentum.")
+    for name, parameter in training.model.named_parameters():
+        if name in momenta:
+            training.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momenta[name])
+    if training.average is not None:
+        training.average.load_state_dict(part("average."))
+    device = training.material.labels.device
+    training.best = {name: value.to(device) for name, value in part("best.").items()}

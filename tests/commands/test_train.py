@@ -1,0 +1,80 @@
+"""What ``windfirm train`` does beside its recipe, and that it never opens the test images."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.commands.toys import complaint, listing, run, run_json
+from windfirm.models.checkpoint import load
+
+Capture = pytest.CaptureFixture[str]
+DATA = "tests.commands.test_train:training_images_only"
+WORDS = ("train", "resnet20", "--data", DATA, "--epochs", "1", "--batch", "4")
+
+
+def training_images_only(split: str) -> tuple[Tensor, Tensor]:
+    if split != "train":
+        raise AssertionError("the test images were opened")
+    images = torch.randint(0, 256, (12, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return images, torch.arange(12) % 3
+
+
+@pytest.fixture(autouse=True)
+def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+
+def same(one: str, other: str) -> bool:
+    a, b = load(one).state_dict(), load(other).state_dict()
+    return all(torch.equal(value, b[name]) for name, value in a.items())
+
+
+def test_an_epoch_is_chosen_on_held_out_training_images_and_no_test_image_is_opened(capsys: Capture) -> None:
+    assert "the test images were opened" in complaint(capsys, "attack", "resnet20", "--data", DATA, "--classes", "3")
+    words = (*WORDS, "--probe", "4", "--keep", "fgsm", "--ema", "0.9", "--out", "run")
+    record = run_json(capsys, *words)
+    assert record["command"].endswith("--weight-decay 0.0005 --probe 4 --ema 0.9 --keep fgsm --seed 0")
+    extras = {"probe": 4, "keep": "fgsm", "ema": 0.9, "compile": None, "eps": 8 / 255}
+    assert record["extras"] == extras
+    (epoch,) = record["epochs"]
+    assert 0 <= epoch["fgsm"] <= epoch["clean"] <= 4
+    assert json.loads(Path("run/record.json").read_text()) == record
+    assert listing(Path("run")) == ["initial.safetensors", "model.safetensors", "record.json"]
+    lines = run(capsys, *words).splitlines()
+    assert lines[1] == (
+        f"epoch 1 is kept: of 4 held-out images {epoch['clean']} right, {epoch['fgsm']} under FGSM at 8/255"
+    )
+
+
+def test_each_seed_has_its_folder_with_what_it_would_be_alone(capsys: Capture) -> None:
+    found = run_json(capsys, *WORDS, "--seeds", "3,5", "--out", "both")
+    alone = run_json(capsys, *WORDS, "--seed", "5", "--out", "alone")
+    names = ["initial.safetensors", "model.safetensors", "record.json"]
+    folders = ["seed-3", "seed-5"]
+    assert listing(Path("both")) == sorted([*folders, *(f"{folder}/{name}" for folder in folders for name in names)])
+    assert [record["seed"] for record in found["runs"]] == [3, 5]
+    assert found["runs"][1]["command"] == alone["command"]
+    assert "extras" not in alone
+    assert [entry["loss"] for entry in found["runs"][1]["epochs"]] == [entry["loss"] for entry in alone["epochs"]]
+    for name in names[:2]:
+        assert same(f"both/seed-5/{name}", f"alone/{name}")
+        assert not same(f"both/seed-3/{name}", f"alone/{name}")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--seeds 0,1 --seed 2", "--seed: expected either it or --seeds, got both"),
+        ("--seeds 1,1", "--seeds: expected whole numbers that all differ, such as 0,1,2, got 1,1"),
+        ("--keep clean", "keep clean: expected held-out images to choose by, a probe of some, got 0"),
+        ("--probe -1", "--probe: expected a whole number of at least 0, got -1"),
+    ],
+)
+def test_extras_that_make_no_sense_are_refused(capsys: Capture, words: str, message: str) -> None:
+    told = complaint(capsys, *WORDS, *words.split())
+    assert told.removesuffix("; see windfirm train --help") == f"windfirm train: {message}"
