@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from tests.adjust.toys import data, keep, toy
+from tests.adjust.toys import data, import_all, keep, toy
 from windfirm.adjust.train import Extras, Recipe, train
 from windfirm.models import device
 
@@ -36,6 +36,7 @@ def work(folder: Path, rank: int, size: int) -> None:
 def main() -> None:
     """Fork two processes and end as they do."""
     torch.set_num_threads(1)
+    import_all()
     device.has_bfloat16 = lambda device: False
     children = []
     for rank in range(2):

@@ -42,3 +42,8 @@ def assert_equal(one: nn.Module, other: nn.Module) -> None:
 def keep(model: nn.Module, path: Path) -> None:
     """Every weight and every statistic in a file."""
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, path)
+
+
+def import_all() -> None:
+    """Let PyTorch import now what it would import in every process that is forked from this one."""
+    torch.optim.SGD(toy().parameters())

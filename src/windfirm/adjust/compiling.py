@@ -5,6 +5,7 @@ compiled, at 132 as it is. So it happens only where it is asked for.
 """
 
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ def compiled(model: nn.Module, images: Tensor, how: str) -> nn.Module:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     network = model
     try:
-        made = torch.compile(model, mode=how)
+        made: Any = torch.compile(model, mode=how)
         with seeds.default_stream(0, "compile"), autocast(images.device):
             outputs = made(images)
         torch.autograd.backward(outputs.float().sum())

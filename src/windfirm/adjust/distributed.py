@@ -65,8 +65,9 @@ def join_gradients(model: nn.Module) -> None:
     if processes() == 1:
         return
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    sizes = [gradient.numel() for gradient in gradients]
     sums = total(torch.cat([gradient.flatten() for gradient in gradients]))
-    for gradient, part in zip(gradients, sums.split([gradient.numel() for gradient in gradients]), strict=True):
+    for gradient, part in zip(gradients, torch.split(sums, sizes), strict=True):
         gradient.copy_(part.view_as(gradient))
 
 
@@ -102,11 +103,12 @@ def _normalise(norm: Any, x: Tensor) -> Tensor:
     variance, mean = torch.var_mean(values, [axis for axis in range(x.ndim) if axis != 1], correction=0)
     mean, variance = mean.double(), variance.double()  # so that nothing is lost in the difference of squares
     count = torch.full_like(mean[:1], x.numel() / x.shape[1])
-    sums = _Sum.apply(torch.cat([count, count * mean, count * (variance + mean.square())]))
-    count, mean, squares = sums[:1], *sums[1:].div(sums[0]).chunk(2)
+    sums: Tensor = _Sum.apply(torch.cat([count, count * mean, count * (variance + mean.square())]))  # type: ignore[no-untyped-call]
+    count = sums[:1]
+    mean, squares = torch.chunk(sums[1:] / count, 2)
     variance = squares - mean.square()
     if norm.training and norm.track_running_stats:
-        _remember(norm, mean.detach(), variance.detach() * count / (count - 1))
+        _remember(norm, mean, variance * count / (count - 1))
     scale = (variance + norm.eps).rsqrt()
     offset = -mean * scale
     if norm.affine:
@@ -115,6 +117,7 @@ def _normalise(norm: Any, x: Tensor) -> Tensor:
     return torch.addcmul(offset.to(values.dtype).view(shape), values, scale.to(values.dtype).view(shape)).to(x.dtype)
 
 
+@torch.no_grad()
 def _remember(norm: Any, mean: Tensor, variance: Tensor) -> None:
     """Move the running statistics, as BatchNorm does."""
     norm.num_batches_tracked.add_(1)
@@ -131,5 +134,5 @@ class _Sum(torch.autograd.Function):
         return total(values.clone())
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return total(gradient.clone())

@@ -38,7 +38,7 @@ def judge(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, int]:
     robust = torch.zeros_like(clean)
     size = batch_size(labels.device, images.shape)
     with mode(model, training=False):
-        for part, target in zip(images.split(size), labels.split(size), strict=True):
+        for part, target in zip(torch.split(images, size), torch.split(labels, size), strict=True):
             pixels = to_float(part.to(labels.device))
             moved = step(pixels, direction(model, pixels, target), EPS)
             with torch.no_grad():

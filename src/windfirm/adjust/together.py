@@ -86,7 +86,7 @@ def _lane(device: torch.device) -> AbstractContextManager[object]:
     """A stream of its own, which sees what was put on the device before; nothing without a GPU."""
     if device.type != "cuda":
         return nullcontext()
-    stream = torch.cuda.Stream(device)
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream(device))
     return torch.cuda.stream(stream)
 
