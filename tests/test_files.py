@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from windfirm.errors import InputError
-from windfirm.files import atomic, write_text
+from windfirm.files import atomic, sweep, write_text
 
 
 def test_text_comes_back_from_a_folder_that_did_not_exist(tmp_path: Path) -> None:
@@ -63,3 +63,13 @@ def test_a_folder_in_the_place_of_the_file_is_one_line(tmp_path: Path) -> None:
         write_text(path, "text")
     assert str(error.value) == f"{path}: expected a place that can be written, got: Is a directory"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_writer_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "state[1].bin"
+    write_text(path, "old")
+    left, others = tmp_path / ".state[1].bin.x7_.part", [tmp_path / ".state1.bin.x7_.part", tmp_path / "part"]
+    for file in (left, *others):
+        file.touch()
+    sweep(path)
+    assert {*tmp_path.iterdir()} == {path, *others}

@@ -12,8 +12,9 @@ from torch import nn
 from tests.adjust.pair import COUNT, EXTRAS, RECIPE
 from tests.adjust.toys import data, toy, what_was_computed
 from windfirm.adjust import distributed
-from windfirm.adjust.distributed import joined, processes, rank, share, synchronised
-from windfirm.adjust.train import Epoch, train
+from windfirm.adjust.distributed import agree_on, joined, processes, rank, share, synchronised
+from windfirm.adjust.train import Epoch, Extras, train
+from windfirm.errors import CheckpointError, InputError
 
 
 def test_two_processes_train_the_network_that_one_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,3 +68,31 @@ def test_the_statistics_of_a_group_of_one_are_those_of_batch_normalisation(monke
 def test_a_process_alone_joins_nobody() -> None:
     with joined(torch.device("cpu")) as device:
         assert (device, processes(), rank(), dist.is_initialized()) == (torch.device("cpu"), 1, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("extras", "message"),
+    [
+        (Extras(), "torchrun: expected a last batch with an image for each of 3 processes, got 2"),
+        (Extras(compile="default"), "compile: expected one process, got 3 of torchrun"),
+    ],
+)
+def test_what_several_processes_cannot_do_is_refused(
+    monkeypatch: pytest.MonkeyPatch, extras: Extras, message: str
+) -> None:
+    monkeypatch.setattr("windfirm.adjust.train.processes", lambda: 3)
+    with pytest.raises(InputError) as error:
+        train(toy(), *data(COUNT), RECIPE, extras=extras)
+    assert str(error.value) == message
+
+
+def test_processes_that_found_other_states_do_not_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gather(found: list[int], mine: int) -> None:
+        found[:] = [mine, 0]
+
+    monkeypatch.setattr(distributed, "processes", lambda: 2)
+    monkeypatch.setattr(dist, "all_gather_object", gather)
+    agree_on(0)
+    with pytest.raises(CheckpointError) as error:
+        agree_on(3)
+    assert str(error.value) == "torchrun: expected a folder that all processes share, got 3, 0 epochs done"

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tests.adjust.toys import assert_equal, data, toy, what_was_computed
 from windfirm.adjust.objective import Objective, mixed
@@ -13,15 +13,15 @@ from windfirm.errors import InputError, TrainingError
 RECIPE = Recipe(epochs=3, batch=8)
 
 
-def blended(images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+def blended(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, float]:
     order = torch.randperm(len(images), generator=generator)
-    return images.lerp(images[order], 0.3), labels[order], 0.3  # type: ignore[return-value]
+    return images.lerp(images[order], 0.3), labels[order], 0.3
 
 
 @pytest.mark.parametrize("extras", [Extras(), Extras(probe=5, keep="fgsm", ema=0.9)])
 def test_each_ends_as_it_would_alone(extras: Extras) -> None:
     """Dropout and the objective draw at random too, and each draws its own numbers."""
-    objective = Objective("blended", mixed(blended))  # type: ignore[arg-type]
+    objective = Objective("blended", mixed(blended))
     alone = [toy(seed, dropout=0.3) for seed in (0, 1, 2)]
     together = [toy(seed, dropout=0.3) for seed in (0, 1, 2)]
     expected = [

@@ -87,3 +87,10 @@ def test_larger_images_move_by_an_eighth_of_their_side() -> None:
     columns = torch.arange(1, 65, dtype=torch.uint8).expand(1, 1, 64, 64)
     found = Augmenter(columns, CPU)(torch.zeros(300, dtype=torch.long), stream())
     assert int((found == 0).all(2).sum(2).max()) == 8  # empty columns
+
+
+def test_a_share_of_a_batch_is_cut_as_in_the_whole_of_it() -> None:
+    augment, indices = Augmenter(some_images(), CPU), torch.tensor([3, 0, 0, 4, 1, 2])
+    whole = augment(indices, stream())
+    parts = [augment(indices, stream(), share) for share in (slice(0, 2), slice(2, 6))]
+    assert torch.equal(torch.cat(parts), whole)

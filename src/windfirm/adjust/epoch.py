@@ -31,13 +31,13 @@ def epoch(training: Training, network: nn.Module, progress: Progress | None) -> 
     augmentation = seeds.stream(seed, "augment", number)
     place = [rank()] if rank() else []
     randomness = seeds.stream(seed, "objective", number, *place)
+    schedule = SCHEDULES[recipe.schedule]
     loss_sum = torch.zeros((), device=device)
     right = torch.zeros((), device=device)
     seen = 0
     start = time.perf_counter()
     for i, batch in enumerate(batches):
-        course_of_rate = SCHEDULES[recipe.schedule]((number + i / len(batches)) / recipe.epochs)
-        training.optimizer.param_groups[0]["lr"] = recipe.lr * course_of_rate
+        training.optimizer.param_groups[0]["lr"] = recipe.lr * schedule((number + i / len(batches)) / recipe.epochs)
         mine = share(len(batch))
         images, target = material.augment(batch, augmentation, mine), labels[batch[mine].to(device)]
         with seeds.default_stream(seed, "network", number, i, *place), autocast(device):

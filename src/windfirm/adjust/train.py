@@ -3,6 +3,9 @@
 It is fast because nothing but arithmetic happens per step: the images live on the device as uint8, augmentation is
 batched there, convolutions see channels-last tensors, and the forward pass runs in bfloat16 (weights, statistics and
 loss stay float32) where the processor or GPU computes it natively.
+
+A training is its state (training.py), which goes on epoch by epoch (epoch.py), a step at a time: so that it can take
+turns with others (together.py), and share a step with other processes (distributed.py).
 """
 
 import math
@@ -41,10 +44,10 @@ def train(
 ) -> list[Epoch]:
     """Train ``model`` in place on ``images`` (n, c, h, w) uint8 and ``labels`` (n,) and return one entry per epoch.
 
-    Every step makes ``objective`` smaller. With ``checkpoint``, the state is kept there after every epoch; a run that
-    finds it continues, and ends with the very weights that an undisturbed run on the same hardware would have. In
-    processes that torchrun started and ``distributed.joined``, all train the one network. Raises TrainingError when the
-    loss is not finite; the last good epoch stays in ``checkpoint``.
+    Every step makes ``objective`` smaller; ``extras`` happen beside that. With ``checkpoint``, the state is kept there
+    after every epoch; a run that finds it continues, and ends with the very weights that an undisturbed run on the same
+    hardware would have. Processes that ``distributed.joined`` train the one network together. Raises TrainingError when
+    the loss is not finite; the last good epoch stays in ``checkpoint``.
     """
     stuff = material(images, labels, extras.probe, device or torch.device("cpu"))
     training = begin(model, images, labels, Course(recipe, extras, objective, seed, checkpoint), stuff)
@@ -54,7 +57,10 @@ def train(
 
 
 def steps(training: Training, progress: Progress | None = None) -> Generator[None, None, None]:
-    """All the epochs that are left, with a pause after every step."""
+    """All the epochs that are left, with a pause after every step; at the end the network has the weights to keep.
+
+    Raises what ``train`` raises, and InputError for what several processes cannot do.
+    """
     model, material, course = training.model, training.material, training.course
     recipe, device = course.recipe, material.labels.device
     if course.extras.compile and processes() > 1:
