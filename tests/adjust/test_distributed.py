@@ -12,6 +12,7 @@ from torch import nn
 from tests.adjust.pair import COUNT, EXTRAS, RECIPE
 from tests.adjust.toys import data, toy, what_was_computed
 from windfirm.adjust import distributed
+from windfirm.adjust import train as loop
 from windfirm.adjust.distributed import agree_on, joined, processes, rank, share, synchronised
 from windfirm.adjust.train import Epoch, Extras, train
 from windfirm.errors import CheckpointError, InputError
@@ -80,7 +81,7 @@ def test_a_process_alone_joins_nobody() -> None:
 def test_what_several_processes_cannot_do_is_refused(
     monkeypatch: pytest.MonkeyPatch, extras: Extras, message: str
 ) -> None:
-    monkeypatch.setattr("windfirm.adjust.train.processes", lambda: 3)
+    monkeypatch.setattr(loop, "processes", lambda: 3)
     with pytest.raises(InputError) as error:
         train(toy(), *data(COUNT), RECIPE, extras=extras)
     assert str(error.value) == message
