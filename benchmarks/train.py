@@ -120,9 +120,9 @@ def share_of_arithmetic(model: nn.Module, images: Tensor, labels: Tensor, device
 
 def table(title: str, rows: Mapping[str, Sequence[float]], style: str) -> None:
     """Print median, lowest and highest of each row."""
-    print(f"{title:<16}{'median':>10}{'lowest':>10}{'highest':>10}")
+    print(f"{title:<18}{'median':>10}{'lowest':>10}{'highest':>10}")
     for name, values in rows.items():
-        print(f"{name:<16}{median(values):>10{style}}{min(values):>10{style}}{max(values):>10{style}}")
+        print(f"{name:<18}{median(values):>10{style}}{min(values):>10{style}}{max(values):>10{style}}")
 
 
 #: How many times as long as a plain step each defence may take: by the passes it makes.
@@ -201,7 +201,8 @@ def main() -> None:
     print(f"{processor(device)}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}")
     print(f"windfirm: {precision}, channels-last; plain PyTorch: float32, NCHW, {WORKERS} workers\n")
     table("images/s", speeds, ".0f")
-    table("", {"ratio": ratios}, ".2f")
+    print()
+    table("ratio", {"windfirm ÷ plain": ratios}, ".2f")
     inside = [share_of_arithmetic(model, images, labels, device) for _ in range(arguments.repeats)]
     print()
     table("share of time", {part: [one[part] for one in inside] for part in inside[0]}, ".1%")
