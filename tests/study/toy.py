@@ -5,17 +5,18 @@
 
 import base64
 import hashlib
+import os
 import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from windfirm.study.cell import Cell
-from windfirm.study.drive import Engine, drive
+from windfirm.study.drive import Engine, Tell, drive
 from windfirm.study.local import InProcess, Workers
 from windfirm.study.schedule import Board
 from windfirm.study.store import Place, Store, opened
-from windfirm.study.work import Executor, Result, Task
+from windfirm.study.work import Ended, Executor, Result, Task
 
 SPEC = "tests.study.toy:executors"
 
@@ -78,14 +79,17 @@ def row(value: bytes, eps: float) -> dict[str, object]:
     }
 
 
-def run(folder: Path, found: list[Cell], engine: Engine | None = None) -> Board:
+def nothing(board: Board, ended: Sequence[Ended]) -> None: ...
+
+
+def run(folder: Path, found: list[Cell], engine: Engine | None = None, tell: Tell = nothing) -> Board:
     """Run ``found`` as the study "toy" until it is settled."""
     with opened(folder, create=True) as store:
         store.add_study("toy", {}, found, places(found))
         board = Board(
             found, [key for key, state in store.states([c.key for c in found]).items() if state.state == "done"]
         )
-        drive(store, store.begin({}), board, engine or InProcess(SPEC))
+        drive(store, store.begin({}), board, engine or InProcess(SPEC), tell)
     return board
 
 
@@ -112,10 +116,17 @@ def _hashed(value: bytes) -> bytes:
     return value
 
 
+def step(board: Board, ended: Sequence[Ended]) -> None:
+    """Say a line, and wait for one."""
+    sys.stdout.write(f"{board.counts['done']} done\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+
+
 def main() -> None:
     folder, workers, chains = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     engine = Workers(SPEC, workers, folder / "logs") if workers else InProcess(SPEC)
-    board = run(folder, cells(chains), engine)
+    board = run(folder, cells(chains), engine, step if os.environ.get("STEPWISE") else nothing)
     sys.exit(int(board.counts["done"] != len(board.cells)))
 
 

@@ -10,8 +10,8 @@ from windfirm.study.schedule import TRIES, Board
 from windfirm.study.store import Store, opened
 from windfirm.study.work import Ended, Task
 
-#: Seconds after which a driver that waits looks at the store: have other runs finished cells, or died?
-POLL = 1.0
+#: Seconds after which a driver that waits looks whether other runs have finished cells, and whether they have died.
+POLL, WATCH = 0.2, 2.0
 
 
 class Engine(Protocol):
@@ -54,7 +54,7 @@ def drive(store: Store, run: str, board: Board, engine: Engine, tell: Tell = lam
 
 def _loop(store: Store, run: str, board: Board, engine: Engine, tell: Tell) -> None:
     ended: Sequence[Ended] = ()
-    seen, looked = -1, time.monotonic()
+    seen, watched = -1, 0.0
     while True:
         ended = [_noted(board, end) for end in ended]
         wanted = board.take(engine.free)
@@ -69,13 +69,14 @@ def _loop(store: Store, run: str, board: Board, engine: Engine, tell: Tell) -> N
         if board.settled:
             return
         ended = engine.wait(POLL)
-        now = time.monotonic()
-        if board.counts["elsewhere"] and now - looked >= POLL:
-            looked = now
+        if not board.counts["elsewhere"]:
+            continue
+        if time.monotonic() - watched >= WATCH:
+            watched, seen = time.monotonic(), -1
             store.reclaim()
-            if (version := store.version()) != seen or not board.counts["running"]:
-                seen = version
-                _look(store, board)
+        if (version := store.version()) != seen:
+            seen = version
+            _look(store, board)
 
 
 def _noted(board: Board, end: Ended) -> Ended:

@@ -107,7 +107,8 @@ def write_csv(store: Store, study: str | None, file: TextIO) -> int:
     out = csv.writer(file, lineterminator="\n")
     out.writerow((*BEFORE, *axes, *AFTER))
     count = 0
-    for count, entry in enumerate(measured(store, study), 1):
+    for entry in measured(store, study):
+        count += 1
         row = entry.row
         values = [row[name] for name in ("attack", "eps", "trials", "count", "total")]
         costs = entry.macs, entry.params

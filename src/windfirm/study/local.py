@@ -100,9 +100,7 @@ class Workers:
     def close(self) -> None:
         running = [worker.process for worker in self.workers if worker.process]
         for process in running:
-            assert process.stdin is not None
-            with suppress(OSError):
-                process.stdin.close()  # upon which a worker ends
+            _hang_up(process)  # upon which a worker ends
         for process in running:
             try:
                 process.wait(GRACE)
@@ -143,12 +141,19 @@ class Workers:
         process, task = worker.process, worker.task
         assert process is not None
         code = process.wait()
+        _hang_up(process)
         worker.process = worker.task = None
         if task is None:
             return []
         said = worker.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         return [Ended(task.key, time.monotonic() - worker.since, lost=True, trace=", ".join([how, *said[-1:]]))]
+
+
+def _hang_up(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stdin is not None
+    with suppress(OSError):
+        process.stdin.close()
 
 
 def cores() -> int:

@@ -231,7 +231,10 @@ class Store:
 
 @contextmanager
 def opened(folder: Path | str, *, create: bool = False) -> Iterator[Store]:
-    """The store in ``folder``, made if ``create``. Raises StoreError when it is missing, damaged, or of a newer version."""
+    """The store in ``folder``, made if ``create``.
+
+    Raises StoreError when it is missing, damaged, or of a newer version.
+    """
     folder = Path(folder)
     path = folder / NAME
     if create:
