@@ -78,7 +78,8 @@ def test_every_cell_ends_once_in_any_order_of_ends_with_any_failures(
     cells: list[Cell], slots: int, data: st.DataObject
 ) -> None:
     """Held against the definition: a cell is blocked if and only if a cell that it needs, however far, failed."""
-    board, running, done, failed = Board(cells), [], set[str](), set[str]()
+    board, running = Board(cells), list[str]()
+    done, failed = set[str](), set[str]()
     while not board.settled:
         for cell in board.take(slots - len(running)):
             assert set(cell.inputs.values()) <= done

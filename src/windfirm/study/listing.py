@@ -127,9 +127,8 @@ def shown(store: Store, *, study: str | None = None, key: str | None = None) -> 
             members = "WHERE ?1 IS NULL OR key IN (SELECT cell FROM members WHERE study = ?1) ORDER BY rowid"
             found = db.execute(chosen + members, (study,)).fetchall()
     return [
-        Shown(*first, json.loads(settings), json.loads(inputs), json.loads(facts or "{}"), *last)
-        for *first, settings, inputs, facts, error, trace in found
-        for last in [(error, trace)]
+        Shown(name, kind, state, seconds, json.loads(settings), json.loads(inputs), json.loads(facts or "{}"), *why)
+        for name, kind, state, seconds, settings, inputs, facts, *why in found
     ]
 
 
