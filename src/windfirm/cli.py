@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from windfirm import __version__
-from windfirm.commands.options import COUNT, FRACTION, MEANS, NUMBER, POSITIVE, SHAPE, SHARE, STDS, WHOLE, Parser
+from windfirm.commands.options import COUNT, FRACTION, MEANS, NUMBER, POSITIVE, SHAPE, SHARE, STDS, TALLY, WHOLE, Parser
 from windfirm.errors import WindfirmError, expected
 
 MODEL = (
@@ -27,7 +27,7 @@ DATA = "cifar10, embedded, a folder of class folders, or package.module:factory"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns 0, or 2 after one line on stderr that says where, what was expected, and what it got.
 
-    130 after an interrupt, 1 when the reader of standard output has gone.
+    130 after an interrupt, 1 when the reader of standard output has gone, 3 when a study has failed cells or damage.
     """
     args, unknown = parser().parse_known_args(argv)
     if unknown:
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = importlib.import_module(f"windfirm.commands.{args.command}")
         if "" not in sys.path:
             sys.path.insert(0, "")  # finds the user's module:factory; late, so that no file there hides one of ours
-        command.run(args)
+        code = command.run(args)
         sys.stdout.flush()
     except WindfirmError as error:
         return _complain(args.command, str(error))
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _complain(args.command, "stopped")
         return 130
-    return 0
+    return code or 0
 
 
 def _complain(command: str, message: str) -> int:
@@ -75,7 +75,7 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action="version", version=f"windfirm {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
-    for declare in (_quickstart, _data, _train, _inspect, _prune, _attack, _compare, _export):
+    for declare in (_quickstart, _data, _train, _inspect, _prune, _attack, _compare, _run, _study, _export):
         declare(commands)
     return top
 
@@ -345,6 +345,68 @@ def _compare(commands: Commands) -> None:
     _model_options(parser)
     _measure_options(parser)
     _common(parser)
+
+
+def _run(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "run",
+        "Run a study, a grid of experiments, from its file; go on where it was stopped.",
+        "  windfirm run studies/table1.toml --scale smoke --dry-run\n"
+        "  windfirm run studies/table1.toml --scale laptop --workers 2 --out runs/table1\n"
+        "  windfirm run studies/table3.toml --set prune.rounds=3 --set data.name=cifar10",
+    )
+    parser.add_argument("study", metavar="STUDY", help="a study file (.toml)")
+    parser.add_argument("--scale", metavar="NAME", help="one of the file's scales, such as smoke, laptop, gpu, paper")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another value for a setting of the file; may be given several times",
+    )
+    parser.add_argument("--out", metavar="DIR", help="folder of the store; studies in one folder share their work")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan: cells, what is done, the time left")
+    group = parser.add_argument_group("how the work is done")
+    group.add_argument("--engine", default="local", metavar="E", help="local (default)")
+    group.add_argument(
+        "--workers",
+        type=TALLY,
+        default=1,
+        metavar="N",
+        help="processes, which share the cores or take one GPU each; 0 for this process alone (default: 1)",
+    )
+    _common(parser)
+    parser.set_defaults(seed=None)
+
+
+def _study(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "study",
+        "What is in the folder of a run: studies, cells, rows; and its upkeep.",
+        "  windfirm study ls runs/table1\n  windfirm study rows runs/table1 --csv > rows.csv\n"
+        "  windfirm study show runs/table1 3fa9\n  windfirm study verify runs/table1",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", title="actions")
+
+    def action(name: str, line: str) -> Parser:
+        made: Parser = actions.add_parser(name, help=line[0].lower() + line[1:-1], description=line)
+        made.add_argument("folder", metavar="DIR", help="the folder of a run")
+        return made
+
+    listing = action("ls", "The studies and how far they are.")
+    show = action("show", "The cells of a study, or all about one cell.")
+    show.add_argument("what", nargs="?", metavar="WHAT", help="a study, or the first digits of a cell's key")
+    rows = action("rows", "The rows: right predictions under each attack.")
+    rows.add_argument("--study", metavar="NAME", help="those of one study (default: of all)")
+    rows.add_argument("--csv", action="store_true", help="as CSV, with a column for each axis of the grid")
+    gc = action("gc", "Remove cells that no study needs any more, and files that no cell has.")
+    gc.add_argument("--dry-run", action="store_true", help="only tell what would be removed")
+    verify = action("verify", "Read every byte again: the database, files, rows.")
+    verify.add_argument("--mend", action="store_true", help="have cells with damage done anew by the next run")
+    for made in (listing, show, rows, gc, verify):
+        _common(made)
 
 
 def _export(commands: Commands) -> None:

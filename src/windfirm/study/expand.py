@@ -82,11 +82,14 @@ def _expand(graph: Graph, point: Point, seed: int, measurements: tuple[Measureme
         networks["control"] = control
     for role, measured in networks.items():
         for entry in measurements:
+            data = _data(s, "test")
+            if entry.images is not None:
+                data["images"] = entry.images
             settings = {
                 "attack": entry.attack,
                 "options": entry.options,
                 "seed": seed,
-                "data": _data(s, "test"),
+                "data": data,
                 **({} if entry.eps is None else {"eps": entry.eps}),
             }
             cell = graph.add("attack", settings | _factory(s), network=measured)

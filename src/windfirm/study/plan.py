@@ -33,10 +33,13 @@ from windfirm.errors import InputError, expected, nearest
 from windfirm.prune.budget import BUDGETS
 from windfirm.study.cell import canonical
 from windfirm.study.lines import Lines
-from windfirm.study.settings import SETTINGS, eps, listed, name, show, unknown
+from windfirm.study.settings import SETTINGS, count, eps, listed, name, show, unknown
 
 #: What a study file has beside settings, tables and scales.
 TOP = ("name", "about", "scale", "seeds")
+
+#: What an attack has beside its options.
+OWN = ("name", "eps", "images")
 
 #: Of these a study has one; one that is set later takes the place of any other.
 SHARES = tuple(f"prune.{budget}" for budget in BUDGETS)
@@ -44,11 +47,13 @@ SHARES = tuple(f"prune.{budget}" for budget in BUDGETS)
 
 @dataclass(frozen=True)
 class Measurement:
-    """An attack with its options, and its size, None where it has none."""
+    """An attack with its options, its size, None where it has none, and on how many images, None for all of the study.
+    """
 
     attack: str
     options: Mapping[str, Any]
     eps: float | None
+    images: int | None
 
 
 @dataclass(frozen=True)
@@ -208,11 +213,11 @@ def _measurements(attacks: Any, trials: int | None, lines: Lines) -> Iterator[Me
     for index, entry in enumerate(attacks):
         place = lines.where("attack", index, "name")
         chosen = name(ATTACKS)(place, entry.get("name"))
-        options = {key: value for key, value in entry.items() if key not in ("name", "eps")}
+        options = {key: value for key, value in entry.items() if key not in OWN}
         known = list(inspect.signature(ATTACKS[chosen]).parameters)[1:]
         for option in options:
             if option not in known:
-                wanted = f"options out of {', '.join(['eps', *known])}"
+                wanted = f"options out of {', '.join([*OWN[1:], *known])}"
                 raise InputError(
                     expected(lines.where("attack", index, option), wanted, option) + nearest(option, known)
                 )
@@ -226,5 +231,6 @@ def _measurements(attacks: Any, trials: int | None, lines: Lines) -> Iterator[Me
         place = lines.where("attack", index, "eps")
         if attack.norm is None and "eps" in entry:
             raise InputError(expected(place, f"no eps, as {chosen} has none", show(sizes)))
+        images = count(lines.where("attack", index, "images"), entry["images"]) if "images" in entry else None
         for size in sizes if isinstance(sizes, list) else [sizes]:
-            yield Measurement(chosen, options, None if attack.norm is None else eps(place, size))
+            yield Measurement(chosen, options, None if attack.norm is None else eps(place, size), images)

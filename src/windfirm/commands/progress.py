@@ -1,0 +1,76 @@
+"""What ``windfirm run`` says while it works: cells done, running and failed, the time left, the last result."""
+
+from collections.abc import Callable, Iterable, Sequence
+from statistics import fmean
+from typing import Any
+
+from windfirm.console import Tick
+from windfirm.study.cell import Cell
+from windfirm.study.estimate import Estimate
+from windfirm.study.schedule import Board
+from windfirm.study.work import Ended
+
+
+def telling(board: Board, estimate: Estimate, workers: int, tick: Tick) -> Callable[[Board, Sequence[Ended]], None]:
+    """A function for drive that calls ``tick`` after each commit."""
+    known = {key: estimate(cell) for key, cell in board.cells.items() if board.progress[key] != "done"}
+    took: list[float] = []
+    last = ""
+
+    def tell(board: Board, ended: Sequence[Ended]) -> None:
+        nonlocal last
+        for end in ended:
+            if end.result is not None or end.error is not None:
+                known.pop(end.key, None)
+                took.append(end.seconds)
+                last = words(board.cells[end.key], end)
+        counts = board.counts
+        parts = [f"{counts[name]} {name}" for name in ("running", "elsewhere", "failed", "blocked") if counts[name]]
+        mean = fmean(took) if took else None
+        left = total((value if value is not None else mean for value in known.values()), workers)
+        if left is not None and not board.settled:
+            parts.append(f"{duration(left)} left")
+        tick(counts["done"], len(board.cells), "; ".join(filter(None, [", ".join(parts), last])))
+
+    return tell
+
+
+def total(seconds: Iterable[float | None], workers: int) -> float | None:
+    """How long it takes ``workers`` to do cells of so many seconds; None when one is not known."""
+    found = list(seconds)
+    if any(value is None for value in found):
+        return None
+    return sum(value for value in found if value is not None) / max(1, workers)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: ``45 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def words(cell: Cell, ended: Ended | None = None) -> str:
+    """A cell in a few words, and how it ended."""
+    said = f"{cell.kind} {_which(cell.kind, cell.settings)}".strip()
+    if ended is None:
+        return said
+    if ended.result is None:
+        return f"{said} failed: {ended.error}"
+    rows = [f"{row['count']:,} of {row['total']:,} right" for row in ended.result.rows]
+    return ": ".join([said, *rows])
+
+
+def _which(kind: str, s: Any) -> str:
+    """What tells a cell from others of its kind."""
+    names = {
+        "open": ("arch",),
+        "train": ("arch", "seed"),
+        "prune": ("structure", "criterion", "round", "seed"),
+        "adjust": ("name", "round", "seed"),
+        "attack": ("attack", "eps", "seed"),
+    }.get(kind, ())
+    parts = [
+        f"{name} {s[name]}" if name in ("round", "seed") else str(s[name]) for name in names if s.get(name) is not None
+    ]
+    return ", ".join(parts)
