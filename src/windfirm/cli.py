@@ -87,12 +87,12 @@ def _command(commands: Commands, name: str, line: str, examples: str) -> Parser:
     return commands.add_parser(name, help=line, description=line, epilog=f"examples:\n{examples}")
 
 
-def _common(parser: Parser) -> None:
+def _common(
+    parser: Parser, seed: int | None = 0, meaning: str = "everything random follows from it (default: 0)"
+) -> None:
     group = parser.add_argument_group("every command")
     group.add_argument("--json", action="store_true", help="print one JSON document on stdout and nothing else")
-    group.add_argument(
-        "--seed", type=WHOLE, default=0, metavar="N", help="everything random follows from it (default: 0)"
-    )
+    group.add_argument("--seed", type=WHOLE, default=seed, metavar="N", help=meaning)
     group.add_argument("--device", default="auto", metavar="D", help="auto, cpu or cuda (default: auto)")
 
 
@@ -376,8 +376,7 @@ def _run(commands: Commands) -> None:
         metavar="N",
         help="processes, which share the cores or take one GPU each; 0 for this process alone (default: 1)",
     )
-    _common(parser)
-    parser.set_defaults(seed=None)
+    _common(parser, None, "this seed in place of those of the file")
 
 
 def _study(commands: Commands) -> None:

@@ -47,8 +47,7 @@ SHARES = tuple(f"prune.{budget}" for budget in BUDGETS)
 
 @dataclass(frozen=True)
 class Measurement:
-    """An attack with its options, its size, None where it has none, and on how many images, None for all of the study.
-    """
+    """An attack with its options; its size, None where it has none; the number of images, None for all of the study."""
 
     attack: str
     options: Mapping[str, Any]
@@ -209,7 +208,9 @@ def _points(grids: Any, fixed: Mapping[str, Any], overrides: Mapping[str, Any], 
 
 def _measurements(attacks: Any, trials: int | None, lines: Lines) -> Iterator[Measurement]:
     if not isinstance(attacks, list) or not attacks or not all(isinstance(entry, dict) for entry in attacks):
-        raise InputError(expected(lines.where("attack"), "at least one table [[attack]]", show(attacks) or "none"))
+        raise InputError(
+            expected(lines.where("attack"), "at least one table [[attack]]", show(attacks) if attacks else "none")
+        )
     for index, entry in enumerate(attacks):
         place = lines.where("attack", index, "name")
         chosen = name(ATTACKS)(place, entry.get("name"))
