@@ -87,9 +87,9 @@ def _show(args: Namespace, plan: Plan, cells: list[Cell], out: Path) -> None:
                 "seconds": total(map(seconds, left), args.workers),
             }
         )
-    left = total((entry["seconds"] for entry in document), 1)
+    ahead = total((entry["seconds"] for entry in document), 1)
     if args.json:
-        head = {"study": plan.name, "scale": plan.scale, "seeds": plan.seeds, "out": str(out), "seconds": left}
+        head = {"study": plan.name, "scale": plan.scale, "seeds": plan.seeds, "out": str(out), "seconds": ahead}
         print_json(head | {"kinds": document})
         return
     table = grid("cells", "number", "done", "time left", left=("cells",))
@@ -99,7 +99,7 @@ def _show(args: Namespace, plan: Plan, cells: list[Cell], out: Path) -> None:
     printer().print(table)
     scale = f", scale {plan.scale}" if plan.scale else ""
     seeds = ", ".join(map(str, plan.seeds))
-    last = f", {duration(left)} left with {args.workers or 1} at a time" if left is not None else ""
+    last = f", {duration(ahead)} left with {args.workers or 1} at a time" if ahead is not None else ""
     points = f"{len(plan.points)} points" if len(plan.points) > 1 else "1 point"
     printer().print(f"\n{plan.name}{scale}: {points}, seeds {seeds}; {len(cells):,} cells, {len(done):,} done{last}")
 
