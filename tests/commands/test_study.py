@@ -122,7 +122,7 @@ def test_damage_is_found_and_mended_by_the_next_run(folder: Path, capsys: Captur
 def test_a_folder_without_a_store_is_told_and_so_is_an_unknown_engine(tmp_path: Path, capsys: Capture) -> None:
     wanted = "expected the folder of a study, with a study.sqlite, got none"
     assert complaint(capsys, "study", "ls", tmp_path) == f"windfirm study: {tmp_path}: {wanted}"
-    words = "windfirm run: --engine: expected local, got slurm"
+    words = "windfirm run: --engine: expected local or ray, got slurm"
     assert complaint(capsys, "run", written(tmp_path), "--engine", "slurm") == words
 
 

@@ -11,6 +11,7 @@ import torch
 from windfirm import console
 from windfirm.commands.progress import duration, telling, total, words
 from windfirm.commands.shared import grid, one_of, print_json, printer
+from windfirm.errors import InputError, expected
 from windfirm.models.device import pick
 from windfirm.study.cell import Cell
 from windfirm.study.drive import Engine, drive
@@ -18,6 +19,7 @@ from windfirm.study.estimate import Estimate, estimate
 from windfirm.study.expand import expand
 from windfirm.study.listing import studies
 from windfirm.study.local import InProcess, Workers
+from windfirm.study.on_ray import OnRay
 from windfirm.study.plan import Plan, read
 from windfirm.study.provenance import hardware, versions
 from windfirm.study.schedule import Board
@@ -32,12 +34,15 @@ FAILED = 3
 
 def run(args: Namespace) -> int:
     """Do what is not done yet and tell how it went; 3 when cells failed, else 0."""
-    one_of("--engine", args.engine, ("local",))
+    one_of("--engine", args.engine, ("local", "ray"))
+    if args.address and args.engine != "ray":
+        raise InputError(expected("--address", "the engine ray, whose cluster it is of", args.engine))
     changes = [*args.set, *([] if args.seed is None else [f"seeds=[{args.seed}]"])]
     plan = read(args.study, scale=args.scale, changes=changes)
     graph = expand(plan)
     cells = list(graph.cells.values())
     out = Path(args.out or f"runs/{plan.name}")
+    out = out.absolute() if args.engine == "ray" else out  # as workers there stand in other folders
     device = pick(args.device)
     if args.dry_run:
         _show(args, plan, cells, out)
@@ -57,10 +62,12 @@ def run(args: Namespace) -> int:
 
 
 def _engine(args: Namespace, out: Path, device: torch.device) -> Engine:
+    if args.engine == "ray":
+        return OnRay(SPEC, device.type, address=args.address, threads=args.threads or 1)
     if args.workers == 0:
         return InProcess(SPEC, device.type)
     gpus = torch.cuda.device_count() if device.type == "cuda" else 0
-    return Workers(SPEC, args.workers, out / "logs", device.type, gpus)
+    return Workers(SPEC, args.workers, out / "logs", device.type, gpus, args.threads)
 
 
 def _done(store: Store, cells: list[Cell]) -> list[str]:

@@ -58,15 +58,17 @@ class _Worker:
 
 
 class Workers:
-    """``count`` processes, each with its share of ``cores``; one that dies is replaced, and its cell is lost.
+    """``count`` processes of ``threads`` (their share of ``cores``) each; one that dies is replaced, its cell is lost.
 
     With ``device`` cuda, each sees one of ``gpus`` GPUs, in turn. A worker ends by itself when this process is gone.
     What workers print goes into files in ``logs``.
     """
 
-    def __init__(self, spec: str, count: int, logs: Path, device: str = "cpu", gpus: int = 1) -> None:
+    def __init__(
+        self, spec: str, count: int, logs: Path, device: str = "cpu", gpus: int = 1, threads: int | None = None
+    ) -> None:
         self.spec, self.logs, self.device, self.gpus = spec, logs, device, gpus
-        self.threads = max(1, cores() // count)
+        self.threads = threads or max(1, cores() // count)
         self.answers: queue.SimpleQueue[tuple[_Worker, bytes | None]] = queue.SimpleQueue()
         logs.mkdir(parents=True, exist_ok=True)
         self.workers = [_Worker(number, logs / f"worker-{number}.log") for number in range(count)]
