@@ -3,7 +3,7 @@
     python -m benchmarks.scheduling overhead --cells 10000
     python -m benchmarks.scheduling open --rows 1000000
     python -m benchmarks.scheduling speedup --cells 40
-    python -m benchmarks.scheduling simulate --workers 1000 --chains 1500
+    python -m benchmarks.scheduling simulate --workers 1000 --chains 3000
 
 ``overhead`` runs cells that do nothing, in this process. ``simulate`` is a simulation and says so: the real driver,
 scheduler and store, with an engine whose workers are numbers on a clock. The seconds that the driver really needs pass
@@ -196,7 +196,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--workers", type=int, default=1_000)
-    parser.add_argument("--chains", type=int, default=1_500)
+    parser.add_argument("--chains", type=int, default=3_000)
     parser.add_argument("--losses", type=float, default=0.01)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

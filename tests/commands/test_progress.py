@@ -7,7 +7,7 @@ from windfirm.study.schedule import Board
 from windfirm.study.work import Ended, Result
 
 F = Cell("train", {"arch": "resnet56", "seed": 2})
-FGSM = Cell("attack", {"attack": "fgsm", "eps": 0.5, "seed": 2}, {"network": F.key})
+FGSM = Cell("attack", {"attack": "fgsm", "eps": 8 / 255, "seed": 2}, {"network": F.key})
 CLEAN = Cell("attack", {"attack": "clean", "seed": 2}, {"network": F.key})
 
 
@@ -26,7 +26,7 @@ def test_progress_tells_what_runs_how_long_it_takes_and_the_last_result() -> Non
     assert told == [
         (0, 3, "1 running"),
         (1, 3, "1 running, 30 s left; train resnet56, seed 2"),  # two cells of 30 s, two at a time
-        (1, 3, "1 failed, 10 s left; attack fgsm, 0.5, seed 2 failed: no"),
+        (1, 3, "1 failed, 10 s left; attack fgsm, 8/255, seed 2 failed: no"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The toy study on a Ray of its own. Needs the extra windfirm[ray]; takes half a minute."""
+"""The toy study on a Ray of its own. Needs the extra windfirm[ray]; takes half a minute, most of it Ray's start."""
 
 from pathlib import Path
 

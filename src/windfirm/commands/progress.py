@@ -1,14 +1,18 @@
 """What ``windfirm run`` says while it works: cells done, running and failed, the time left, the last result."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from windfirm.attack.budget import show_eps
 from windfirm.console import Tick
 from windfirm.study.cell import Cell
 from windfirm.study.estimate import Estimate
 from windfirm.study.schedule import Board
 from windfirm.study.work import Ended
+
+#: How a setting is said where its value alone would not do.
+SAID: Mapping[str, Callable[[Any], str]] = {"round": "round {}".format, "seed": "seed {}".format, "eps": show_eps}
 
 
 def telling(board: Board, estimate: Estimate, workers: int, tick: Tick) -> Callable[[Board, Sequence[Ended]], None]:
@@ -70,7 +74,4 @@ def _which(kind: str, s: Any) -> str:
         "adjust": ("name", "round", "seed"),
         "attack": ("attack", "eps", "seed"),
     }.get(kind, ())
-    parts = [
-        f"{name} {s[name]}" if name in ("round", "seed") else str(s[name]) for name in names if s.get(name) is not None
-    ]
-    return ", ".join(parts)
+    return ", ".join(SAID.get(name, str)(s[name]) for name in names if s.get(name) is not None)
