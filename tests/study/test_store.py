@@ -29,7 +29,7 @@ def finished(store: Store, run: str, cell: Cell, content: bytes | None = None, *
     files = {}
     if content is not None:
         path = store.incoming(run) / cell.key / "model.safetensors"
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         files["model.safetensors"] = File(path, hashlib.sha256(content).hexdigest(), len(content))
     store.exchange(run, [Ended(cell.key, 2.0, Result({"macs": 7, "params": 3}, rows), files)], [])

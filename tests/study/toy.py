@@ -106,7 +106,7 @@ def _read(store: Store, key: str, name: str) -> tuple[object, ...]:
 
 
 def _kept(task: Task, value: bytes) -> Result:
-    (task.out / "network.bin").write_bytes(_hashed(value))
+    task.new("network.bin").write_bytes(_hashed(value))
     return Result({"macs": 100, "params": 10})
 
 

@@ -16,13 +16,13 @@ def perform(executors: Mapping[str, Executor], task: Task) -> Ended:
     """Do ``task``; whatever its executor raises is in the result, not raised."""
     start = time.perf_counter()
     try:
-        shutil.rmtree(task.out, ignore_errors=True)
-        task.out.mkdir(parents=True)
+        if task.out.exists():  # left by a worker that was lost
+            shutil.rmtree(task.out)
         if task.kind not in executors:
             raise InputError(expected(f"cell {task.key}", f"a kind out of {', '.join(executors)}", task.kind))
         result = executors[task.kind](task)
         canonical([result.facts, [*result.rows]], f"the result of cell {task.kind}")
-        files = {path.name: _file(path) for path in sorted(task.out.iterdir())}
+        files = {path.name: _file(path) for path in sorted(task.out.glob("*"))}
     except Exception as error:  # anything may happen in there, and it concerns this cell alone
         line = str(error) if isinstance(error, WindfirmError) else f"{type(error).__name__}: {first_line(error)}"
         return Ended(task.key, time.perf_counter() - start, error=line, trace=traceback.format_exc())

@@ -33,7 +33,7 @@ class File:
 
 @dataclass(frozen=True)
 class Task:
-    """One cell to do: see Cell. ``inputs``: the files of each role by name. ``out``: an empty folder for new files."""
+    """One cell to do: see Cell. ``inputs``: the files of each role by name. ``out``: where new files go, see new."""
 
     key: str
     kind: str
@@ -48,12 +48,17 @@ class Task:
             raise StoreError(expected(f"cell {self.key}: {role}", f"a file {name}", ", ".join(files) or "none"))
         return files[name].checked()
 
+    def new(self, name: str) -> Path:
+        """Where a file of that name is to be written, to be kept as the cell's."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        return self.out / name
+
 
 @dataclass(frozen=True)
 class Result:
     """What a cell came to: ``facts`` about it, and ``rows`` as windfirm.evaluate.outcome.pack makes them.
 
-    Files are left in the task's ``out``.
+    Files are where Task.new said.
     """
 
     facts: Mapping[str, Any] = field(default_factory=dict)

@@ -51,7 +51,7 @@ def bare(source: Source) -> tuple[nn.Module, Callable[[nn.Module], nn.Module]]:
 def keep(task: Task, network: nn.Module, source: Source, images: Images, name: str = MODEL) -> dict[str, Any]:
     """Write ``network`` (bare, made from ``source``) as the cell's; what it costs, as facts."""
     notes = {"cell": task.key, "intake": source.intake.to_json()}
-    save(network.cpu(), task.out / name, arch=source.arch, classes=source.classes, notes=notes)
+    save(network.cpu(), task.new(name), arch=source.arch, classes=source.classes, notes=notes)
     return costs(network, images)
 
 
