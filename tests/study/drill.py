@@ -15,7 +15,7 @@ STARTS = 200
 STARTING = 0.2
 
 
-def start(folder: Path, workers: int, chains: int, *, stepwise: bool = False) -> "subprocess.Popen[bytes]":
+def start(folder: Path, workers: int | str, chains: int, *, stepwise: bool = False) -> "subprocess.Popen[bytes]":
     """A process that runs the toy study in ``folder``; ``stepwise``, it says a line and reads one after each commit."""
     command = [sys.executable, "-m", "tests.study.toy", str(folder), str(workers), str(chains)]
     environment = {"PYTHONPATH": ":".join(sys.path)} | ({"STEPWISE": "1"} if stepwise else {})
@@ -23,7 +23,7 @@ def start(folder: Path, workers: int, chains: int, *, stepwise: bool = False) ->
     return subprocess.Popen(command, cwd=root, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
-def killed_until_done(folder: Path, draw: random.Random, most: int, workers: int, chains: int) -> int:
+def killed_until_done(folder: Path, draw: random.Random, most: int, workers: int | str, chains: int) -> int:
     """Run the toy study until it ends by itself; each time it is killed a random while after up to ``most`` commits.
 
     How many kills it took. The while is up to twice the time that the last step took, and no start gets further than

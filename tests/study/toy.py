@@ -1,6 +1,6 @@
 """A study without torch: cells that add up numbers, keep them in files, and "measure" them. And a program to run it.
 
-``python -m tests.study.toy DIR WORKERS [CHAINS]`` runs the toy study in DIR: with 0 workers in its own process.
+``python -m tests.study.toy DIR WORKERS CHAINS`` runs the toy study in DIR; 0 workers: in its own process; "ray": there.
 """
 
 import base64
@@ -14,6 +14,7 @@ from pathlib import Path
 from windfirm.study.cell import Cell
 from windfirm.study.drive import Engine, Tell, drive
 from windfirm.study.local import InProcess, Workers
+from windfirm.study.on_ray import OnRay
 from windfirm.study.schedule import Board
 from windfirm.study.store import Place, Store, opened
 from windfirm.study.work import Ended, Executor, Result, Task
@@ -124,8 +125,12 @@ def step(board: Board, ended: Sequence[Ended]) -> None:
 
 
 def main() -> None:
-    folder, workers, chains = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    engine = Workers(SPEC, workers, folder / "logs") if workers else InProcess(SPEC)
+    folder, workers, chains = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    engine: Engine
+    if workers == "ray":
+        engine = OnRay(SPEC)
+    else:
+        engine = Workers(SPEC, int(workers), folder / "logs") if int(workers) else InProcess(SPEC)
     board = run(folder, cells(chains), engine, step if os.environ.get("STEPWISE") else nothing)
     sys.exit(int(board.counts["done"] != len(board.cells)))
 

@@ -1,7 +1,6 @@
 """What ``windfirm run`` says while it works: cells done, running and failed, the time left, the last result."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from statistics import fmean
 from typing import Any
 
 from windfirm.attack.budget import show_eps
@@ -17,26 +16,46 @@ SAID: Mapping[str, Callable[[Any], str]] = {"round": "round {}".format, "seed": 
 
 def telling(board: Board, estimate: Estimate, workers: int, tick: Tick) -> Callable[[Board, Sequence[Ended]], None]:
     """A function for drive that calls ``tick`` after each commit."""
-    known = {key: estimate(cell) for key, cell in board.cells.items() if board.progress[key] != "done"}
-    took: list[float] = []
+    ahead = _Ahead({key: estimate(cell) for key, cell in board.cells.items() if board.progress[key] != "done"})
     last = ""
 
     def tell(board: Board, ended: Sequence[Ended]) -> None:
         nonlocal last
         for end in ended:
             if end.result is not None or end.error is not None:
-                known.pop(end.key, None)
-                took.append(end.seconds)
+                ahead.over(end)
                 last = words(board.cells[end.key], end)
         counts = board.counts
         parts = [f"{counts[name]} {name}" for name in ("running", "elsewhere", "failed", "blocked") if counts[name]]
-        mean = fmean(took) if took else None
-        left = total((value if value is not None else mean for value in known.values()), workers)
+        left = ahead.seconds()
         if left is not None and not board.settled:
-            parts.append(f"{duration(left)} left")
+            parts.append(f"{duration(left / max(1, workers))} left")
         tick(counts["done"], len(board.cells), "; ".join(filter(None, [", ".join(parts), last])))
 
     return tell
+
+
+class _Ahead:
+    """The work ahead in seconds, kept up to date cell by cell; cells without an estimate take the mean of this run."""
+
+    def __init__(self, estimates: Mapping[str, float | None]) -> None:
+        self.estimates = dict(estimates)
+        self.known = sum(value for value in estimates.values() if value is not None)
+        self.unknown = sum(value is None for value in estimates.values())
+        self.cells, self.spent = 0, 0.0
+
+    def over(self, end: Ended) -> None:
+        self.cells, self.spent = self.cells + 1, self.spent + end.seconds
+        value = self.estimates.pop(end.key, 0.0)
+        if value is None:
+            self.unknown -= 1
+        else:
+            self.known -= value
+
+    def seconds(self) -> float | None:
+        if not self.unknown:
+            return self.known
+        return self.known + self.unknown * self.spent / self.cells if self.cells else None
 
 
 def total(seconds: Iterable[float | None], workers: int) -> float | None:
