@@ -160,6 +160,19 @@ def test_a_full_disk_loses_nothing_that_was_finished(tmp_path: Path) -> None:
         assert verify(store) == []
 
 
+def test_a_store_that_another_process_holds_for_too_long_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("windfirm.study.store.PATIENCE", 0.001)
+    with opened(tmp_path, create=True) as store, opened(tmp_path) as other, other.writing():
+        with pytest.raises(StoreError) as error:
+            store.begin({})
+        wanted = "expected its turn to write within 0 s, got database is locked"
+        assert str(error.value) == f"{tmp_path / NAME}: {wanted}"
+    with opened(tmp_path) as store:
+        assert store.begin({})
+
+
 def test_a_damaged_file_is_told_and_its_cell_can_be_done_anew(tmp_path: Path) -> None:
     with opened(tmp_path, create=True) as store:
         run = added(store)

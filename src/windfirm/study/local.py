@@ -110,8 +110,8 @@ class Workers:
                 process.kill()
                 process.wait()
         for worker in self.workers:
-            if worker.log.is_file() and worker.log.stat().st_size == 0:
-                worker.log.unlink()
+            if not _said(worker.log):
+                worker.log.unlink(missing_ok=True)
         with suppress(OSError):
             self.logs.rmdir()  # unless something was said
 
@@ -147,15 +147,23 @@ class Workers:
         worker.process = worker.task = None
         if task is None:
             return []
-        said = worker.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        return [Ended(task.key, time.monotonic() - worker.since, lost=True, trace=", ".join([how, *said[-1:]]))]
+        return [
+            Ended(task.key, time.monotonic() - worker.since, lost=True, trace=", ".join([how, *_said(worker.log)[-1:]]))
+        ]
 
 
 def _hang_up(process: "subprocess.Popen[bytes]") -> None:
     assert process.stdin is not None
     with suppress(OSError):
         process.stdin.close()
+
+
+def _said(log: Path) -> list[str]:
+    """The lines of a log; none when another run in the same folder has found it empty and removed it."""
+    with suppress(FileNotFoundError):
+        return log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return []
 
 
 def cores() -> int:
