@@ -365,7 +365,11 @@ def _run(commands: Commands) -> None:
         metavar="NAME=VALUE",
         help="another value for a setting of the file; may be given several times",
     )
-    parser.add_argument("--out", metavar="DIR", help="folder of the store; studies in one folder share their work")
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="folder of the store; studies in one folder share their work (default: runs/NAME-SCALE)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan: cells, what is done, the time left")
     group = parser.add_argument_group("how the work is done")
     group.add_argument("--engine", default="local", metavar="E", help="local (default), or ray (wants windfirm[ray])")

@@ -41,7 +41,7 @@ def run(args: Namespace) -> int:
     plan = read(args.study, scale=args.scale, changes=changes)
     graph = expand(plan)
     cells = list(graph.cells.values())
-    out = Path(args.out or f"runs/{plan.name}")
+    out = Path(args.out or f"runs/{plan.name}{f'-{plan.scale}' if plan.scale else ''}")
     out = out.absolute() if args.engine == "ray" else out  # as workers there stand in other folders
     device = pick(args.device)
     if args.dry_run:
