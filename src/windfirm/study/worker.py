@@ -24,8 +24,12 @@ def main() -> None:
     executors = executors_of(sys.argv[1], sys.argv[2])
     while True:
         task = wire.to_task(wire.load(lines.get()))
-        answers.write(wire.dump(wire.from_ended(perform(executors, task))))
-        answers.flush()
+        ended = wire.from_ended(perform(executors, task))
+        try:
+            answers.write(wire.dump(ended))
+            answers.flush()
+        except BrokenPipeError:
+            os._exit(0)  # nobody listens any more
 
 
 def _listen(lines: "queue.SimpleQueue[bytes]") -> None:
