@@ -374,16 +374,16 @@ def _run(commands: Commands) -> None:
     group = parser.add_argument_group("how the work is done")
     group.add_argument("--engine", default="local", metavar="E", help="local (default), or ray (wants windfirm[ray])")
     group.add_argument(
-        "--threads", type=COUNT, metavar="N", help="cores for each cell (default: local, its share; ray, 1)"
-    )
-    group.add_argument("--address", metavar="A", help="ray: the cluster to join (default: one of its own here)")
-    group.add_argument(
         "--workers",
         type=TALLY,
         default=1,
         metavar="N",
         help="local: processes, which share the cores or take one GPU each; 0 for this one alone (default: 1)",
     )
+    group.add_argument(
+        "--threads", type=COUNT, metavar="N", help="cores for each cell (default: local, its share; ray, 1)"
+    )
+    group.add_argument("--address", metavar="A", help="ray: the cluster to join (default: one of its own here)")
     _common(parser, None, "this seed in place of those of the file")
 
 

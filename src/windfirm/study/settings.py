@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
@@ -156,8 +157,8 @@ def listed(dotted: str, value: Any) -> bool:
 
 def unknown(where: str, dotted: str, known: Collection[str]) -> InputError:
     """The complaint about a setting that there is not, with the nearest that there is."""
-    last = {key.rpartition(".")[2]: key for key in known}
     guess = nearest(dotted, known)
-    if not guess and (near := nearest(dotted.rpartition(".")[2], last)):
-        guess = f"; did you mean {last[near.removeprefix('; did you mean ').removesuffix('?')]}?"
+    last = {key.rpartition(".")[2]: key for key in known}
+    if not guess and (near := get_close_matches(dotted.rpartition(".")[2], last, n=1)):  # its table was left out
+        guess = f"; did you mean {last[near[0]]}?"
     return InputError(expected(where, "a setting that there is", dotted) + guess)
