@@ -93,6 +93,13 @@ def test_a_defence_is_trained_from_scratch_beside_f_and_may_be_pruned_too(tmp_pa
     assert start.settings["defence"] == {"name": "pgd-at", "eps": 4 / 255}
 
 
+def test_an_attack_may_take_fewer_images_than_the_others(tmp_path: Path) -> None:
+    graph = of(tmp_path, "data.test=100", text=BASE + '[[attack]]\nname = "fgsm"\nimages = 20\n')
+    cells = [cell.settings for cell in graph.cells.values() if cell.kind == "attack"]
+    assert {cell["attack"]: cell["data"]["images"] for cell in cells} == {"clean": 100, "fgsm": 20}
+    assert {cell["attack"]: cell.get("eps") for cell in cells} == {"clean": None, "fgsm": 8 / 255}
+
+
 def test_every_seed_has_its_own_cells_but_weights_that_are_there_are_opened_once(tmp_path: Path) -> None:
     assert kinds(of(tmp_path, "seeds=[0, 1]"))["train"] == 2
     graph = of(tmp_path, "seeds=[0, 1]", "network.weights=shipped")
