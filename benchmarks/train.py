@@ -75,7 +75,16 @@ def plain_epoch(
 
 
 #: How many times as long as a plain step each defence may take: by the passes it makes.
-LIMITS = {"cutmix": 1.3, "cutout": 1.3, "mixup": 1.3, "fast-at": 2.0, "pgd-at": 8.0, "trades": 12.0}
+LIMITS = {
+    "cutmix": 1.3,
+    "cutout": 1.3,
+    "fast-at": 2.0,
+    "mixup": 1.3,
+    "pgd-at": 8.0,
+    "shape-texture": 2.5,
+    "stylized": 2.5,
+    "trades": 12.0,
+}
 
 
 def compare_defences(model: nn.Module, images: Tensor, labels: Tensor, repeats: int, device: torch.device) -> None:

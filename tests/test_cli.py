@@ -19,7 +19,19 @@ from windfirm.models.registry import ARCHITECTURES
 from windfirm.prune.criteria import CRITERIA
 from windfirm.prune.select import RANKINGS
 
-COMMANDS = ("quickstart", "data", "train", "inspect", "prune", "attack", "compare", "run", "study", "export")
+COMMANDS = (
+    "quickstart",
+    "data",
+    "train",
+    "train-stylizer",
+    "inspect",
+    "prune",
+    "attack",
+    "compare",
+    "run",
+    "study",
+    "export",
+)
 ACTIONS = [
     *(["data", name] for name in ("fetch", "list", "verify")),
     *(["study", name] for name in ("ls", "show", "rows", "gc", "verify")),
@@ -93,7 +105,7 @@ def test_help_names_what_there_is(capsys: Capture, monkeypatch: pytest.MonkeyPat
 
 def test_every_command_has_its_module() -> None:
     for name in COMMANDS:
-        assert callable(importlib.import_module(f"windfirm.commands.{name}").run)
+        assert callable(importlib.import_module(f"windfirm.commands.{name.replace('-', '_')}").run)
 
 
 def test_version(capsys: Capture) -> None:

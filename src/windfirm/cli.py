@@ -9,7 +9,20 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from windfirm import __version__
-from windfirm.commands.options import COUNT, FRACTION, MEANS, NUMBER, POSITIVE, SHAPE, SHARE, STDS, TALLY, WHOLE, Parser
+from windfirm.commands.options import (
+    COUNT,
+    FRACTION,
+    MARGIN,
+    MEANS,
+    NONE_OR_MORE,
+    NUMBER,
+    POSITIVE,
+    SHAPE,
+    SHARE,
+    STDS,
+    WHOLE,
+    Parser,
+)
 from windfirm.errors import WindfirmError, expected
 
 MODEL = (
@@ -19,7 +32,7 @@ MODEL = (
 CRITERIA = (
     "bn-scale, cka, expected-abs, fpgm, hrank, kl-divergence, l1, l2, pls, random, taylor, or package.module:criterion"
 )
-DEFENCES = "cutmix, cutout, fast-at, mixup, pgd-at, trades"
+DEFENCES = "cutmix, cutout, fast-at, mixup, pgd-at, shape-texture, stylized, trades"
 ADJUSTMENTS = "bn-only, distill, fine-tuning, scratch-b, scratch-e, w-ticket"
 DATA = "cifar10, embedded, a folder of class folders, or package.module:factory"
 
@@ -33,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown:
         args.parser.error(expected("arguments", "those it knows", unknown[0] + args.parser.hint(unknown[0])))
     try:
-        command = importlib.import_module(f"windfirm.commands.{args.command}")
+        command = importlib.import_module(f"windfirm.commands.{args.command.replace('-', '_')}")
         if "" not in sys.path:
             sys.path.insert(0, "")  # finds the user's module:factory; late, so that no file there hides one of ours
         code = command.run(args)
@@ -75,7 +88,19 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action="version", version=f"windfirm {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
-    for declare in (_quickstart, _data, _train, _inspect, _prune, _attack, _compare, _run, _study, _export):
+    for declare in (
+        _quickstart,
+        _data,
+        _train,
+        _train_stylizer,
+        _inspect,
+        _prune,
+        _attack,
+        _compare,
+        _run,
+        _study,
+        _export,
+    ):
         declare(commands)
     return top
 
@@ -131,6 +156,11 @@ def _defence_options(group: argparse._ActionsContainer) -> None:
     group.add_argument("--defence", metavar="NAME", help=f"train with {DEFENCES} (default: none)")
     group.add_argument(
         "--eps", metavar="E", help="how far fast-at, pgd-at and trades move a value in [0, 1] (default: 8/255)"
+    )
+    group.add_argument(
+        "--stylizer",
+        metavar="FILE",
+        help="what train-stylizer wrote, for stylized and shape-texture (default: the one in the package)",
     )
 
 
@@ -218,6 +248,35 @@ def _train(commands: Commands) -> None:
         "--weight-decay", type=NUMBER, default=5e-4, metavar="X", help="pull of the weights to zero (default: 0.0005)"
     )
     _defence_options(parser)
+    _common(parser)
+
+
+def _train_stylizer(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "train-stylizer",
+        "Train the redrawing of images that two defences need.",
+        "  windfirm train-stylizer --data cifar10\n"
+        "  windfirm train-stylizer --data path/to/images --vgg vgg19.pth --out runs/stylizer",
+    )
+    parser.add_argument("--data", default="cifar10", metavar="D", help=f"{DATA} (default: cifar10)")
+    parser.add_argument(
+        "--images", type=COUNT, metavar="N", help="only N training images (folders: of each class alike)"
+    )
+    parser.add_argument("--vgg", metavar="FILE", help="weights of a VGG-19, torchvision's: it becomes the encoder")
+    parser.add_argument(
+        "--epochs",
+        type=COUNT,
+        default=3,
+        metavar="N",
+        help="passes over the data in each of its two trainings (default: 3)",
+    )
+    parser.add_argument(
+        "--out",
+        default="runs/stylizer",
+        metavar="DIR",
+        help="folder for weights, record and a sheet (default: runs/stylizer)",
+    )
     _common(parser)
 
 
@@ -342,6 +401,20 @@ def _compare(commands: Commands) -> None:
     parser.add_argument("f_prime", metavar="F'", help="the smaller one")
     parser.add_argument("--control", metavar="MODEL", help="F after the same extra training as F'")
     parser.add_argument("--out", metavar="FILE", help="also write a page (.html) there")
+    parser.add_argument(
+        "--margin",
+        type=MARGIN,
+        default=1.0,
+        metavar="POINTS",
+        help="clean accuracies this close count as the same (default: 1)",
+    )
+    parser.add_argument(
+        "--checks",
+        type=NONE_OR_MORE,
+        default=200,
+        metavar="N",
+        help="images on which each network is searched for reasons to doubt the attacks; 0: none (default: 200)",
+    )
     _model_options(parser)
     _measure_options(parser)
     _common(parser)
@@ -375,7 +448,7 @@ def _run(commands: Commands) -> None:
     group.add_argument("--engine", default="local", metavar="E", help="local (default), or ray (wants windfirm[ray])")
     group.add_argument(
         "--workers",
-        type=TALLY,
+        type=NONE_OR_MORE,
         default=1,
         metavar="N",
         help="local: processes, which share the cores or take one GPU each; 0 for this one alone (default: 1)",

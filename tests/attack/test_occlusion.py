@@ -39,6 +39,15 @@ def test_the_worst_case_tries_every_place_of_the_grid_once() -> None:
     assert set.union(*seen) == set(product(range(0, 25, 4), range(0, 25, 4)))
 
 
+def test_the_search_tries_the_places_of_the_average() -> None:
+    images = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    average, search = build("occlusion", 8), build("occlusion-search", 8, trials=3)
+    assert (search.trials, search.average) == (3, False)
+    for trial in range(3):
+        covered = [a.apply(MODEL, images, labels(images), Budget(trial=trial)) for a in (average, search)]
+        assert torch.equal(*covered)
+
+
 @pytest.mark.parametrize(("colour", "value"), [("black", 0.0), ("grey", 0.5), ("mean", 0.25)])
 def test_the_square_has_the_colour_asked_for(colour: str, value: float) -> None:
     images = torch.zeros(2, 3, 4, 4)

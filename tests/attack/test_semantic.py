@@ -61,3 +61,22 @@ def test_search_starts_with_hue_alone_and_grows_wilder() -> None:
     last = attack.apply(MODEL, images, LABELS, Budget(trial=9))
     for image, result, (turn, more) in zip(images, last, numbers.tolist(), strict=True):
         torch.testing.assert_close(result, turned(image, turn, (2 * more - 1) * 9 / 10), rtol=0, atol=1e-5)
+
+
+def test_the_grid_tries_every_pair_once_and_the_image_as_it_is() -> None:
+    images = random_images()
+    attack = build("semantic-grid", 8, hues=4, saturations=3, reach=0.4)
+    assert attack.trials == 12
+    pairs = [(turn / 4, more) for turn in range(4) for more in (-0.4, 0.0, 0.4)]
+    for trial, (turn, more) in enumerate(pairs):
+        changed = attack.apply(MODEL, images, LABELS, Budget(trial=trial))
+        for image, result in zip(images, changed, strict=True):
+            torch.testing.assert_close(result, turned(image, turn, more), rtol=0, atol=1e-5)
+    unchanged = attack.apply(MODEL, images, LABELS, Budget(trial=1))
+    torch.testing.assert_close(unchanged, images, rtol=0, atol=1e-6)
+
+
+def test_a_grid_of_one_saturation_turns_hues_alone() -> None:
+    images = random_images()
+    attack = build("semantic-grid", 8, hues=3, saturations=1)
+    torch.testing.assert_close(attack.apply(MODEL, images, LABELS, Budget(trial=1)), images.roll(1, 1))

@@ -8,7 +8,7 @@ import torch
 from tests.commands.toys import NET, checkpoint, complaint, folder, listing, network, run, run_json
 from windfirm.cli import main
 from windfirm.commands.inspect import Row, alike
-from windfirm.evaluate.compare import from_json
+from windfirm.evaluate.stored import from_json
 from windfirm.models.checkpoint import load, read_notes
 from windfirm.models.cost import cost
 
@@ -119,10 +119,26 @@ def test_compare_writes_a_page_and_json_that_reads_back(capsys: Capture, data: P
     assert [subject.role for subject in found.subjects] == ["F", "F'", "control"]
     assert {delta.versus for delta in found.deltas} == {"F", "control"}
     assert all(delta.points == 0 for delta in found.deltas if delta.versus == "control")
+    assert [subject.checks and subject.checks.images for subject in found.subjects] == [16, 16, 16]
     assert listing(Path("pages")) == ["one.html"]
     assert "<html" in Path("pages/one.html").read_text(encoding="utf-8")
     lines = run(capsys, *words, "--out", "pages/one.html").splitlines()
     assert lines[-1] == "page: pages/one.html"
+
+
+def test_compare_prints_verdicts_and_doubts_and_both_can_be_set(capsys: Capture, data: Path) -> None:
+    words = ("compare", NET, NET, "--factory", NET, "--data", data, "--attack", "clean", "--attack", "fgsm")
+    lines = run(capsys, *words, "--margin", "20").splitlines()
+    assert "there is no difference that this many images can show under fgsm (0.00 points; " in lines[1]
+    assert "≈ means within ±20 points, which two one-sided tests show (p < 0.001)." in lines[2]
+    assert lines[5].startswith(("Warning, F: ", "Checks of gradients and outputs on 16 images found no reason"))
+    found = run_json(capsys, *words, "--checks", "0")
+    assert [subject["checks"] for subject in found["subjects"]] == [None, None]
+    assert [delta["verdict"] for delta in found["deltas"]] == ["none shown", "none shown"]
+    assert found["inequality"][0]["answer"] == "not shown"
+    assert complaint(capsys, *words, "--margin", "0") == (
+        "windfirm compare: --margin: expected a number of points in (0, 100], got 0; see windfirm compare --help"
+    )
 
 
 def test_train_keeps_initial_weights_and_what_it_made_can_be_attacked(capsys: Capture, data: Path) -> None:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tests.commands.stranger import BUILD, build, photographs, weights
 from tests.commands.toys import complaint, listing, run_json
 from windfirm.cli import main
-from windfirm.evaluate.compare import from_json
+from windfirm.evaluate.stored import from_json
 from windfirm.models.checkpoint import load, read_notes
 from windfirm.models.cost import cost
 

@@ -5,7 +5,7 @@ from scipy import stats
 from tests.oracles import every_sign, mcnemar
 from windfirm.errors import InputError
 from windfirm.evaluate import Outcome, difference
-from windfirm.evaluate.paired import mean_of, paired_interval, sign_flip
+from windfirm.evaluate.paired import contrast, mean_of, paired_interval, sign_flip
 
 
 def outcome(correct: object, trials: int = 1, attack: str = "toy", eps: float | None = None) -> Outcome:
@@ -66,6 +66,34 @@ def test_the_interval_covers_as_often_as_it_says() -> None:
     draws = random.choice([1.0, 0.0, -1.0], (1000, 200), p=[0.10, 0.84, 0.06])
     hits = sum(low < 0.04 < high for low, high in map(paired_interval, draws))
     assert 0.93 < hits / 1000 < 0.98
+
+
+@pytest.mark.parametrize("trials", [1, 4])
+def test_two_equal_networks_are_told_apart_no_more_often_than_the_level(trials: int) -> None:
+    random = np.random.default_rng(5)
+    ps = []
+    for _ in range(1_000):
+        hard = random.beta(2, 1, 60)  # images differ in how hard they are, for both networks alike
+        ps.append(sign_flip(random.binomial(trials, hard) - random.binomial(trials, hard)))
+    for level in (0.01, 0.05, 0.2):
+        error = (level * (1 - level) / 1_000) ** 0.5
+        assert np.mean(np.array(ps) < level) < level + 2 * error
+
+
+def test_the_bootstrap_stands_beside_the_interval_and_depends_on_the_seed_alone() -> None:
+    random = np.random.default_rng(6)
+    a, b = outcome(random.binomial(1, 0.7, 900)), outcome(random.binomial(1, 0.6, 900))
+    found = difference(a, b, seed=1)
+    assert (found.boot_low, found.boot_high) == pytest.approx((found.low, found.high), abs=0.5)
+    assert found == difference(a, b, seed=1) != difference(a, b, seed=2)
+
+
+def test_two_attacks_on_one_network_may_be_contrasted_but_not_on_other_images() -> None:
+    one, other = outcome([2, 1, 0], 2, "one"), outcome([2, 3, 0], 3, "other")
+    assert contrast(one, other).points == pytest.approx(100 * (1 + 0.5 - 2 / 3 - 1) / 3)
+    with pytest.raises(InputError) as error:
+        contrast(one, outcome([1, 1]))
+    assert str(error.value) == "difference: expected as many images in both outcomes, got 3 and 2"
 
 
 def test_the_mean_weighs_attacks_alike_and_keeps_the_images() -> None:

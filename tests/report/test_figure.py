@@ -1,19 +1,13 @@
 import dataclasses
-import re
 
 import pytest
 
-from tests.report.made import GAIN, comparison, every
+from tests.report.made import GAIN, comparison, every, outcome
+from windfirm.errors import InputError
+from windfirm.evaluate.curves import Curve
 from windfirm.report import Layer, figure
 
 MADE = comparison(every(GAIN), every(GAIN))
-
-
-def test_the_corners_of_the_plot() -> None:
-    assert (figure.x_of(0, 8 / 255), figure.x_of(8 / 255, 8 / 255)) == (figure.LEFT, figure.RIGHT)
-    assert (figure.y_of(0), figure.y_of(1)) == (figure.BOTTOM, figure.TOP)
-    assert figure.x_of(2 / 255, 8 / 255) == pytest.approx((figure.LEFT + figure.RIGHT) / 2)  # sqrt(2/8) is a half
-    assert figure.y_of(0.5) == (figure.TOP + figure.BOTTOM) / 2
 
 
 def test_known_points_stand_where_they_belong() -> None:
@@ -21,33 +15,39 @@ def test_known_points_stand_where_they_belong() -> None:
     assert '<path class="line f" d="M52.0,57.2L338.0,140.0L624.0,243.5"/>' in figure.curve(MADE)
 
 
-def test_networks_differ_by_dashes_and_marker_and_not_by_colour_alone() -> None:
-    svg = figure.curve(MADE)
-    assert (
-        len({look.dashes for look in figure.LOOKS.values()})
-        == len({look.marker for look in figure.LOOKS.values()})
-        == 3
-    )
-    for look in figure.LOOKS.values():
-        assert svg.count(f'class="band {look.css}"') == 1
-        assert svg.count(f'class="mark {look.css}"') == 4  # three points and the legend
-
-
 def test_hovering_tells_the_numbers() -> None:
     # Wilson for 600 of 1000: (0.6 + 0.00192) / 1.00384 ± 0.03030
     assert "<title>F at eps 2/255: 60.00 % (95 %: 56.93 to 62.99)</title>" in figure.curve(MADE)
 
 
-def test_crowded_labels_give_way_and_zero_stays() -> None:
-    svg = figure._axes([0, 0.001 / 255, 1 / 255, 1.01 / 255, 8 / 255])
-    labels = re.findall(r'y="308" text-anchor="middle">([^<]+)<', svg)
-    assert labels == ["8", "1.01", "0"]
-    assert svg.count('class="tick"') == 5
-
-
 def test_without_a_sweep_there_is_no_curve() -> None:
     bare = tuple(dataclasses.replace(subject, curve=()) for subject in MADE.subjects)
     assert figure.curve(dataclasses.replace(MADE, subjects=bare)) == ""
+
+
+def sizes(*right: int) -> Curve:
+    return Curve("size", (0.0, 8.0, 32.0), tuple(outcome("occlusion", count) for count in right))
+
+
+def test_other_values_stand_on_an_even_axis() -> None:
+    svg = figure.sweep({"F'": sizes(900, 700, 100), "F": sizes(900, 600, 100)})
+    assert '<path class="line f" d="M52.0,65.0L195.0,140.0L624.0,265.0"/>' in svg  # 8 of 32 is a quarter of the way
+    assert '<path class="line pruned" d="M52.0,65.0L195.0,115.0L624.0,265.0" stroke-dasharray="2 3"/>' in svg
+    assert "<title>F at size 8: 60.00 % (95 %: 56.93 to 62.99)</title>" in svg
+    assert 'aria-label="Accuracy against size: occlusion in words"' in svg
+
+
+def test_a_sweep_of_eps_stands_where_that_of_a_comparison_stands() -> None:
+    points = figure.points(MADE.subjects[0])
+    curve = Curve("eps", tuple(eps for eps, _ in points), tuple(outcome for _, outcome in points))
+    assert '<path class="line f" d="M52.0,57.2L338.0,140.0L624.0,243.5"/>' in figure.sweep({"F": curve})
+
+
+def test_curves_of_different_things_do_not_share_a_figure() -> None:
+    other = dataclasses.replace(sizes(3, 2, 1), what="turn")
+    with pytest.raises(InputError) as error:
+        figure.sweep({"F": sizes(3, 2, 1), "F'": other})
+    assert str(error.value) == "sweep: expected curves of one thing, got size, turn"
 
 
 def test_profile_bars_by_hand() -> None:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.report.made import GAIN, NAN, comparison, every
+from tests.report.made import GAIN, NAN, NOTHING, checked, comparison, every
 from tests.report.markup import read
 from windfirm.evaluate.examples import Example, View
+from windfirm.evaluate.warnings import Finding
 from windfirm.report import Layer, page
 from windfirm.report.page import _amplified, _factor
 
@@ -77,6 +78,25 @@ def test_white_box_images_are_shown_for_each_network_and_shared_ones_once() -> N
         1,
         1,
     ]
+
+
+def test_each_difference_has_its_verdict_both_intervals_and_both_p_values() -> None:
+    text = read(page(comparison({**every(NOTHING), "fgsm": GAIN}), title="t")).text
+    for cells in (
+        "F′ is95 % intervalby bootstrappaired testafter Holmwould show",
+        "(+) 0.40no difference shown−0.50 to +1.30−0.48 to +1.28p = 0.420p = 0.8401.20",
+        "(+) 2.00more robust+1.00 to +3.00+1.02 to +2.98p < 0.001p < 0.0011.20",
+    ):
+        assert cells in text
+
+
+def test_warnings_and_calibration_are_shown() -> None:
+    made = checked(comparison(every(GAIN)), Finding("zero gradients", EVIL))
+    html = page(made, title="t")
+    text = read(html).text
+    assert f"Warning, F′: zero gradients: {EVIL}." in text
+    assert EVIL not in html
+    assert "F′4.120.3011.700.980.244" in text
 
 
 def test_names_from_outside_are_inert() -> None:

@@ -4,7 +4,7 @@ import re
 
 from rich.console import Console
 
-from tests.report.made import CLEAN, GAIN, NOTHING, comparison, every, outcome
+from tests.report.made import CLEAN, GAIN, NOTHING, checked, comparison, every, outcome
 from windfirm.evaluate.compare import Comparison
 from windfirm.report import markdown, plain, table
 
@@ -17,8 +17,10 @@ control          70.20      79.00     21.00     93.40     65.90
 F′               71.60      80.00     22.30     92.70     66.65
 F′ − F        (+) 2.00   (+) 2.00  (+) 2.00  (−) 0.40  (+) 2.00
   p             <0.001     <0.001    <0.001     0.130    <0.001
+  p, Holm        0.001      0.001     0.001     0.780     0.001
 F′ − control  (+) 0.40   (+) 0.40  (+) 0.40  (−) 0.40  (+) 0.40
   p              0.420      0.420     0.420     0.130     0.420
+  p, Holm        1.000      1.000     1.000     0.780     1.000
 
 per image          F        F′   change
 MACs         125.5 M   62.74 M  −50.0 %
@@ -72,6 +74,7 @@ def test_without_control_average_or_latency() -> None:
         "F′              22.30     92.70\n"
         "F′ − F       (+) 2.00  (−) 0.40\n"
         "  p            <0.001     0.130\n"
+        "  p, Holm      <0.001     0.130\n"
         "\n"
         "per image         F       F′   change\n"
         "MACs        125.5 M  62.74 M  −50.0 %\n"
@@ -83,7 +86,21 @@ def test_markdown_has_intervals_and_p_values() -> None:
     lines = markdown(AVERAGED).splitlines()
     assert lines[0] == "| accuracy, % | semantic | occlusion | fgsm | clean | average |"
     assert lines[1] == "| --- | ---: | ---: | ---: | ---: | ---: |"
-    assert lines[5].startswith("| F′ − F | (+) 2.00 [+1.00 to +3.00], p < 0.001 |")
-    assert "| (−) 0.40 [−0.90 to +0.10], p = 0.130 |" in lines[6]
+    assert lines[5].startswith("| F′ − F | (+) 2.00 [+1.00 to +3.00], p < 0.001, corrected 0.001 |")
+    assert "| (−) 0.40 [−0.90 to +0.10], p = 0.130, corrected 0.780 |" in lines[6]
     assert lines[-1] == "| latency | 2.000 ms | 1.500 ms | −25.0 % |"
     assert len({line.count("|") for line in lines[:7]}) == 1
+
+
+def test_calibration_has_a_table_of_its_own() -> None:
+    made = checked(AVERAGED)
+    text = (
+        "\n"
+        "calibration  ECE, %    NLL  temperature  scaled ECE, %  scaled NLL\n"
+        "F              4.12  0.301         1.70           0.98       0.244\n"
+        "control        4.12  0.301         1.70           0.98       0.244\n"
+        "F′             4.12  0.301         1.70           0.98       0.244\n"
+    )
+    assert plain(made) == TEXT + text
+    assert printed(made, 80).split() == (TEXT + text).split()
+    assert markdown(made).endswith("| F′ | 4.12 | 0.301 | 1.70 | 0.98 | 0.244 |\n")

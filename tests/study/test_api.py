@@ -22,6 +22,13 @@ def test_a_network_compared_with_itself_differs_nowhere() -> None:
     assert found.images == 40
 
 
+def test_margin_and_checks_are_passed_on() -> None:
+    found = compare(MODEL, MODEL, DATA, attacks=[], margin=2.5, checked=30)
+    assert found.margin == 2.5
+    assert [subject.checks and subject.checks.images for subject in found.subjects] == [30, 30]
+    assert compare(MODEL, MODEL, DATA, attacks=[], checked=0).subjects[0].checks is None
+
+
 def test_a_labelled_set_needs_no_labels_beside_it() -> None:
     found = compare(MODEL, MODEL, DATA, attacks=[])
     assert [outcome.count for outcome in found.subjects[0].outcomes] == [32]
@@ -40,5 +47,5 @@ def test_an_error_about_something_else_keeps_its_words() -> None:
 
 def test_progress_counts_attacks_and_the_timing() -> None:
     seen: list[tuple[int, int]] = []
-    measure("F", "toy", MODEL, DATA, [], epses=(), progress=lambda done, steps: seen.append((done, steps)))
+    measure("F", "toy", MODEL, DATA, [], epses=(), checked=0, progress=lambda done, steps: seen.append((done, steps)))
     assert seen == [(1, 1)]

@@ -1,3 +1,6 @@
+import pytest
+import torch
+
 from tests.evaluate.toys import labelled, small_network
 from windfirm.attack.registry import build
 from windfirm.evaluate.loop import evaluate
@@ -15,3 +18,16 @@ def test_fgsm_of_the_table_is_the_point_of_the_curve_and_what_the_evaluator_says
         assert (outcome.title, outcome.eps, outcome.trials) == (alone.title, alone.eps, alone.trials)
         assert outcome.correct.tolist() == alone.correct.tolist()
     assert 0 < alone.count < subject.outcomes[1].count
+
+
+def test_calibration_is_measured_on_the_images_that_the_temperature_did_not_see() -> None:
+    model = small_network()
+    images = labelled(model)
+    subject = measure("F", "toy", model, images, [], epses=())
+    assert subject.calibration is not None
+    assert subject.calibration.images == 20
+    with torch.no_grad():
+        logits = model(images.images[1::2] / 255).double()
+    truth = -logits.log_softmax(1)[range(20), images.labels[1::2]].mean()
+    assert subject.calibration.nll == pytest.approx(float(truth), rel=1e-5)
+    assert measure("F", "toy", model, images[:1], [], epses=()).calibration is None

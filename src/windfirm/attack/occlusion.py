@@ -1,11 +1,11 @@
-"""A square that hides a part of the image, at a random place (the tables' default) or at the worst of a grid."""
+"""A square that hides a part of the image: at a random place (the tables' default), the worst of many, or of a grid."""
 
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from windfirm.attack.budget import Attack, Budget
+from windfirm.attack.budget import Apply, Attack, Budget
 from windfirm.errors import InputError, expected
 
 Colour = Literal["black", "grey", "mean", "noise"]
@@ -13,19 +13,16 @@ Colour = Literal["black", "grey", "mean", "noise"]
 
 def average(side: int, *, size: int | None = None, colour: Colour = "grey", trials: int = 10) -> Attack:
     """A square at a random place, wholly inside the image; half the side when ``size`` is None: 16×16 at 32×32."""
-    size = side // 2 if size is None else size
-    _check("occlusion", side, size, colour)
-
-    def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
-        height, width = images.shape[-2:]
-        if size > min(height, width):
-            raise InputError(expected("occlusion", f"images of at least {size}×{size}", f"{height}×{width}"))
-        numbers = budget.draw(images, 2, "occlusion")
-        top, left = (numbers * torch.tensor([height - size + 1, width - size + 1])).long().unbind(1)
-        return cover(images, top, left, size, _fill(images, colour, budget))
-
+    size, apply = _anywhere("occlusion", side, size, colour)
     title = f"one {colour} {size}×{size} square at a random place, mean of {trials} draws"
     return Attack("occlusion", title, apply, trials, average=True, norm=None)
+
+
+def search(side: int, *, size: int | None = None, colour: Colour = "grey", trials: int = 50) -> Attack:
+    """The squares of ``average``, of which the worst counts: what a random search for the weakest place finds."""
+    size, apply = _anywhere("occlusion-search", side, size, colour)
+    title = f"one {colour} {size}×{size} square, worst of {trials} random places"
+    return Attack("occlusion-search", title, apply, trials, average=False, norm=None)
 
 
 def worst(side: int, *, size: int | None = None, stride: int | None = None, colour: Colour = "grey") -> Attack:
@@ -48,6 +45,22 @@ def worst(side: int, *, size: int | None = None, stride: int | None = None, colo
     trials = len(places) ** 2
     title = f"one {colour} {size}×{size} square, worst of {trials} places {stride} pixels apart"
     return Attack("occlusion-worst", title, apply, trials, average=False, norm=None)
+
+
+def _anywhere(name: str, side: int, size: int | None, colour: Colour) -> tuple[int, Apply]:
+    """The size, and what puts a square of it at a place drawn for each image and trial."""
+    size = side // 2 if size is None else size
+    _check(name, side, size, colour)
+
+    def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        height, width = images.shape[-2:]
+        if size > min(height, width):
+            raise InputError(expected(name, f"images of at least {size}×{size}", f"{height}×{width}"))
+        numbers = budget.draw(images, 2, "occlusion")
+        top, left = (numbers * torch.tensor([height - size + 1, width - size + 1])).long().unbind(1)
+        return cover(images, top, left, size, _fill(images, colour, budget))
+
+    return size, apply
 
 
 def cover(images: Tensor, top: Tensor, left: Tensor, size: int, fill: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from windfirm.attack import occlusion, semantic
+from windfirm.attack import corruptions, occlusion, semantic
 from windfirm.attack.budget import Attack
 from windfirm.attack.clean import clean
 from windfirm.attack.fgsm import fgsm
@@ -18,9 +18,12 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
         "semantic": semantic.hue,
         "semantic-shift": semantic.shift,
         "semantic-search": semantic.search,
+        "semantic-grid": semantic.grid,
         "occlusion": occlusion.average,
+        "occlusion-search": occlusion.search,
         "occlusion-worst": occlusion.worst,
         "fgsm": fgsm,
+        **corruptions.FACTORIES,
     }
 )
 

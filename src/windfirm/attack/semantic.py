@@ -1,6 +1,7 @@
 """Changes that leave the meaning of an image alone: its colours turned, or the whole image moved.
 
 Three kinds, because the poster does not say which it means: ``hue`` (the tables' default), ``shift`` and ``search``.
+A fourth, ``grid``, draws nothing at random: it tries every pair of a hue and a saturation.
 """
 
 import torch
@@ -56,6 +57,26 @@ def search(side: int, *, trials: int = 1000) -> Attack:
 
     title = f"random hue and growing saturation shifts, worst of {trials} trials"
     return Attack("semantic-search", title, apply, trials, average=False, norm=None)
+
+
+def grid(side: int, *, hues: int = 12, saturations: int = 5, reach: float = 0.5) -> Attack:
+    """Every pair of a hue and a saturation: ``hues`` around the circle, ``saturations`` from -reach to +reach added.
+
+    An odd number of saturations has 0 in its middle, where the first hue leaves the image as it is.
+    """
+    if hues < 1 or saturations < 1:
+        raise InputError(expected("semantic-grid", "at least one hue and one saturation", f"{hues} and {saturations}"))
+    if not 0 <= reach <= 1:
+        raise InputError(expected("semantic-grid", "a reach in [0, 1]", reach))
+    shifts = torch.linspace(-reach, reach, saturations) if saturations > 1 else torch.zeros(1)
+
+    def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        turn, more = divmod(budget.trial, saturations)
+        column = images.new_ones(len(images), 1)
+        return recolour(images, turn / hues * column, shifts[more].item() * column)
+
+    title = f"worst of {hues} hues × {saturations} saturations up to ±{reach:g}"
+    return Attack("semantic-grid", title, apply, trials=hues * saturations, average=False, norm=None)
 
 
 def recolour(images: Tensor, turn: Tensor, saturation: Tensor | None = None) -> Tensor:

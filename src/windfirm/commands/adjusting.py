@@ -25,6 +25,7 @@ TRAINING = {
     "defence": "an --adjust that trains with it",
     "eps": "an --adjust, and a --defence that it is for",
     "initial": "an --adjust that starts from it",
+    "stylizer": "an --adjust, and a --defence that it is for",
 }
 
 

@@ -23,15 +23,16 @@ from windfirm.commands.shared import (
 )
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
-from windfirm.evaluate.compare import Comparison, Role, compare, to_json
+from windfirm.evaluate.compare import Comparison, Role, compare
 from windfirm.evaluate.examples import examples
+from windfirm.evaluate.stored import to_json
 from windfirm.files import write_text
 from windfirm.models.device import pick
 from windfirm.models.intake import words
 from windfirm.models.source import Source
 from windfirm.report.page import page
 from windfirm.report.table import table
-from windfirm.report.words import answer
+from windfirm.report.words import answer, doubts
 from windfirm.study.measure import CURVE, measure
 from windfirm.study.provenance import digest, hardware, versions
 
@@ -66,12 +67,13 @@ def run(args: Namespace) -> None:
                         attacks,
                         eps=eps,
                         epses=CURVE if place else (),
+                        checked=args.checks,
                         seed=args.seed,
                         device=device,
                         progress=tick,
                     )
                 )
-        comparison = compare(subjects, data=images.name, seed=args.seed)
+        comparison = compare(subjects, data=images.name, seed=args.seed, margin=args.margin)
         if place:
             text = _page(comparison, sources, images, attacks, eps, device)
             write_text(place / Path(args.out).name, text)
@@ -79,7 +81,7 @@ def run(args: Namespace) -> None:
         print_json(to_json(comparison))
         return
     out = printer()
-    out.print("\n".join(answer(comparison)) + "\n")
+    out.print("\n".join([*answer(comparison), *doubts(comparison)]) + "\n")
     out.print(table(comparison))
     if args.out:
         out.print(f"\npage: {args.out}")

@@ -68,7 +68,8 @@ def _listed(kind: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
 
 WHOLE = _checked(int, "a whole number", lambda n: True)
 COUNT = _checked(int, "a whole number of at least 1", lambda n: n >= 1)
-TALLY = _checked(int, "a whole number of at least 0", lambda n: n >= 0)
+NONE_OR_MORE = _checked(int, "a whole number of at least 0", lambda n: n >= 0)
+MARGIN = _checked(float, "a number of points in (0, 100]", lambda x: 0 < x <= 100)
 NUMBER = _checked(float, "a number of at least 0", lambda x: 0 <= x < math.inf)
 POSITIVE = _checked(float, "a number above 0", lambda x: 0 < x < math.inf)
 SHARE = _checked(float, "a number in (0, 1)", lambda x: 0 < x < 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from windfirm import console
 from windfirm.commands.rounds import describe
 from windfirm.commands.shared import print_json, printer, results
-from windfirm.evaluate.compare import to_json
+from windfirm.evaluate.stored import to_json
 from windfirm.files import write_text
 from windfirm.models.checkpoint import save
 from windfirm.models.device import pick
@@ -15,7 +15,7 @@ from windfirm.models.source import open_model
 from windfirm.report.figure import Layer
 from windfirm.report.page import page
 from windfirm.report.table import table
-from windfirm.report.words import answer
+from windfirm.report.words import answer, doubts
 from windfirm.study.quickstart import Plan, quickstart
 
 
@@ -46,7 +46,7 @@ def run(args: Namespace) -> None:
         print_json(document)
         return
     show = printer()
-    show.print("\n".join(answer(report.comparison)) + "\n")
+    show.print("\n".join([*answer(report.comparison), *doubts(report.comparison)]) + "\n")
     show.print(table(report.comparison))
     show.print(f"\n{report.provenance['data']}; {report.provenance['hardware']}; {report.provenance['time']}")
     show.print(f"page: {out / 'report.html'}   networks: {out / 'pruned.safetensors'}, {out / 'control.safetensors'}")

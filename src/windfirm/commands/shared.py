@@ -161,12 +161,15 @@ def chosen_attacks(args: Namespace, side: int) -> tuple[list[Attack], float]:
 
 
 def chosen_defence(args: Namespace, side: int) -> Objective:
-    """What ``--defence`` and ``--eps`` make small in training on images of this side; without them the plain loss."""
+    """What ``--defence`` and its options make small in training on images of this side; without it the plain loss."""
+    options = {name: value for name in ("eps", "stylizer") if (value := getattr(args, name)) is not None}
     if not args.defence:
-        if args.eps is not None:
-            raise InputError(expected("--eps", "a --defence that it is for", "none"))
+        for name in options:
+            raise InputError(expected(f"--{name}", "a --defence that it is for", "none"))
         return PLAIN
-    return defence(args.defence, side, **({} if args.eps is None else {"eps": parse_eps(args.eps)}))
+    if "eps" in options:
+        options["eps"] = parse_eps(options["eps"])
+    return defence(args.defence, side, **options)
 
 
 def check_fit(name: str, model: nn.Module, images: Images) -> None:

@@ -114,8 +114,9 @@ def command(args: Namespace) -> str:
     start = f" --from {Path(args.start).name}" if args.start else ""
     defence = f" --defence {args.defence}" if args.defence else ""
     eps = f" --eps {args.eps}" if args.eps else ""
+    stylizer = f" --stylizer {Path(args.stylizer).name}" if args.stylizer else ""
     return (
         f"windfirm train {args.arch}{start} --data {Path(args.data).name} --epochs {args.epochs} --lr {args.lr:g} "
         f"--batch {args.batch} --schedule {args.schedule} --weight-decay {args.weight_decay:g}"
-        f"{defence}{eps} --seed {args.seed}"
+        f"{defence}{eps}{stylizer} --seed {args.seed}"
     )

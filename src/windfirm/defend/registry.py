@@ -10,6 +10,8 @@ from windfirm.defend.adversarial import fast_at, pgd_at
 from windfirm.defend.cutmix import cutmix
 from windfirm.defend.cutout import cutout
 from windfirm.defend.mixup import mixup
+from windfirm.defend.shape_texture import shape_texture
+from windfirm.defend.stylized import stylized
 from windfirm.defend.trades import trades
 from windfirm.errors import InputError, expected, nearest
 
@@ -21,6 +23,8 @@ DEFENCES: Mapping[str, Callable[..., Objective]] = MappingProxyType(
         "fast-at": fast_at,
         "mixup": mixup,
         "pgd-at": pgd_at,
+        "shape-texture": shape_texture,
+        "stylized": stylized,
         "trades": trades,
     }
 )

@@ -2,14 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from windfirm.errors import InputError, expected
-from windfirm.evaluate.outcome import Outcome, pack, unpack
+from windfirm.evaluate.calibration import Calibration
+from windfirm.evaluate.holm import holm
+from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.paired import difference, mean_of
+from windfirm.evaluate.power import smallest
+from windfirm.evaluate.warnings import Checks
 
 Role = Literal["F", "F'", "control"]
 Versus = Literal["F", "control"]
+
+Verdict = Literal["more", "less", "none shown"]
+
+#: A difference with a p-value below this, corrected for the number of tests, is named if its interval agrees.
+LEVEL = 0.05
+#: Percentage points of clean accuracy within which two networks count as equally accurate.
+MARGIN = 1.0
 
 #: The attacks whose mean the poster's tables call ``average``.
 AVERAGED = ("semantic", "occlusion", "fgsm", "clean")
@@ -17,7 +28,11 @@ AVERAGED = ("semantic", "occlusion", "fgsm", "clean")
 
 @dataclass(frozen=True)
 class Subject:
-    """One network and all that was measured on it. ``curve``: FGSM at several eps. ``latency_ms``: for one image."""
+    """One network and all that was measured on it.
+
+    ``curve``: FGSM at several eps. ``latency_ms``: for one image. ``checks`` and ``calibration`` are None where they
+    were not asked for.
+    """
 
     role: Role
     name: str
@@ -26,11 +41,18 @@ class Subject:
     latency_ms: float
     outcomes: tuple[Outcome, ...]
     curve: tuple[Outcome, ...]
+    checks: Checks | None = None
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True)
 class Delta:
-    """F' minus ``versus`` under one attack, in percentage points, with a 95 % interval and an exact p-value."""
+    """F' minus ``versus`` under one attack, in percentage points, with two 95 % intervals and an exact p-value.
+
+    ``low`` and ``high`` are those of paired_interval, ``boot_low`` and ``boot_high`` of the bootstrap. ``adjusted``:
+    the p-value after Holm's correction for all tests of the comparison. ``smallest``: the points that these images
+    would have shown with a chance of 80 %, corrected as strictly as the first of Holm's tests.
+    """
 
     attack: str
     versus: Versus
@@ -38,31 +60,62 @@ class Delta:
     low: float
     high: float
     p: float
+    boot_low: float
+    boot_high: float
+    smallest: float
+    adjusted: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """F' has more or less of this accuracy, beyond chance at the 5 % level for the whole table; or neither shows.
+
+        The corrected p-value and the interval must agree, but a loss of clean accuracy is admitted as ``lost`` is.
+        """
+        if self.adjusted < LEVEL and self.low > 0:
+            return "more"
+        behind = self.adjusted < LEVEL and self.high < 0
+        return "less" if behind or (self.attack == "clean" and self.lost) else "none shown"
+
+    @property
+    def lost(self) -> bool:
+        """F' is behind by its p-value, uncorrected, or by its interval: what suffices to admit a loss."""
+        return self.points < 0 and (self.p < LEVEL or self.high < 0)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Networks measured on the same ``images`` images of ``data``, and the differences between them."""
+    """Networks measured on the same ``images`` images of ``data``, and the differences between them.
+
+    ``margin``: the percentage points of clean accuracy that the ≈ of the poster's inequality allows.
+    """
 
     subjects: tuple[Subject, ...]
     deltas: tuple[Delta, ...]
     images: int
     data: str
     seed: int
+    margin: float = MARGIN
 
 
-def compare(subjects: Sequence[Subject], *, data: str, seed: int) -> Comparison:
+def compare(subjects: Sequence[Subject], *, data: str, seed: int, margin: float = MARGIN) -> Comparison:
     """Set F' beside F and, where there is one, beside the control: one delta an attack and one for the average.
 
     Raises InputError unless there is one F', one F and at most one control, measured by the same attacks on the same
-    number of images.
+    number of images, and for a ``margin`` outside (0, 100].
     """
     by_role = {subject.role: subject for subject in subjects}
     if len(by_role) != len(subjects) or not {"F", "F'"} <= by_role.keys():
         raise InputError(expected("compare", "one F, one F' and at most one control", [s.role for s in subjects]))
-    deltas = [delta for versus in get_args(Versus) if versus in by_role for delta in _deltas(by_role, versus)]
+    if not 0 < margin <= 100:
+        raise InputError(expected("compare", "a margin in (0, 100] percentage points", margin))
+    pairs = [(v, *pair) for v in get_args(Versus) if v in by_role for pair in _pairs(by_role, v)]
+    raw = [difference(ours, theirs, seed=seed) for _, ours, theirs in pairs]
+    deltas = tuple(
+        Delta(ours.attack, versus, **asdict(found), smallest=smallest(ours, theirs, LEVEL / len(pairs)), adjusted=p)
+        for (versus, ours, theirs), found, p in zip(pairs, raw, holm([found.p for found in raw]), strict=True)
+    )
     images = len(by_role["F"].outcomes[0].correct)
-    return Comparison(tuple(subjects), tuple(deltas), images, data, seed)
+    return Comparison(tuple(subjects), deltas, images, data, seed, margin)
 
 
 def with_average(outcomes: Sequence[Outcome]) -> tuple[Outcome, ...]:
@@ -73,36 +126,11 @@ def with_average(outcomes: Sequence[Outcome]) -> tuple[Outcome, ...]:
     return (*outcomes, mean_of([by_name[name] for name in AVERAGED]))
 
 
-def _deltas(by_role: Mapping[Role, Subject], versus: Versus) -> list[Delta]:
+def _pairs(by_role: Mapping[Role, Subject], versus: Versus) -> list[tuple[Outcome, Outcome]]:
     ours, theirs = (with_average(by_role[role].outcomes) for role in ("F'", versus))
     names = [[outcome.attack for outcome in outcomes] for outcomes in (ours, theirs)]
     if names[0] != names[1] or not names[0]:
         raise InputError(
             expected(f"compare: {versus}", f"the attacks {', '.join(names[0])}", ", ".join(names[1]) or "none")
         )
-    return [Delta(a.attack, versus, **asdict(difference(a, b))) for a, b in zip(ours, theirs, strict=True)]
-
-
-def to_json(comparison: Comparison) -> dict[str, Any]:
-    """Plain values that json.dumps takes; every image's outcome is among them, packed."""
-    subjects = []
-    for subject in comparison.subjects:
-        values = {name: value for name, value in vars(subject).items() if name not in ("outcomes", "curve")}
-        values["outcomes"] = [pack(outcome) for outcome in subject.outcomes]
-        values["curve"] = [pack(outcome) for outcome in subject.curve]
-        subjects.append(values)
-    deltas = [asdict(delta) for delta in comparison.deltas]
-    return {**vars(comparison), "subjects": subjects, "deltas": deltas}
-
-
-def from_json(values: Mapping[str, Any]) -> Comparison:
-    """What to_json wrote. Raises InputError when parts are missing or damaged."""
-    try:
-        subjects = tuple(
-            Subject(**{**s, "outcomes": tuple(map(unpack, s["outcomes"])), "curve": tuple(map(unpack, s["curve"]))})
-            for s in values["subjects"]
-        )
-        deltas = tuple(Delta(**delta) for delta in values["deltas"])
-        return Comparison(**{**values, "subjects": subjects, "deltas": deltas})
-    except (KeyError, TypeError) as error:
-        raise InputError(expected("comparison", "the values of a comparison", f"others ({error})")) from error
+    return list(zip(ours, theirs, strict=True))

@@ -8,31 +8,57 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal, stats
 
+from windfirm import seeds
 from windfirm.errors import InputError, expected
+from windfirm.evaluate.bootstrap import bootstrap
 from windfirm.evaluate.intervals import normal_quantile
 from windfirm.evaluate.outcome import Outcome
 
 
 @dataclass(frozen=True)
 class Difference:
-    """``points``: percentage points with a sign; ``low`` and ``high``: their 95 % interval; ``p``: exact, two-sided."""
+    """``points``: percentage points with a sign; ``low`` and ``high``: their 95 % interval; ``p``: exact, two-sided.
+
+    ``boot_low`` and ``boot_high``: a second 95 % interval, by bootstrap; it assumes no shape and serves as a check.
+    """
 
     points: float
     low: float
     high: float
     p: float
+    boot_low: float
+    boot_high: float
 
 
-def difference(ours: Outcome, theirs: Outcome) -> Difference:
-    """Accuracy of ``ours`` minus accuracy of ``theirs``, image by image.
+def difference(ours: Outcome, theirs: Outcome, *, seed: int = 0) -> Difference:
+    """Accuracy of ``ours`` minus accuracy of ``theirs``, image by image; ``seed`` is that of the bootstrap.
 
     Raises InputError unless both are of the same attack, with as many draws, on as many images.
     """
-    _check_same(ours, theirs)
-    per_image = ours.correct - theirs.correct
-    low, high = paired_interval(per_image / ours.trials)
-    points = 100 * int(per_image.sum()) / ours.total
-    return Difference(points, 100 * low, 100 * high, sign_flip(per_image))
+    check_same(ours, theirs)
+    return contrast(ours, theirs, seed=seed)
+
+
+def contrast(ours: Outcome, theirs: Outcome, *, seed: int = 0) -> Difference:
+    """The same for any two outcomes on the same images, such as those of two attacks on one network."""
+    differences, draws = per_image(ours, theirs)
+    shares = differences / draws
+    points = 100 * int(differences.sum()) / (len(differences) * draws)
+    ends = (*paired_interval(shares), *bootstrap(shares, seeds.number(seed, "bootstrap", ours.attack)))
+    low, high, boot_low, boot_high = (100 * end for end in ends)
+    return Difference(points, low, high, sign_flip(differences), boot_low, boot_high)
+
+
+def per_image(ours: Outcome, theirs: Outcome) -> tuple[NDArray[np.int64], int]:
+    """First minus second for each image, (n,) int64, in units of one draw, and how many draws that counts.
+
+    Raises InputError unless both were measured on as many images.
+    """
+    if len(ours.correct) != len(theirs.correct):
+        got = f"{len(ours.correct)} and {len(theirs.correct)}"
+        raise InputError(expected("difference", "as many images in both outcomes", got))
+    draws = math.lcm(ours.trials, theirs.trials)
+    return ours.correct * (draws // ours.trials) - theirs.correct * (draws // theirs.trials), draws
 
 
 def paired_interval(differences: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
@@ -81,7 +107,8 @@ def mean_of(outcomes: Sequence[Outcome], name: str = "average") -> Outcome:
     return Outcome(name, title, None, trials * len(outcomes), correct)
 
 
-def _check_same(ours: Outcome, theirs: Outcome) -> None:
+def check_same(ours: Outcome, theirs: Outcome) -> None:
+    """Raise InputError unless both outcomes are of the same attack, with as many draws, on as many images."""
     keys = [(o.attack, o.title, o.eps, o.trials, len(o.correct)) for o in (ours, theirs)]
     if keys[0] != keys[1]:
         got = " and ".join(f"{o.title} ({o.trials} draws, {len(o.correct)} images)" for o in (ours, theirs))

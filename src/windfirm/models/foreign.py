@@ -45,6 +45,15 @@ def load_weights(model: nn.Module, path: Path | str) -> None:
     fill(model, tensors)
 
 
+def read_weights(path: Path | str) -> dict[str, Tensor]:
+    """The tensors in ``path`` by their names, of a file in any form that load_weights takes; on the CPU.
+
+    Raises CheckpointError for a file that is missing, damaged, or holds code or NaN.
+    """
+    path = Path(path)
+    return read_file(path)[1] if path.suffix == ".safetensors" else _pickled(path)
+
+
 def _safe(path: Path, model: nn.Module) -> dict[str, Tensor]:
     manifest, tensors = read_file(path)
     if manifest.blueprint and manifest.blueprint != blueprint_of(model):

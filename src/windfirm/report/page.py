@@ -12,7 +12,7 @@ from PIL import Image
 
 from windfirm.evaluate.compare import Comparison, Delta, with_average
 from windfirm.evaluate.examples import Example
-from windfirm.report import figure, frame, table, words
+from windfirm.report import chart, figure, frame, table, words
 from windfirm.report.figure import Layer
 
 #: Example images are at most this many pixels high and wide in the page; larger ones are reduced.
@@ -66,6 +66,7 @@ def page(
         "page.html.jinja",
         title=title,
         sentences=words.answer(comparison),
+        doubts=words.doubts(comparison),
         shown=_shown(comparison),
         columns=table.columns(comparison),
         accuracies=[row for row in table.rows(comparison) if row.kind == "accuracy"],
@@ -73,6 +74,8 @@ def page(
             (f"F′ − {v}", [_difference(d) for d in table.deltas(comparison, v)]) for v in words.rivals(comparison)
         ],
         costs=table.costs(comparison),
+        sureness=table.sureness(comparison),
+        sureness_head=table.SURENESS,
         curve=Markup(figure.curve(comparison)),
         curve_title=figure.curve_title(comparison),
         strips=_strips(comparison, examples, classes),
@@ -89,9 +92,18 @@ def _shown(comparison: Comparison) -> str:
 
 
 def _difference(delta: Delta) -> dict[str, str | bool]:
-    p = "" if words.probability(delta.p) == words.NONE else words.p_phrase(delta.p)
-    strong = words.better(delta) or words.worse(delta)
-    return {"points": words.poster(delta.points), "interval": words.interval(delta), "p": p, "strong": strong}
+    """One cell of the table, line by line."""
+    known = words.probability(delta.p) != words.NONE
+    return {
+        "points": words.poster(delta.points),
+        "strong": delta.verdict != "none shown",
+        "verdict": words.verdict(delta),
+        "interval": words.interval(delta.low, delta.high),
+        "bootstrap": words.interval(delta.boot_low, delta.boot_high),
+        "p": words.p_phrase(delta.p) if known else "",
+        "adjusted": words.p_phrase(delta.adjusted) if known else "",
+        "smallest": words.decimal(delta.smallest),
+    }
 
 
 def _methods(comparison: Comparison) -> list[tuple[str, str]]:
@@ -137,7 +149,7 @@ def _rows(examples: Sequence[Example], factor: float, classes: Sequence[str]) ->
         return [(label, attacked), (f"difference × {factor:g}", changed)]
 
     rows = [("clean", [Cell(_uri(e.image), f"{name(e.label)}, unchanged", name(e.label)) for e in examples])]
-    roles = [role for role in figure.LOOKS if all(role in example.views for example in examples)]
+    roles = [role for role in chart.LOOKS if all(role in example.views for example in examples)]
     if all(np.array_equal(e.views[role].image, e.views[roles[0]].image) for e in examples for role in roles):
         rows += images(roles[0], "attacked", verdict=False)
         return rows + [(f"{words.prime(role)} says", [said(e, role) for e in examples]) for role in roles]

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from math import ceil
 
-from windfirm.report.figure import Layer, short, svg
+from windfirm.report.chart import svg
+from windfirm.report.figure import Layer, short
 
 #: In SVG units: room left of the plot and above it, the plot's height and width, a layer's least and most width.
 LEFT, TOP, TALL, WIDE = 40, 12, 220, 860

@@ -5,6 +5,7 @@ One list of rows serves every form. Columns are the attacks in the order they we
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
@@ -22,7 +23,7 @@ FIT = 6
 class Row:
     """One line of the table: ``kind`` is ``accuracy`` (cells in percent), ``delta`` (points) or ``p`` (p-values).
 
-    ``strong`` marks the differences that are beyond chance at the 5 % level.
+    ``strong`` marks the differences that are beyond chance at the 5 % level, corrected for the number of tests.
     """
 
     kind: str
@@ -45,7 +46,7 @@ def accuracies(network: Subject, names: tuple[str, ...]) -> list[float]:
 
 def deltas(comparison: Comparison, versus: Versus) -> list[Delta]:
     """F′ − ``versus`` per column; where no difference was measured, one without numbers."""
-    none = (math.nan,) * 4
+    none = (math.nan,) * 8
     return [words.find(comparison, name, versus) or Delta(name, versus, *none) for name in columns(comparison)]
 
 
@@ -60,9 +61,10 @@ def rows(comparison: Comparison) -> list[Row]:
     ]
     for versus in words.rivals(comparison):
         found = deltas(comparison, versus)
-        strong = tuple(words.better(delta) or words.worse(delta) for delta in found)
+        strong = tuple(delta.verdict != "none shown" for delta in found)
         lines.append(Row("delta", f"F′ − {versus}", tuple(words.poster(delta.points) for delta in found), strong))
         lines.append(Row("p", "  p", tuple(words.probability(delta.p) for delta in found), plain))
+        lines.append(Row("p", "  p, Holm", tuple(words.probability(delta.adjusted) for delta in found), plain))
     return lines
 
 
@@ -77,8 +79,24 @@ def costs(comparison: Comparison) -> list[tuple[str, str, str, str]]:
     return lines
 
 
+#: The head of the table of calibration: what is scaled is scaled by the temperature, and not what that was fitted on.
+SURENESS = ("calibration", "ECE, %", "NLL", "temperature", "scaled ECE, %", "scaled NLL")
+
+
+def sureness(comparison: Comparison) -> list[tuple[str, ...]]:
+    """Calibration of each network before and after temperature scaling: (who, ECE, NLL, temperature, ECE, NLL)."""
+    lines: list[tuple[str, ...]] = []
+    for role in ("F", "control", "F'"):
+        network = words.subject(comparison, role)
+        if network and (found := network.calibration):
+            before = (words.decimal(100 * found.ece), words.decimal(found.nll, 3))
+            after = (words.decimal(100 * found.scaled_ece), words.decimal(found.scaled_nll, 3))
+            lines.append((words.prime(role), *before, words.decimal(found.temperature), *after))
+    return lines
+
+
 def table(comparison: Comparison) -> RenderableType:
-    """The tables for a rich console, at most 80 columns wide: accuracies with differences, then costs."""
+    """The tables for a rich console, at most 80 columns wide: accuracies with differences, costs, calibration."""
     parts: list[RenderableType] = []
     for chosen in _pages(comparison):
         grid = _grid("accuracy, %", *(columns(comparison)[i] for i in chosen))
@@ -86,19 +104,22 @@ def table(comparison: Comparison) -> RenderableType:
             style = {"accuracy": "", "delta": "", "p": "dim"}[row.kind]
             grid.add_row(row.label, *(Text(row.cells[i], "bold" if row.strong[i] else style) for i in chosen))
         parts.append(grid)
-    grid = _grid("per image", "F", "F′", "change")
-    for line in costs(comparison):
-        grid.add_row(*line)
-    return Group(*parts, Text(), grid)
+    for head, lines in _blocks(comparison):
+        grid = _grid(*head)
+        for line in lines:
+            grid.add_row(*line)
+        parts += [Text(), grid]
+    return Group(*parts)
 
 
 def plain(comparison: Comparison) -> str:
     """The same tables as quiet text, for a file or a pipe. Ends with a line break."""
-    names, blocks = columns(comparison), []
+    names = columns(comparison)
+    blocks: list[list[tuple[str, ...]]] = []
     for chosen in _pages(comparison):
         head = ("accuracy, %", *(names[i] for i in chosen))
         blocks.append([head, *((row.label, *(row.cells[i] for i in chosen)) for row in rows(comparison))])
-    blocks.append([("per image", "F", "F′", "change"), *costs(comparison)])
+    blocks += [[head, *lines] for head, lines in _blocks(comparison)]
     return "\n".join(map(_aligned, blocks))
 
 
@@ -108,15 +129,22 @@ def markdown(comparison: Comparison) -> str:
     lines = [("accuracy, %", *names)]
     lines += [(row.label, *row.cells) for row in rows(comparison) if row.kind == "accuracy"]
     lines += [(f"F′ − {v}", *map(detail, deltas(comparison, v))) for v in words.rivals(comparison)]
-    return f"{_piped(lines)}\n{_piped([('per image', 'F', 'F′', 'change'), *costs(comparison)])}"
+    return "\n".join([_piped(lines), *(_piped([head, *rest]) for head, rest in _blocks(comparison))])
 
 
 def detail(delta: Delta) -> str:
-    """A difference on one line, ``(+) 1.58 [+0.40 to +2.76], p = 0.009``."""
-    text = words.poster(delta.points)
-    if words.interval(delta) != words.NONE:
-        text += f" [{words.interval(delta)}]"
-    return text if words.probability(delta.p) == words.NONE else f"{text}, {words.p_phrase(delta.p)}"
+    """A difference on one line, ``(+) 1.58 [+0.40 to +2.76], p = 0.009, corrected 0.072``."""
+    text, ends = words.poster(delta.points), words.interval(delta.low, delta.high)
+    if ends != words.NONE:
+        text += f" [{ends}]"
+    return text if words.probability(delta.p) == words.NONE else f"{text}, {words.p_phrases(delta)}"
+
+
+def _blocks(comparison: Comparison) -> list[tuple[tuple[str, ...], Sequence[tuple[str, ...]]]]:
+    """The small tables below the accuracies, each with its head."""
+    blocks: list[tuple[tuple[str, ...], Sequence[tuple[str, ...]]]]
+    blocks = [(("per image", "F", "F′", "change"), costs(comparison)), (SURENESS, sureness(comparison))]
+    return [(head, lines) for head, lines in blocks if lines]
 
 
 def _pages(comparison: Comparison) -> list[range]:

@@ -1,21 +1,18 @@
 """A comparison in words and numbers: how each figure is written, and what the figures allow one to say.
 
-The sentences never claim more than the statistics: a difference is named only when its exact paired p-value is below
-0.05 and its 95 % interval leaves out zero; a loss of clean accuracy is admitted as soon as either of the two says so,
-and is always said first.
+The sentences never claim more than the statistics: a difference is named only when its exact paired p-value, corrected
+for the number of tests, is below 0.05 and its 95 % interval leaves out zero; a loss of clean accuracy is admitted as
+soon as either of the two says so, uncorrected, and is always said first.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import get_args
 
 from windfirm.errors import InputError, expected
-from windfirm.evaluate.compare import Comparison, Delta, Role, Subject, Versus
+from windfirm.evaluate.compare import LEVEL, Comparison, Delta, Role, Subject, Verdict, Versus
+from windfirm.evaluate.inequality import Inequality, inequality
 
-#: A difference with a p-value below this is named, if its interval agrees.
-LEVEL = 0.05
-#: Percentage points of clean accuracy: ``≈`` counts as shown when a loss larger than this is ruled out.
-CLOSE = 1.0
 #: What stands where there is no number.
 NONE = "–"
 #: Attacks that take many steps; beside them a single-step gain needs no warning.
@@ -57,11 +54,25 @@ def p_phrase(p: float) -> str:
     return f"p < {text[1:]}" if text.startswith("<") else f"p = {text}"
 
 
-def interval(delta: Delta) -> str:
-    """The 95 % interval in percentage points: ``−1.20 to +0.40``, or a dash where there is none."""
-    if not (math.isfinite(delta.low) and math.isfinite(delta.high)):
+def p_phrases(delta: Delta) -> str:
+    """Both p-values inside a sentence: ``p = 0.013, corrected 0.104``; one where the correction changes nothing."""
+    corrected = probability(delta.adjusted)
+    return p_phrase(delta.p) + ("" if corrected == probability(delta.p) else f", corrected {corrected}")
+
+
+def interval(low: float, high: float) -> str:
+    """An interval in percentage points: ``−1.20 to +0.40``, or a dash where there is none."""
+    if not (math.isfinite(low) and math.isfinite(high)):
         return NONE
-    return f"{signed(delta.low)} to {signed(delta.high)}"
+    return f"{signed(low)} to {signed(high)}"
+
+
+def verdict(delta: Delta) -> str:
+    """What is shown of F′, in two or three words: ``more robust``, ``less accurate``, ``no difference shown``."""
+    if not math.isfinite(delta.adjusted):
+        return NONE
+    quality = {"clean": "accurate", "average": "often right"}.get(delta.attack, "robust")
+    return "no difference shown" if delta.verdict == "none shown" else f"{delta.verdict} {quality}"
 
 
 def quantity(value: float) -> str:
@@ -121,39 +132,31 @@ def rivals(comparison: Comparison) -> tuple[Versus, ...]:
     return tuple(versus for versus in get_args(Versus) if subject(comparison, versus))
 
 
-def better(delta: Delta) -> bool:
-    """F′ is ahead, beyond chance at the 5 % level."""
-    return delta.p < LEVEL and delta.low > 0
-
-
-def worse(delta: Delta) -> bool:
-    """F′ is behind, beyond chance at the 5 % level."""
-    return delta.p < LEVEL and delta.high < 0
-
-
-def lost(delta: Delta) -> bool:
-    """F′ is behind by its p-value or by its interval: what suffices to admit a loss."""
-    return delta.points < 0 and (delta.p < LEVEL or delta.high < 0)
-
-
-def survivors(deltas: Iterable[Delta]) -> list[Delta]:
-    """The differences that stay below the 5 % level after Holm's step-down correction (1979) for all of them."""
-    ordered = sorted(deltas, key=lambda delta: delta.p)
-    for i, delta in enumerate(ordered):
-        if delta.p * (len(ordered) - i) >= LEVEL:
-            return ordered[:i]
-    return ordered
-
-
 def answer(comparison: Comparison) -> list[str]:
     """The poster's question, answered in sentences that the numbers support.
 
-    In this order: what happened to clean accuracy; whether F′ is harder to fool than F and than the control; the
-    inequality as a whole; how many tests that took and what survives correcting for it; what all this cannot show.
+    In this order: what happened to clean accuracy; whether F′ is more robust than F and than the control; the
+    inequality as a whole; how many tests that took and what the correction for it changed; what all this cannot show.
     Raises InputError when F, F′ or their clean accuracy is missing.
     """
     sentences = [_clean(comparison), _robust(comparison), _whole(comparison), _tests(comparison), _limits(comparison)]
     return [sentence for sentence in sentences if sentence]
+
+
+def doubts(comparison: Comparison) -> list[str]:
+    """The reasons to doubt the measurements of each network, one line each; one line when none was found."""
+    checked = [network for network in comparison.subjects if network.checks]
+    lines = [
+        f"Warning, {prime(network.role)}: {finding.kind}: {finding.text}."
+        for network in checked
+        if network.checks
+        for finding in network.checks.findings
+    ]
+    if checked and not lines:
+        counts = listing([f"{n:,}" for n in sorted({network.checks.images for network in checked if network.checks})])
+        who = listing([prime(network.role) for network in checked])
+        return [f"Checks of gradients and outputs on {counts} images found no reason to doubt {who}."]
+    return lines
 
 
 def _clean(comparison: Comparison) -> str:
@@ -162,18 +165,20 @@ def _clean(comparison: Comparison) -> str:
     delta = find(comparison, "clean", "F")
     if delta is None:
         return f"Clean accuracy is {facts}, without a test of the difference."
-    numbers = f"{facts} ({signed(delta.points)} points, 95 % interval {interval(delta)}, {p_phrase(delta.p)})"
-    if lost(delta):
-        said = f"F′ lost clean accuracy: {numbers}"
-    elif better(delta):
-        said = f"Clean accuracy rose: {numbers}"
+    ends = interval(delta.low, delta.high)
+    numbers = f"{facts} ({signed(delta.points)} points, 95 % interval {ends}, {p_phrases(delta)})"
+    if delta.lost:
+        said = f"F′ is less accurate on clean images: {numbers}"
+    elif delta.verdict == "more":
+        said = f"F′ is more accurate on clean images: {numbers}"
     else:
         said = f"Clean accuracy shows no difference that {comparison.images:,} images can show: {numbers}"
+        said += f"; {decimal(delta.smallest)} points would show"
         if delta.low < 0:
-            said += f"; a loss of up to {decimal(-delta.low)} points cannot be ruled out"
+            said += f", and a loss of up to {decimal(-delta.low)} cannot be ruled out"
     control = find(comparison, "clean", "control")
-    if control and lost(control):
-        said += f"; against the control the difference is {signed(control.points)} points ({p_phrase(control.p)})"
+    if control and control.lost:
+        said += f"; against the control the difference is {signed(control.points)} points ({p_phrases(control)})"
     return f"{said}."
 
 
@@ -186,75 +191,92 @@ def _robust(comparison: Comparison) -> str:
         return f"{said}. No control was trained, so the cut cannot be told from the extra training that followed it."
     control = _against(comparison, "control", "it")
     said += f"; compared with the control, which had the same extra training, {control}."
-    unexplained = [a for a in _named(comparison, "F", better) if a not in _named(comparison, "control", better)]
+    unexplained = [a for a in _named(comparison, "F", "more") if a not in _named(comparison, "control", "more")]
     if unexplained:
         said += f" What F′ gained over F under {listing(unexplained)} may be the extra training alone."
     return said
 
 
 def _against(comparison: Comparison, versus: Versus, who: str) -> str:
-    """``who is harder to fool by … and easier to fool by …, with no difference … under …``."""
+    """``who is more robust to … and less robust to …, with no difference … under …``."""
 
-    def names(chosen: list[str]) -> str:
-        deltas = [find(comparison, attack, versus) for attack in chosen]
-        return listing([f"{delta.attack} ({signed(delta.points)} points)" for delta in deltas if delta])
+    def names(chosen: Verdict) -> str:
+        deltas = [find(comparison, attack, versus) for attack in _named(comparison, versus, chosen)]
+        return listing([f"{d.attack} ({signed(d.points)} points{_would_show(d)})" for d in deltas if d])
 
-    up, down = _named(comparison, versus, better), _named(comparison, versus, worse)
-    open_ = [a for a in attacks(comparison) if find(comparison, a, versus) and a not in (*up, *down)]
-    claims = [f"{way} to fool by {names(some)}" for way, some in (("harder", up), ("easier", down)) if some]
-    same = "no difference that this many images can show"
+    claims = [f"{way} robust to {some}" for way, some in (("more", names("more")), ("less", names("less"))) if some]
+    same, open_ = "no difference that this many images can show", names("none shown")
     if not claims:
-        return f"there is {same} under {names(open_)}" if open_ else "nothing was tested"
-    return f"{who} is {' and '.join(claims)}" + (f", with {same} under {names(open_)}" if open_ else "")
+        return f"there is {same} under {open_}" if open_ else "nothing was tested"
+    return f"{who} is {' and '.join(claims)}" + (f", with {same} under {open_}" if open_ else "")
+
+
+def _would_show(delta: Delta) -> str:
+    return f"; {decimal(delta.smallest)} would show" if delta.verdict == "none shown" else ""
 
 
 def _whole(comparison: Comparison) -> str:
     """The inequality as one statement, both halves."""
     tried = attacks(comparison)
-    delta = find(comparison, "clean", "F")
-    if not tried or delta is None:
+    if not tried or find(comparison, "clean", "F") is None:
         return ""
-    up, down = _named(comparison, "F", better), _named(comparison, "F", worse)
-    inequality = "The poster’s inequality, Acc_adv(F′) > Acc_adv(F) while Acc_clean(F′) ≈ Acc_clean(F),"
-    if lost(delta):
-        return f"{inequality} does not hold here: clean accuracy was lost."
-    if not up:
-        reason = f"F′ is easier to fool by {listing(down)}" if down else "no attack shows a gain over F"
-        return f"{inequality} {'does not hold' if down else 'is not shown'} here: {reason}."
-    if delta.low < -CLOSE:
-        doubt = f"a clean loss of more than {CLOSE:g} point is not ruled out"
-        return f"{inequality} is shown in its first half only, under {listing(up)}: {doubt}."
-    if len(up) == len(tried):
-        said = f"{inequality} holds here under {'all ' if len(up) > 1 else ''}{listing(up)}"
+    found = inequality(comparison)
+    up, down = listing(found.more), listing(found.less)
+    said = "The poster’s inequality, Acc_adv(F′) > Acc_adv(F) while Acc_clean(F′) ≈ Acc_clean(F), "
+    close = _close(found)
+    if found.lost and not found.close:
+        return f"{said}does not hold here: clean accuracy was lost; {close}."
+    if not found.more:
+        reason = f"F′ is less robust to {down}" if found.less else "no attack shows a gain over F"
+        return f"{said}{'does not hold' if found.less else 'is not shown'} here: {reason}; {close}."
+    if found.answer == "first half only":
+        return f"{said}is shown in its first half only, under {up}; {close}."
+    if found.answer == "holds":
+        said += f"holds here under {'all ' if len(found.more) > 1 else ''}{up}"
     else:
-        rest = [a for a in tried if a not in (*up, *down)]
-        parts = [f"holds here under {listing(up)} only"]
-        parts += [f"fails under {listing(down)}"] if down else []
-        parts += [f"is open under {listing(rest)}"] if rest else []
-        said = f"{inequality} {', '.join(parts)}"
+        parts = [f"holds here under {up} only"]
+        parts += [f"fails under {down}"] if down else []
+        parts += [f"is open under {listing(found.open)}"] if found.open else []
+        said += ", ".join(parts)
     if subject(comparison, "control") is None:
-        return f"{said}."
-    kept = [a for a in up if a in _named(comparison, "control", better)]
+        return f"{said}; {close}."
+    kept = [attack for attack in found.more if attack in _named(comparison, "control", "more")]
     if not kept:
-        return f"{said}, but with the control in the place of F it is shown under none of them."
-    return f"{said}; with the control in the place of F its first half is shown under {listing(kept)}."
+        return f"{said}, but with the control in the place of F it is shown under none of them; {close}."
+    return f"{said}; with the control in the place of F its first half is shown under {listing(kept)}; {close}."
+
+
+def _close(found: Inequality) -> str:
+    """How ≈ was decided."""
+    width = f"{found.margin:g} {'point' if found.margin == 1 else 'points'}"
+    said = f"≈ means within ±{width}, which two one-sided tests {'show' if found.close else 'do not show'}"
+    said += f" ({p_phrase(found.p)})"
+    if found.close and found.lost:
+        return f"{said}, though clean accuracy was lost"
+    if found.rose and not found.close:
+        return f"{said}, as clean accuracy rose"
+    return said
 
 
 def _tests(comparison: Comparison) -> str:
-    """How many tests the table holds, and which of them outlive the correction for that."""
+    """How many tests the table holds, and what the correction for that took away."""
     deltas = [delta for delta in comparison.deltas if math.isfinite(delta.p)]
+    count = len(deltas)
     if not deltas:
         return ""
-    count = len(deltas)
     if count == 1:
-        return f"One test was made, at p < {LEVEL:g}."
-    left = survivors(deltas)
-    kept = [(versus, listing([d.attack for d in left if d.versus == versus])) for versus in rivals(comparison)]
-    stay = "; ".join(f"F′ − {versus} in {names}" for versus, names in kept if names)
-    left_over = f"these differences stay: {stay}" if stay else "no difference stays"
-    chance = f"were there no differences, {count * LEVEL:.2g} would pass by chance"
-    said = f"{count} tests were made, each at p < {LEVEL:g}: {chance}."
-    return f"{said} After Holm’s correction for all {count}, {left_over}."
+        said = f"One test was made, at p < {LEVEL:g}."
+    else:
+        said = f"{count} tests were made; a difference is named where p < {LEVEL:g} after Holm’s correction for all."
+        fallen = [d for d in deltas if d.p < LEVEL <= d.adjusted and not d.low <= 0 <= d.high]
+        lost = [(v, listing([d.attack for d in fallen if d.versus == v])) for v in rivals(comparison)]
+        differ = "; ".join(f"F′ − {versus} in {names}" for versus, names in lost if names)
+        said += (
+            f" Without it {differ} would be named as well." if differ else " Without it nothing more would be named."
+        )
+    if any(delta.verdict == "none shown" for delta in deltas):
+        said += " ‘Would show’ is said of a difference that is found four times in five."
+    return said
 
 
 def _limits(comparison: Comparison) -> str:
@@ -272,7 +294,7 @@ def _accuracy(network: Subject, attack: str) -> float:
     return next((outcome.accuracy for outcome in network.outcomes if outcome.attack == attack), math.nan)
 
 
-def _named(comparison: Comparison, versus: Versus, claim: Callable[[Delta], bool]) -> list[str]:
-    """The attacks under which ``claim`` is true of F′ − ``versus``."""
+def _named(comparison: Comparison, versus: Versus, verdict: Verdict) -> list[str]:
+    """The attacks under which this is the verdict on F′ − ``versus``."""
     deltas = ((attack, find(comparison, attack, versus)) for attack in attacks(comparison))
-    return [attack for attack, delta in deltas if delta and claim(delta)]
+    return [attack for attack, delta in deltas if delta and delta.verdict == verdict]

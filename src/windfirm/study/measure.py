@@ -10,10 +10,12 @@ from windfirm.attack.budget import Attack
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.errors import InputError
+from windfirm.evaluate.calibration import calibration, logits
 from windfirm.evaluate.compare import Role, Subject
 from windfirm.evaluate.loop import curve, evaluate
 from windfirm.models.cost import cost
 from windfirm.models.latency import latency
+from windfirm.study.checks import CHECKED, checks
 
 #: The sizes of FGSM that a robustness curve shows, in [0, 1] pixel units.
 CURVE = tuple(eps / 255 for eps in (0.25, 0.5, 1, 2, 4, 8))
@@ -28,13 +30,16 @@ def measure(
     *,
     eps: float = 8 / 255,
     epses: Sequence[float] = CURVE,
+    checked: int = CHECKED,
     seed: int = 0,
     device: torch.device | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Subject:
-    """Costs, latency for a single image, every attack's outcome on every image, and FGSM at each of ``epses``.
+    """Costs, latency for a single image, every attack's outcome on every image, FGSM at each of ``epses``, calibration.
 
-    ``progress`` counts attacks. Raises InputError, which names the network, when it and the images do not fit together.
+    ``checked`` of the images are used to look for reasons to doubt the outcomes; none where it is 0. ``progress``
+    counts attacks, and one step for the rest. Raises InputError, which names the network, when it and the images do not
+    fit together.
     """
     example = to_float(images.images[:1])
     outcomes = []
@@ -47,11 +52,15 @@ def measure(
             outcomes.append(found or evaluate(model, images, attack, eps=eps, seed=seed, device=device))
             if progress:
                 progress(done + 1, steps)
+        doubts = checks(model, images, (*outcomes, *swept), count=checked, device=device) if checked else None
+        sureness = calibration(logits(model, images, device=device), images.labels) if len(images) > 1 else None
     arithmetic = cost(model, example)
     time = latency(model, example).median
     if progress:
         progress(steps, steps)
-    return Subject(role, name, arithmetic.macs, arithmetic.params, 1000 * time, tuple(outcomes), swept)
+    return Subject(
+        role, name, arithmetic.macs, arithmetic.params, 1000 * time, tuple(outcomes), swept, doubts, sureness
+    )
 
 
 @contextmanager

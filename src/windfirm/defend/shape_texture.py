@@ -1,0 +1,39 @@
+"""Shape-Texture debiased training (Li et al., ICLR 2021): a styled image has two labels, its shape's and its texture's.
+
+The published code keeps a second set of normalisation statistics for the styled half of a batch and throws it away at
+test. A network in training normalises by the batch's own statistics, so that a half that is shown alone, and moves no
+running statistics, is the same: nothing has to be folded away, and the network stays an ordinary one.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from windfirm.adjust.objective import Objective, cross_entropy
+from windfirm.defend.craft import statistics_kept
+from windfirm.defend.stylized import check_alpha
+from windfirm.defend.stylizer import load_stylizer
+from windfirm.errors import InputError, expected
+
+
+def shape_texture(side: int, *, alpha: float = 0.5, texture: float = 0.2, stylizer: str | None = None) -> Objective:
+    """The mean of CE(images, y) and of (1 − texture) · CE(styled, y of shape) + texture · CE(styled, y of texture).
+
+    The style of each image is that of another of its batch, mixed in by ``alpha``. Both are in [0, 1]. ``stylizer``:
+    see stylized. Raises InputError for values out of range, CheckpointError for a file that is none.
+    """
+    check_alpha("shape-texture", alpha)
+    if not 0 <= texture <= 1:
+        raise InputError(expected("shape-texture", "a texture in [0, 1]", texture))
+    pair = load_stylizer(stylizer)
+
+    def loss(model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        order = torch.randperm(len(images), generator=generator).to(images.device)
+        styled = pair.to(images.device).within(images, order, alpha)
+        plain, logits = cross_entropy(model, images, labels, generator)
+        with statistics_kept(model):
+            of_shape, found = cross_entropy(model, styled, labels, generator)
+        of_texture = F.cross_entropy(found, labels[order])
+        return (plain + (1 - texture) * of_shape + texture * of_texture) / 2, logits
+
+    return Objective("shape-texture", loss, {"alpha": alpha, "texture": texture, "stylizer": stylizer or "package"})

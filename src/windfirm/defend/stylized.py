@@ -1,0 +1,34 @@
+"""Stylized training (Geirhos et al., ICLR 2019): every image is redrawn in the style of a random one, and only so seen.
+
+Texture then says nothing about the class, shape must. The published data set takes its styles from paintings; here they
+come from the other images of the batch, so that nothing but the training images is needed.
+"""
+
+import torch
+from torch import Tensor
+
+from windfirm.adjust.objective import Objective, mixed
+from windfirm.defend.stylizer import load_stylizer
+from windfirm.errors import InputError, expected
+
+
+def stylized(side: int, *, alpha: float = 1.0, stylizer: str | None = None) -> Objective:
+    """The cross-entropy of stylized images. ``alpha`` in [0, 1]: how much of the style they have.
+
+    ``stylizer``: a file that ``windfirm train-stylizer`` wrote; None for the one in the package, whose textures are
+    those of 32×32 images. Raises InputError for an alpha out of range, CheckpointError for a file that is none.
+    """
+    check_alpha("stylized", alpha)
+    pair = load_stylizer(stylizer)
+
+    def mix(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, float]:
+        order = torch.randperm(len(images), generator=generator).to(images.device)
+        return pair.to(images.device).within(images, order, alpha), labels, 0.0
+
+    return Objective("stylized", mixed(mix), {"alpha": alpha, "stylizer": stylizer or "package"})
+
+
+def check_alpha(name: str, alpha: float) -> None:
+    """Raise InputError unless ``alpha`` is in [0, 1]."""
+    if not 0 <= alpha <= 1:
+        raise InputError(expected(name, "an alpha in [0, 1]", alpha))

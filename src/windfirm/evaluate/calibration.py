@@ -1,0 +1,104 @@
+"""Whether a network is right as often as it says it is, before and after its logits are scaled by one number.
+
+A network that is too sure of itself has small gradients, and looks harder to fool by one step than it is: so
+calibration belongs beside a gain under FGSM.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from scipy import optimize
+from torch import Tensor, nn
+
+from windfirm.data.images import Images
+from windfirm.errors import InputError, expected
+from windfirm.evaluate.loop import fetch
+from windfirm.evaluate.network import classify, private
+from windfirm.models.device import batch_size
+
+BINS = 15
+#: A temperature is looked for between one over this and this.
+WIDEST = 1_000.0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Calibration on ``images`` images that the ``temperature`` was not fitted on.
+
+    ``ece``: expected calibration error in [0, 1]; ``nll``: mean negative log-likelihood in nats; ``scaled_``: the same
+    after the logits were divided by ``temperature``, which is above 1 for a network that is too sure of itself.
+    """
+
+    images: int
+    temperature: float
+    ece: float
+    nll: float
+    scaled_ece: float
+    scaled_nll: float
+
+
+def calibration(logits: Tensor, labels: Tensor) -> Calibration:
+    """Fit a temperature on every second of ``logits`` (n, classes) with ``labels`` (n,), measure it on the others.
+
+    Every second, because images often come ordered by class. Raises InputError for fewer than two images.
+    """
+    if len(logits) < 2:
+        raise InputError(expected("calibration", "at least two images", len(logits)))
+    found = temperature(logits[::2], labels[::2])
+    logits, labels = logits[1::2].double(), labels[1::2]
+    scaled = logits / found
+    return Calibration(
+        len(logits), found, ece(logits, labels), nll(logits, labels), ece(scaled, labels), nll(scaled, labels)
+    )
+
+
+def ece(logits: Tensor, labels: Tensor, bins: int = BINS) -> float:
+    """The expected calibration error in [0, 1] (Guo et al., ICML 2017, section 2).
+
+    Images are sorted into ``bins`` of equal width, open below and closed above, by the largest probability; the error
+    is the distance of accuracy and mean confidence in a bin, averaged over the images.
+    """
+    confidence, predicted = logits.double().softmax(1).max(1)
+    gap = (predicted == labels).double() - confidence
+    place = ((confidence * bins).ceil().long() - 1).clamp(0, bins - 1)
+    sums = gap.new_zeros(bins).index_add(0, place, gap)
+    return float(sums.abs().sum() / len(logits))
+
+
+def nll(logits: Tensor, labels: Tensor) -> float:
+    """The mean negative log-likelihood of ``labels`` (n,) in nats, in float64."""
+    return float(F.cross_entropy(logits.double(), labels))
+
+
+def temperature(logits: Tensor, labels: Tensor) -> float:
+    """The number that ``logits`` are to be divided by for the smallest nll (Guo et al., section 4.2).
+
+    The nll is convex in the inverse temperature, so that a search over its logarithm finds the one minimum. Where every
+    prediction is right there is none: some temperature far below 1 is returned, for which the nll is nearly zero.
+    """
+    logits = logits.double()
+    end = math.log(WIDEST)
+    found = optimize.minimize_scalar(
+        lambda log: nll(logits / math.exp(log), labels), bounds=(-end, end), options={"xatol": 1e-6}
+    )
+    return math.exp(found.x)
+
+
+@torch.no_grad()
+def logits(model: nn.Module, images: Images, *, batch: int | None = None, device: torch.device | None = None) -> Tensor:
+    """The outputs of ``model`` for ``images`` as the evaluator computes them, in eval mode and float32, widened.
+
+    Returns (n, classes) float64 on the CPU, so that what is computed from them is exact to many digits. Raises
+    InputError when model and images do not fit together.
+    """
+    network = private(model, device)
+    batch = batch_size(device, images.images.shape) if batch is None else batch
+    chunks = torch.split(torch.arange(len(images)), batch)
+    classify(network, fetch(images, chunks[0][:1], device)[0], images)  # raises where they do not fit
+    found = []
+    for chunk in chunks:
+        pixels = fetch(images, chunk, device)[0].contiguous(memory_format=torch.channels_last)
+        found.append(network(pixels).double().cpu())
+    return torch.cat(found)

@@ -1,0 +1,140 @@
+"""What a good reviewer would doubt, found in the network itself: outputs and gradients that weaken an attack.
+
+The probes after Croce et al. (RobustBench's checks) and Pintor et al., "Indicators of Attack Failure" (NeurIPS 2022).
+Each takes a network as the evaluator uses it, images (n, c, h, w) in [0, 1] and, where it needs them, labels (n,).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from windfirm.adjust.objective import margin
+from windfirm.attack.fgsm import step
+from windfirm.evaluate.outcome import Outcome
+from windfirm.evaluate.paired import contrast
+from windfirm.evaluate.warnings import LEVEL, Finding
+
+#: Rows of outputs that sum to 1 within this are taken for probabilities.
+SUM = 1e-5
+#: How often the same images are shown, and how far normalised outputs may then differ.
+PASSES, SPREAD = 5, 1e-4
+#: The share of images that may lack a gradient.
+LACKING = 0.01
+#: Modules that compute something else in training.
+MODAL = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+
+
+def training_mode(network: nn.Module) -> list[Finding]:
+    """Dropout and batch normalisation that go on as in training: ``network`` is one on which eval() was called."""
+    left = [
+        f"{name} ({type(module).__name__})"
+        for name, module in network.named_modules()
+        if isinstance(module, MODAL) and (module.training or getattr(module, "running_mean", 0) is None)
+    ]
+    if not left:
+        return []
+    some = ", ".join(left[:3]) + (", …" if len(left) > 3 else "")
+    text = f"{len(left)} modules work as in training although eval() was called: {some}"
+    return [Finding("training mode", text)]
+
+
+@torch.no_grad()
+def outputs(network: nn.Module, images: Tensor, batch: int) -> list[Finding]:
+    """A softmax at the end of the network, outputs that change from one pass to the next or with the batch."""
+    first = _run(network, images, batch)
+    found = []
+    off = float((first.sum(1) - 1).abs().max())
+    if off < SUM and float(first.min()) >= -SUM:
+        text = (
+            f"all {len(first)} rows of outputs are probabilities (their sums are 1 within {off:.0e}): a loss of logits "
+            "takes a second softmax of them, and gradients vanish"
+        )
+        found.append(Finding("softmax at the end", text))
+    spread = max((_distance(first, _run(network, images, batch)) for _ in range(PASSES - 1)), default=0.0)
+    if spread > SPREAD:
+        text = f"outputs, normalised to length 1, differ by up to {spread:.2g} between {PASSES} passes"
+        found.append(Finding("random forward pass", text))
+    elif (other := _distance(first, _run(network, images, max(min(batch, len(images)) // 2, 1)))) > SPREAD:
+        text = f"outputs, normalised to length 1, differ by up to {other:.2g} when other images share their batch"
+        found.append(Finding("outputs depend on the batch", text))
+    return found
+
+
+def gradients(network: nn.Module, images: Tensor, labels: Tensor, batch: int, eps: float) -> list[Finding]:
+    """Images without a gradient, and logits so large that the cross-entropy has none that float32 can hold.
+
+    FGSM of the plain cross-entropy is run on the logits as they are and on each image's logits divided by their
+    standard deviation. Where the first leaves more images right the logits saturate. Larger logits than the network's
+    own tell nothing: a factor of 100 takes the gradient from any network that is sure of itself.
+    """
+    parts = [slopes(network, a, b) for a, b in zip(torch.split(images, batch), torch.split(labels, batch), strict=True)]
+    right, of_margin, plain, calm = (torch.cat(part) for part in zip(*parts, strict=True))
+    if not bool(right.any()):
+        return []
+    found = [
+        *_lacking(of_margin[right], "zero gradients", "no gradient at all: the outputs do not follow the images"),
+        *_lacking(plain[right], "vanishing gradients", "no gradient of the cross-entropy that float32 can hold"),
+    ]
+    as_is, rescaled = (_fooled(network, step(images, s.sign(), eps), labels, batch, eps) for s in (plain, calm))
+    worse = contrast(as_is, rescaled)
+    if worse.p < LEVEL and worse.points > 0:
+        text = (
+            f"FGSM of the cross-entropy leaves {100 * as_is.accuracy:.1f} % on the logits as they are and "
+            f"{100 * rescaled.accuracy:.1f} % on logits divided by their standard deviation (p = {worse.p:.2g})"
+        )
+        found.append(Finding("saturated logits", text))
+    return found
+
+
+def differentiable(network: nn.Module, images: Tensor) -> bool:
+    """Whether the outputs have a gradient with respect to ``images``, be it zero."""
+    with torch.enable_grad():
+        return bool(network(images.detach().requires_grad_()).requires_grad)
+
+
+def slopes(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Which ``images`` are classified right (b,), and three gradients with respect to them, from one forward pass.
+
+    Those of the margin, of the cross-entropy, and of the cross-entropy of each image's logits divided by their standard
+    deviation. Zeros where the outputs have none.
+    """
+    with torch.enable_grad():
+        images = images.detach().requires_grad_()
+        logits = network(images)
+        right = logits.detach().argmax(1) == labels
+        if not logits.requires_grad:
+            none = torch.zeros_like(images)
+            return right, none, none, none
+        spread = logits.detach().std(1, correction=0, keepdim=True).clamp(min=torch.finfo(logits.dtype).tiny)
+        losses = (
+            margin(logits, labels),
+            F.cross_entropy(logits, labels, reduction="none"),
+            F.cross_entropy(logits / spread, labels, reduction="none"),
+        )
+        found = [
+            torch.autograd.grad(loss.sum(), images, retain_graph=True, allow_unused=True, materialize_grads=True)[0]
+            for loss in losses
+        ]
+    return right, found[0], found[1], found[2]
+
+
+def _lacking(slopes: Tensor, kind: str, what: str) -> list[Finding]:
+    none = (slopes.flatten(1) == 0).all(1)
+    share = float(none.double().mean())
+    if share <= LACKING:
+        return []
+    return [Finding(kind, f"{int(none.sum())} of {len(none)} rightly classified images have {what}")]
+
+
+def _run(network: nn.Module, images: Tensor, batch: int) -> Tensor:
+    return torch.cat([network(part) for part in torch.split(images, batch)]).double()
+
+
+def _distance(first: Tensor, second: Tensor) -> float:
+    return float((F.normalize(first, dim=1) - F.normalize(second, dim=1)).abs().max())
+
+
+@torch.no_grad()
+def _fooled(network: nn.Module, images: Tensor, labels: Tensor, batch: int, eps: float) -> Outcome:
+    right = (_run(network, images, batch).argmax(1) == labels).long().cpu().numpy()
+    return Outcome("fgsm", "FGSM of the cross-entropy", eps, 1, right)

@@ -1,0 +1,64 @@
+"""A comparison as plain values, for a file and for other programs."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from windfirm.errors import InputError, expected
+from windfirm.evaluate.calibration import Calibration
+from windfirm.evaluate.compare import MARGIN, Comparison, Subject, compare
+from windfirm.evaluate.inequality import inequality
+from windfirm.evaluate.outcome import pack, unpack
+from windfirm.evaluate.warnings import Checks, Finding
+
+
+def to_json(comparison: Comparison) -> dict[str, Any]:
+    """Plain values that json.dumps takes; every image's outcome is among them, packed.
+
+    ``deltas`` have their verdict with them. ``inequality``: the poster's, against F and against the control.
+    """
+    compared = dict.fromkeys(delta.versus for delta in comparison.deltas if delta.attack == "clean")
+    return {
+        **vars(comparison),
+        "subjects": [_subject(subject) for subject in comparison.subjects],
+        "deltas": [{**asdict(delta), "verdict": delta.verdict} for delta in comparison.deltas],
+        "inequality": [
+            {**asdict(found), "answer": found.answer}
+            for found in (inequality(comparison, versus) for versus in compared)
+        ],
+    }
+
+
+def from_json(values: Mapping[str, Any]) -> Comparison:
+    """What to_json wrote; what follows from the outcomes is computed from them again.
+
+    Raises InputError when parts are missing or damaged.
+    """
+    try:
+        subjects = [_read(subject) for subject in values["subjects"]]
+        return compare(subjects, data=values["data"], seed=values["seed"], margin=values.get("margin", MARGIN))
+    except (KeyError, TypeError) as error:
+        raise InputError(expected("comparison", "the values of a comparison", f"others ({error})")) from error
+
+
+def _subject(subject: Subject) -> dict[str, Any]:
+    return {
+        **vars(subject),
+        "outcomes": [pack(outcome) for outcome in subject.outcomes],
+        "curve": [pack(outcome) for outcome in subject.curve],
+        "checks": subject.checks and asdict(subject.checks),
+        "calibration": subject.calibration and asdict(subject.calibration),
+    }
+
+
+def _read(values: Mapping[str, Any]) -> Subject:
+    checks, calibration = values.get("checks"), values.get("calibration")
+    return Subject(
+        **{
+            **values,
+            "outcomes": tuple(map(unpack, values["outcomes"])),
+            "curve": tuple(map(unpack, values["curve"])),
+            "checks": checks and Checks(checks["images"], tuple(Finding(**found) for found in checks["findings"])),
+            "calibration": calibration and Calibration(**calibration),
+        }
+    )

@@ -1,0 +1,56 @@
+"""The checks that every comparison runs: is there a reason to doubt what was measured?"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from windfirm.data.images import Images
+from windfirm.evaluate import probes, warnings
+from windfirm.evaluate.loop import curve, fetch
+from windfirm.evaluate.network import classify, private
+from windfirm.evaluate.outcome import Outcome
+from windfirm.evaluate.warnings import Checks
+from windfirm.models.device import batch_size
+
+#: Images that are looked at.
+CHECKED = 200
+#: FGSM is followed up to half the range of a pixel, where every image can be made grey.
+EPSES = tuple(eps / 255 for eps in (0, 1, 2, 8, 32, 127.5))
+#: The size of FGSM on rescaled logits.
+EPS = 8 / 255
+#: Images that are shown again and again.
+REPEATED = 50
+
+
+def checks(
+    model: nn.Module,
+    images: Images,
+    outcomes: Sequence[Outcome] = (),
+    *,
+    count: int = CHECKED,
+    device: torch.device | None = None,
+) -> Checks:
+    """Probe ``model`` on up to ``count`` of ``images``, evenly spread over them, and ``outcomes`` on all of them.
+
+    Raises InputError when model and images do not fit together.
+    """
+    some = images[_spread(len(images), count)]
+    network = private(model, device)
+    pixels, labels = fetch(some, torch.arange(len(some)), device)
+    classify(network, pixels[:1], images)  # raises where they do not fit
+    pixels = pixels.contiguous(memory_format=torch.channels_last)
+    batch = batch_size(device, pixels.shape)
+    found = [
+        *probes.training_mode(network),
+        *probes.outputs(network, pixels[:REPEATED], batch),
+        *probes.gradients(network, pixels, labels, batch, EPS),
+    ]
+    if probes.differentiable(network, pixels[:1]):
+        found += warnings.along(curve(model, some, EPSES, device=device), some.labels.numpy())
+    return Checks(len(some), (*found, *warnings.among(outcomes)))
+
+
+def _spread(images: int, count: int) -> Tensor:
+    """``count`` numbers of images, evenly spread: images often come ordered by class."""
+    return torch.linspace(0, images - 1, min(images, count)).round().long()

@@ -1,0 +1,102 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.evaluate.toys import Counting, labelled, small_network
+from tests.oracles import linear_binary, linear_radius
+from windfirm.attack import build
+from windfirm.data.images import Images
+from windfirm.errors import InputError
+from windfirm.evaluate import Outcome, evaluate
+from windfirm.evaluate.curves import EPSES, Curve, against, against_eps, from_json, nested, to_json, variants
+from windfirm.evaluate.intervals import interval
+
+
+def made(*rows: list[int], eps: bool = True, trials: int = 1) -> Curve:
+    outcomes = [
+        Outcome("toy", "a toy", i / 255 if eps else None, trials, np.array(row, np.int64)) for i, row in enumerate(rows)
+    ]
+    return Curve("eps" if eps else "size", tuple(i / 255 for i in range(len(rows))), tuple(outcomes))
+
+
+def test_fgsm_on_a_linear_network_falls_as_the_radii_say() -> None:
+    weights = torch.randn(3, 8, 8, generator=torch.Generator().manual_seed(0)) / 10
+    bias = -0.5 * weights.sum().item()
+    model = linear_binary(weights, bias)
+    pixels = torch.randint(80, 176, (60, 3, 8, 8), generator=torch.Generator().manual_seed(2), dtype=torch.uint8)
+    images = Images(pixels, model(pixels / 255).argmax(1), ("a", "b"), "toy/test")
+    radii = linear_radius(weights, bias, pixels / 255)
+    curve = against_eps(model, images, build("fgsm", 8))
+    assert (curve.what, curve.values) == ("eps", EPSES)
+    assert [outcome.count for outcome in curve.outcomes] == [int((radii > eps).sum()) for eps in EPSES]
+    assert len(set(curve.accuracies)) > 5
+    assert nested(curve).accuracies == curve.accuracies
+
+
+def test_points_come_in_order_with_the_outcomes_of_evaluate() -> None:
+    model = Counting()
+    images = labelled(model)
+    points = variants("occlusion", 8, "size", (6, 0, 3), trials=4)
+    curve = against(model, images, "patch size", points, seed=5)
+    assert (curve.what, curve.values) == ("patch size", (0, 3, 6))
+    for size, outcome in zip(curve.values, curve.outcomes, strict=True):
+        alone = evaluate(model, images, build("occlusion", 8, size=size, trials=4), seed=5)
+        assert outcome.correct.tolist() == alone.correct.tolist()
+        assert outcome.title == alone.title
+    assert curve.accuracies[0] == evaluate(model, images, build("clean", 8)).accuracy
+    assert curve.bands() == tuple(interval(outcome) for outcome in curve.outcomes)
+
+
+@pytest.mark.parametrize(("name", "option", "values"), [("semantic", "turn", (0, 0.5, 1)), ("fog", "severity", (1, 5))])
+def test_hue_and_severity_are_values_like_others(name: str, option: str, values: tuple[float, ...]) -> None:
+    points = variants(name, 32, option, values)
+    assert [(value, attack.title) for value, attack in points] == [
+        (value, build(name, 32, **{option: value}).title) for value in values
+    ]
+
+
+def test_nested_counts_an_image_fooled_once_as_fooled_from_there_on() -> None:
+    plain = made([1, 1, 1, 0], [1, 0, 1, 1], [0, 1, 1, 1])
+    assert plain.accuracies == (0.75, 0.75, 0.75)
+    curve = nested(plain)
+    assert [outcome.correct.tolist() for outcome in curve.outcomes] == [[1, 1, 1, 0], [1, 0, 1, 0], [0, 0, 1, 0]]
+    assert [outcome.eps for outcome in curve.outcomes] == [outcome.eps for outcome in plain.outcomes]
+    assert {outcome.title for outcome in curve.outcomes} == {"a toy, worst of every eps up to it"}
+
+
+@pytest.mark.parametrize("curve", [made([1, 0], eps=False), made([3, 2], trials=4)])
+def test_nested_is_for_worst_cases_at_several_eps(curve: Curve) -> None:
+    with pytest.raises(InputError) as error:
+        nested(curve)
+    assert str(error.value) == f"curve of {curve.what}: expected worst-case outcomes at several eps, got others"
+
+
+def test_what_is_no_curve_is_refused() -> None:
+    curve = made([1, 0], [0, 0])
+    with pytest.raises(InputError) as error:
+        replace(curve, values=(0.0,))
+    assert str(error.value) == "curve of eps: expected as many outcomes as values, at least one, got 1 and 2"
+    with pytest.raises(InputError) as error:
+        replace(curve, values=(0.5, 0.5))
+    assert str(error.value) == "curve of eps: expected values that grow, got [0.5, 0.5]"
+    with pytest.raises(InputError) as error:
+        made([1, 0], [0])
+    assert str(error.value) == "curve of eps: expected the same number of images everywhere, got [1, 2]"
+    with pytest.raises(InputError) as error:
+        against_eps(small_network(), labelled(small_network()), build("occlusion", 8))
+    assert str(error.value) == "occlusion: expected an attack that eps limits, got one without a norm"
+
+
+def test_a_curve_survives_json() -> None:
+    curve = made([1, 1, 0], [0, 1, 0])
+    back = from_json(json.loads(json.dumps(to_json(curve))))
+    assert (back.what, back.values, back.accuracies) == (curve.what, curve.values, curve.accuracies)
+    for ours, theirs in zip(back.outcomes, curve.outcomes, strict=True):
+        assert ours.correct.tolist() == theirs.correct.tolist()
+        assert (ours.title, ours.eps) == (theirs.title, theirs.eps)
+    with pytest.raises(InputError) as error:
+        from_json({"what": "eps"})
+    assert str(error.value) == "curve: expected the values of a curve, got others ('values')"

@@ -1,0 +1,83 @@
+import pytest
+import torch
+from torch import nn
+
+from tests.evaluate.toys_masked import AlwaysDropout, OfItsBatch, Quantised, Scaled, Stubborn, Then, patterns, plain
+from windfirm.evaluate import probes
+
+IMAGES = patterns()
+PIXELS = IMAGES.images / 255
+
+
+def gradients(network: nn.Module, batch: int = 50) -> dict[str, str]:
+    return {f.kind: f.text for f in probes.gradients(network, PIXELS, IMAGES.labels, batch, 8 / 255)}
+
+
+def test_a_plain_network_raises_nothing() -> None:
+    network = plain()
+    assert gradients(network) == {}
+    assert probes.outputs(network, PIXELS, 50) == []
+    assert probes.training_mode(network) == []
+    assert probes.differentiable(network, PIXELS[:1])
+
+
+def test_quantised_activations_have_no_gradient() -> None:
+    found = gradients(Then(after=Quantised()))
+    assert list(found) == ["zero gradients", "vanishing gradients"]
+    assert found["zero gradients"].endswith(
+        "rightly classified images have no gradient at all: the outputs do not follow the images"
+    )
+
+
+def test_saturated_logits_have_no_gradient_of_the_cross_entropy() -> None:
+    found = gradients(Then(after=Scaled()))
+    assert list(found) == ["vanishing gradients", "saturated logits"]
+    assert found == gradients(Then(after=Scaled()), batch=7)
+
+
+def test_outputs_that_are_no_function_of_the_images_have_none_either() -> None:
+    class Blind(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.eye(4).index_select(0, torch.zeros(len(x), dtype=torch.long))
+
+    assert list(gradients(Blind())) == ["zero gradients", "vanishing gradients"]
+    assert not probes.differentiable(Blind(), PIXELS[:1])
+
+
+def test_a_network_that_is_always_wrong_has_nothing_to_attack() -> None:
+    assert probes.gradients(plain(), PIXELS, (IMAGES.labels + 1) % 4, 50, 8 / 255) == []
+
+
+@pytest.mark.parametrize(
+    ("network", "kind"),
+    [
+        (Then(after=nn.Softmax(1)), "softmax at the end"),
+        (Then(before=AlwaysDropout()), "random forward pass"),
+        (Then(after=OfItsBatch()), "outputs depend on the batch"),
+    ],
+)
+def test_outputs_that_mislead(network: nn.Module, kind: str) -> None:
+    assert [finding.kind for finding in probes.outputs(network.eval(), PIXELS, 50)] == [kind]
+
+
+def test_modules_that_eval_does_not_reach_are_named() -> None:
+    network = nn.Sequential(
+        nn.BatchNorm2d(3), nn.BatchNorm2d(3, track_running_stats=False), Stubborn(), nn.Dropout()
+    ).eval()
+    (found,) = probes.training_mode(network)
+    assert found.kind == "training mode"
+    assert found.text == ("2 modules work as in training although eval() was called: 1 (BatchNorm2d), 2 (Stubborn)")
+    assert probes.training_mode(network.train())[0].text.startswith("4 modules work as in training")
+
+
+def test_three_gradients_from_one_pass_are_those_of_their_losses() -> None:
+    network, images, labels = plain(), PIXELS[:5], IMAGES.labels[:5]
+    right, _, entropy, calm = probes.slopes(network, images, labels)
+    logits = network(images)
+    weights = network[1].weight.detach()  # type: ignore[index]
+    truth = (logits.softmax(1) - nn.functional.one_hot(labels, 4)) @ weights
+    assert torch.allclose(entropy.flatten(1), truth, atol=1e-6)
+    spread = logits.std(1, correction=0, keepdim=True)
+    truth = ((logits / spread).softmax(1) - nn.functional.one_hot(labels, 4)) / spread @ weights
+    assert torch.allclose(calm.flatten(1), truth, atol=1e-5)
+    assert right.tolist() == (logits.argmax(1) == labels).tolist()

@@ -1,0 +1,73 @@
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.evaluate.test_compare import subject
+from windfirm.errors import InputError
+from windfirm.evaluate import Calibration, Checks, Finding, compare, from_json, to_json
+
+
+def test_json_brings_back_every_image() -> None:
+    checks = Checks(200, (Finding("a kind", "a text"),))
+    checked = replace(subject("F'", 0.7), checks=checks, calibration=Calibration(150, 2.0, 0.1, 0.5, 0.05, 0.4))
+    comparison = compare([subject("F", 0.5), checked], data="toy/test", seed=3, margin=2.0)
+    text = json.dumps(to_json(comparison))
+    again = from_json(json.loads(text))
+    assert json.dumps(to_json(again)) == text
+    assert (again.deltas, again.margin) == (comparison.deltas, 2.0)
+    assert again.subjects[1].checks == checks
+    assert again.subjects[1].calibration == checked.calibration
+    assert again.subjects[0].checks is None
+    for ours, theirs in zip(again.subjects, comparison.subjects, strict=True):
+        assert (ours.role, ours.name, ours.macs, ours.latency_ms) == (theirs.role, theirs.name, 1000, 0.25)
+        for a, b in zip(ours.outcomes + ours.curve, theirs.outcomes + theirs.curve, strict=True):
+            assert (a.attack, a.title, a.eps, a.trials) == (b.attack, b.title, b.eps, b.trials)
+            assert a.correct.dtype == np.int64
+            assert a.correct.tolist() == b.correct.tolist()
+
+
+def _spoil(values: dict[str, Any], key: str, value: object) -> dict[str, Any]:
+    values["subjects"][0]["outcomes"][0][key] = value
+    return values
+
+
+def test_damaged_json_is_refused() -> None:
+    comparison = compare([subject("F", 0.5, {"clean": 1}), subject("F'", 0.7, {"clean": 1})], data="toy", seed=3)
+    count = comparison.subjects[0].outcomes[0].count
+    for key, value, message in (
+        ("correct", "AAAA", "outcome clean: expected packed counts per image, got damage ("),
+        ("correct", "?", "outcome clean: expected packed counts per image, got damage ("),
+        ("count", -1, f"outcome clean: expected -1 right of 300, got {count} of 300"),
+    ):
+        with pytest.raises(InputError) as error:
+            from_json(_spoil(to_json(comparison), key, value))
+        assert str(error.value).startswith(message)
+    with pytest.raises(InputError) as error:
+        from_json({"data": "toy"})
+    assert str(error.value) == "comparison: expected the values of a comparison, got others ('subjects')"
+
+
+def test_json_says_what_is_shown() -> None:
+    values = to_json(compare([subject("F", 0.5), subject("F'", 0.8)], data="toy/test", seed=3))
+    assert {delta["attack"]: delta["verdict"] for delta in values["deltas"]}["fgsm"] == "more"
+    (found,) = values["inequality"]
+    assert (found["versus"], found["more"], found["close"], found["rose"], found["answer"]) == (
+        "F",
+        ("semantic", "occlusion", "fgsm"),
+        False,
+        True,
+        "holds",
+    )
+
+
+def test_what_an_earlier_version_wrote_is_read() -> None:
+    comparison = compare([subject("F", 0.5), subject("F'", 0.7)], data="toy/test", seed=3)
+    values = to_json(comparison)
+    for old in values["subjects"]:
+        del old["checks"], old["calibration"]
+    values["deltas"] = [{key: old[key] for key in ("attack", "versus", "points", "low")} for old in values["deltas"]]
+    del values["margin"], values["inequality"]
+    assert from_json(values).deltas == comparison.deltas

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.evaluate.toys import small_network
+from tests.evaluate.toys_masked import Quantised, Scaled, Then, patterns, plain
+from windfirm.errors import InputError
+from windfirm.evaluate import Outcome
+from windfirm.study.checks import checks
+
+IMAGES = patterns()
+
+
+def kinds(model: nn.Module) -> list[str]:
+    return [finding.kind for finding in checks(model, IMAGES).findings]
+
+
+def test_a_plain_network_raises_no_warning() -> None:
+    assert checks(plain(), IMAGES).images == 120
+    assert kinds(plain()) == []
+
+
+def test_deliberately_masked_gradients_raise_warnings() -> None:
+    assert kinds(Then(after=Quantised())) == [
+        "zero gradients",
+        "vanishing gradients",
+        "accuracy does not fall with eps",
+        "accuracy above chance at large eps",
+    ]
+    # FGSM here takes the gradient of the margin, which large logits do not hide: the curve has no fault.
+    assert kinds(Then(after=Scaled())) == ["vanishing gradients", "saturated logits"]
+
+
+def test_without_any_gradient_there_is_no_curve_to_look_at() -> None:
+    class Detached(Then):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x).detach()
+
+    assert kinds(Detached()) == ["zero gradients", "vanishing gradients"]
+
+
+def test_images_are_taken_from_all_over_the_set() -> None:
+    ordered = IMAGES[IMAGES.labels.argsort(stable=True)]
+    found = checks(Then(after=Quantised()), ordered, count=40)
+    assert found.images == 40
+    assert "chance" in found.findings[-1].kind  # all four classes were there: chance is a quarter
+    assert "25.0 % is chance" in found.findings[-1].text
+
+
+def test_outcomes_on_all_images_are_looked_at_too() -> None:
+    pgd, square = (Outcome(name, name, 0.1, 1, (np.arange(120) < n).astype(np.int64)) for name, n in
+                   (("pgd", 60), ("square", 30)))  # fmt: skip
+    assert [f.kind for f in checks(plain(), IMAGES, [pgd, square], count=40).findings] == ["black box beats white box"]
+
+
+def test_the_network_is_left_as_it_was() -> None:
+    model = plain().train()
+    checks(model, IMAGES, count=8)
+    assert all(module.training for module in model.modules())
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_network_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(
+        InputError, match=r"^model: expected outputs of shape \(1, 4\) for the classes of patterns/test"
+    ):
+        checks(small_network(), IMAGES)
