@@ -100,6 +100,18 @@ def test_an_attack_may_take_fewer_images_than_the_others(tmp_path: Path) -> None
     assert {cell["attack"]: cell.get("eps") for cell in cells} == {"clean": None, "fgsm": 8 / 255}
 
 
+def test_images_may_be_made_on_one_network_and_shown_to_each(tmp_path: Path) -> None:
+    attack = """[[attack]]\nname = "fgsm"\nfrom = ["F", "control"]\n"""
+    graph = of(tmp_path, text=BASE + attack)
+    shown = [(place, graph.cells[place.cell]) for place in graph.places]
+    networks = {place.role: cell.inputs["network"] for place, cell in shown}
+    pairs = {(cell.settings["from"], place.role) for place, cell in shown if "from" in cell.settings}
+    assert pairs == {(source, role) for source in ("F", "control") for role in ("F", "F'", "control")}
+    assert all(cell.inputs["source"] == networks[cell.settings["from"]] for _, cell in shown if "from" in cell.settings)
+    alone = of(tmp_path, "control=false", text=BASE + attack)
+    assert {cell.settings.get("from") for cell in alone.cells.values()} == {None, "F"}
+
+
 def test_every_seed_has_its_own_cells_but_weights_that_are_there_are_opened_once(tmp_path: Path) -> None:
     assert kinds(of(tmp_path, "seeds=[0, 1]"))["train"] == 2
     graph = of(tmp_path, "seeds=[0, 1]", "network.weights=shipped")

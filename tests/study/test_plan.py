@@ -122,6 +122,7 @@ def test_the_plan_is_plain_values(tmp_path: Path) -> None:
         "options": {},
         "eps": 2 / 255,
         "images": None,
+        "source": None,
     }
 
 
@@ -160,7 +161,7 @@ def test_the_plan_is_plain_values(tmp_path: Path) -> None:
         (
             "turn = 0.5",
             "turns = 0.5",
-            "sweep.toml:19: attack.turns: expected options out of eps, images, turn, trials, got turns; "
+            "sweep.toml:19: attack.turns: expected options out of eps, images, from, turn, trials, got turns; "
             "did you mean turn?",
         ),
         ("turn = 0.5", "turn = 2.0", "sweep.toml:18: attack.name: semantic: expected a turn in [0, 1], got 2.0"),

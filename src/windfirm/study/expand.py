@@ -82,6 +82,8 @@ def _expand(graph: Graph, point: Point, seed: int, measurements: tuple[Measureme
         networks["control"] = control
     for role, measured in networks.items():
         for entry in measurements:
+            if entry.source is not None and entry.source not in networks:
+                continue
             data = _data(s, "test")
             if entry.images is not None:
                 data["images"] = entry.images
@@ -91,8 +93,10 @@ def _expand(graph: Graph, point: Point, seed: int, measurements: tuple[Measureme
                 "seed": seed,
                 "data": data,
                 **({} if entry.eps is None else {"eps": entry.eps}),
+                **({} if entry.source is None else {"from": entry.source}),
             }
-            cell = graph.add("attack", settings | _factory(s), network=measured)
+            source = None if entry.source is None else networks[entry.source]
+            cell = graph.add("attack", settings | _factory(s), network=measured, source=source)
             graph.places.append(Place(cell.key, role, point.axes, seed))
 
 

@@ -23,8 +23,9 @@ train.epochs = 1
 import inspect
 import itertools
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,10 @@ from windfirm.study.settings import SETTINGS, count, eps, listed, name, show, un
 TOP = ("name", "about", "scale", "seeds")
 
 #: What an attack has beside its options.
-OWN = ("name", "eps", "images")
+OWN = ("name", "eps", "images", "from")
+
+#: The networks that a study measures.
+ROLES = ("F", "F'", "control")
 
 #: Of these a study has one; one that is set later takes the place of any other.
 SHARES = tuple(f"prune.{budget}" for budget in BUDGETS)
@@ -47,12 +51,16 @@ SHARES = tuple(f"prune.{budget}" for budget in BUDGETS)
 
 @dataclass(frozen=True)
 class Measurement:
-    """An attack with its options; its size, None where it has none; the number of images, None for all of the study."""
+    """An attack with its options; its size, None where it has none; the number of images, None for all of the study.
+
+    ``source``: the role of the network that images are made on; None for each network that is measured.
+    """
 
     attack: str
     options: Mapping[str, Any]
     eps: float | None
     images: int | None
+    source: str | None
 
 
 @dataclass(frozen=True)
@@ -212,26 +220,32 @@ def _measurements(attacks: Any, trials: int | None, lines: Lines) -> Iterator[Me
             expected(lines.where("attack"), "at least one table [[attack]]", show(attacks) if attacks else "none")
         )
     for index, entry in enumerate(attacks):
-        place = lines.where("attack", index, "name")
-        chosen = name(ATTACKS)(place, entry.get("name"))
-        options = {key: value for key, value in entry.items() if key not in OWN}
-        known = list(inspect.signature(ATTACKS[chosen]).parameters)[1:]
-        for option in options:
-            if option not in known:
-                wanted = f"options out of {', '.join([*OWN[1:], *known])}"
-                raise InputError(
-                    expected(lines.where("attack", index, option), wanted, option) + nearest(option, known)
-                )
-        try:
-            attack = build(chosen, **options)
-        except InputError as error:
-            raise InputError(f"{place}: {error}") from error
-        if trials is not None and attack.average and attack.trials > 1 and "trials" not in options:
-            options["trials"] = trials
-        sizes = entry.get("eps", "8/255")
-        place = lines.where("attack", index, "eps")
-        if attack.norm is None and "eps" in entry:
-            raise InputError(expected(place, f"no eps, as {chosen} has none", show(sizes)))
-        images = count(lines.where("attack", index, "images"), entry["images"]) if "images" in entry else None
-        for size in sizes if isinstance(sizes, list) else [sizes]:
-            yield Measurement(chosen, options, None if attack.norm is None else eps(place, size), images)
+        yield from _measured(entry, trials, partial(lines.where, "attack", index))
+
+
+def _measured(entry: Mapping[str, Any], trials: int | None, at: Callable[[str], str]) -> Iterator[Measurement]:
+    """One table [[attack]]: a measurement for each of its sizes and sources; ``at`` tells where its keys stand."""
+    chosen = name(ATTACKS)(at("name"), entry.get("name"))
+    options = {key: value for key, value in entry.items() if key not in OWN}
+    known = list(inspect.signature(ATTACKS[chosen]).parameters)[1:]
+    for option in options:
+        if option not in known:
+            wanted = f"options out of {', '.join([*OWN[1:], *known])}"
+            raise InputError(expected(at(option), wanted, option) + nearest(option, known))
+    try:
+        attack = build(chosen, **options)
+    except InputError as error:
+        raise InputError(f"{at('name')}: {error}") from error
+    if trials is not None and attack.average and attack.trials > 1 and "trials" not in options:
+        options["trials"] = trials
+    images = count(at("images"), entry["images"]) if "images" in entry else None
+    sources = [name(ROLES)(at("from"), role) for role in _several(entry["from"])] if "from" in entry else [None]
+    if attack.norm is None and "eps" in entry:
+        raise InputError(expected(at("eps"), f"no eps, as {chosen} has none", show(entry["eps"])))
+    sizes = [None] if attack.norm is None else [eps(at("eps"), size) for size in _several(entry.get("eps", "8/255"))]
+    for source, size in itertools.product(sources, sizes):
+        yield Measurement(chosen, options, size, images, source)
+
+
+def _several(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

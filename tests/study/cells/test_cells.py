@@ -15,6 +15,7 @@ from windfirm.attack.registry import build
 from windfirm.data.augment import to_float
 from windfirm.evaluate.loop import evaluate
 from windfirm.evaluate.outcome import Outcome, unpack
+from windfirm.evaluate.transfer import transfer
 from windfirm.models.checkpoint import load
 from windfirm.prune.budget import Budget
 from windfirm.prune.propose import Target
@@ -51,6 +52,10 @@ trials = 2
 [[attack]]
 name = "fgsm"
 eps = "2/255"
+[[attack]]
+name = "fgsm"
+eps = "2/255"
+from = "F"
 """
 
 
@@ -116,10 +121,16 @@ def test_rows_are_what_evaluate_returns(folder: Path) -> None:
     with opened(folder) as store:
         rows = {(entry.role, entry.row["attack"]): unpack(entry.row) for entry in measured(store)}
         costs = {entry.role: (entry.macs, entry.params) for entry in measured(store)}
-    assert len(rows) == 6
+    assert len(rows) == 9
+    models = networks(folder)
+    made = transfer(
+        models["F"], {role: models[role] for role in costs}, images, build("fgsm", 32), name="F", eps=2 / 255, seed=5
+    )
+    for role, outcome in made.items():
+        assert same(rows.pop((role, "fgsm from F")), outcome)
     for (role, name), row in rows.items():
         attack = build(name, 32, **({"trials": 2} if name == "semantic" else {}))
-        assert same(row, evaluate(networks(folder)[role], images, attack, eps=2 / 255, seed=5))
+        assert same(row, evaluate(models[role], images, attack, eps=2 / 255, seed=5))
     assert costs["F"] == costs["control"] == (12_239_488, 75_290)
     assert costs["F'"][0] is not None
     assert costs["F'"][0] < 12_239_488
