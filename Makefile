@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install quickstart test check format bench bench-criteria
+.PHONY: help install quickstart test check format bench bench-criteria bench-attacks
 
 help:
 	@echo "make quickstart   the main job: prune a ResNet-56, attack it, answer (needs nothing but Python)"
@@ -10,6 +10,7 @@ help:
 	@echo "make check        format, lint, types and tests"
 	@echo "make bench        speed of training beside a plain PyTorch loop"
 	@echo "make bench-criteria   speed of the pruning criteria beside the way that public code computes them"
+	@echo "make bench-attacks   speed and agreement of the attacks beside public libraries, those that are installed"
 	@echo "make install      the virtual environment alone, in .venv"
 
 install: $(STAMP)
@@ -41,3 +42,6 @@ bench: $(STAMP)
 
 bench-criteria: $(STAMP)
 	$(BIN)/python -m benchmarks.criteria --kl-sample 40
+
+bench-attacks: $(STAMP)
+	$(BIN)/python -m benchmarks.attacks

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn.cross_decomposition import PLSRegression
 from torch import Tensor, nn
 
+from windfirm.models.device import batch_size
 from windfirm.models.mobilenet import InvertedResidual, MobileNetV2
 from windfirm.models.resnet import BasicBlock, ResNet
 
@@ -89,7 +90,7 @@ class Reached(Exception):  # noqa: N818
     """The forward pass has come to where it was to end."""
 
 
-def outputs(model: nn.Module, module: nn.Module, images: Tensor) -> Iterator[Tensor]:
+def outputs(model: nn.Module, module: nn.Module, images: Tensor, batch: int = BATCH) -> Iterator[Tensor]:
     """What ``module`` puts out, batch by batch; the rest of the network is not run."""
     caught: list[Tensor] = []
 
@@ -99,7 +100,7 @@ def outputs(model: nn.Module, module: nn.Module, images: Tensor) -> Iterator[Ten
 
     handle = module.register_forward_hook(hook)
     try:
-        for part in torch.split(images, BATCH):
+        for part in torch.split(images, batch):
             with suppress(Reached), torch.no_grad():
                 model(part)
             yield caught.pop()
@@ -155,7 +156,9 @@ def one_by_one(maps: Tensor) -> Tensor:
 def pls(model: nn.Module, groups: Sequence[Group], images: Tensor, labels: Tensor) -> list[Tensor]:
     """VIPs by scikit-learn's iterations, to its usual tolerance."""
     convs = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
-    columns = [torch.cat([out.amax((2, 3)) for out in outputs(model, conv, images)]) for conv in convs]
+    columns = [
+        torch.cat([out.amax((2, 3)) for out in outputs(model, conv, images, batch_size(None))]) for conv in convs
+    ]
     x, y = torch.cat(columns, 1).double().numpy(), F.one_hot(labels).double().numpy()
     return _by_column(groups, convs, vip_by_loop(PLSRegression(COMPONENTS, scale=True).fit(x, y)))
 
@@ -173,9 +176,15 @@ def vip_by_loop(fit: PLSRegression) -> Table:
 
 
 def exact_pls(model: nn.Module, groups: Sequence[Group], images: Tensor, labels: Tensor) -> list[Tensor]:
-    """VIPs by singular vectors and deflation, in float64 from the convolutions' outputs on."""
+    """VIPs by singular vectors and deflation, in float64 from the convolutions' outputs on.
+
+    Those are made in batches of the package's size: in others a convolution may round otherwise, which alone moves a
+    VIP by up to 1e-5, in another memory layout by 4e-4 (MobileNetV2, random normalisations).
+    """
     convs = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
-    columns = [torch.cat([out.amax((2, 3)) for out in outputs(model, conv, images)]) for conv in convs]
+    columns = [
+        torch.cat([out.amax((2, 3)) for out in outputs(model, conv, images, batch_size(None))]) for conv in convs
+    ]
     x, y = (torch.cat(columns, 1).double().numpy(), F.one_hot(labels).double().numpy())
     x, y = (standardised(table) for table in (x, y))
     total, explained = np.zeros(x.shape[1]), 0.0

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, stats
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -26,6 +26,38 @@ def linear_binary(weights: Tensor, bias: float) -> nn.Module:
 def linear_radius(weights: Tensor, bias: float, images: Tensor) -> Tensor:
     """The exact Linf distance of each image from the border of linear_binary: |w·x + b| / ‖w‖₁."""
     return ((images * weights).sum((1, 2, 3)) + bias).abs() / weights.abs().sum()
+
+
+def linear_distances(weights: Tensor, biases: Tensor, images: Tensor, dual: float) -> Tensor:
+    """The exact distance of each image from another class of softmax(weights (k, d) x + biases), the box aside.
+
+    ``dual`` is the order of the dual norm of the weights: 1 for Linf, 2 for L2.
+    """
+    logits = images.flatten(1) @ weights.T + biases
+    result = []
+    for scores in logits:
+        best = int(scores.argmax())
+        others = [k for k in range(len(biases)) if k != best]
+        result.append(min(float((scores[best] - scores[k]) / (weights[best] - weights[k]).norm(dual)) for k in others))
+    return torch.tensor(result, dtype=images.dtype)
+
+
+def shortest_change(image: Tensor, slope: Tensor, gap: float, norm: str) -> Tensor:
+    """The shortest δ with slope·δ = gap and image + δ in [0, 1], by scipy: all (d,) float64, d small."""
+    x, w = image.numpy(), slope.numpy()
+    box = list(zip(-x, 1 - x, strict=True))
+    if norm == "linf":  # minimise t subject to -t <= δ <= t
+        eye, ones = np.eye(len(x)), np.ones((len(x), 1))
+        bound = np.block([[eye, -ones], [-eye, -ones]])
+        cost = np.append(np.zeros(len(x)), 1)
+        found = optimize.linprog(cost, bound, np.zeros(2 * len(x)), [np.append(w, 0)], [gap], [*box, (0, None)]).x[:-1]
+    else:
+        plane = {"type": "eq", "fun": lambda d: w @ d - gap, "jac": lambda d: w}
+        start = np.zeros(len(x))
+        found = optimize.minimize(
+            lambda d: d @ d / 2, start, jac=lambda d: d, bounds=box, constraints=plane, method="SLSQP", tol=1e-14
+        ).x
+    return torch.from_numpy(np.asarray(found))
 
 
 def turned(image: Tensor, turn: float, saturation: float = 0.0) -> Tensor:

@@ -174,6 +174,10 @@ def test_version(capsys: Capture) -> None:
             "windfirm train: --weight-decay: expected a number of at least 0, got -1; see windfirm train --help",
         ),
         (
+            ["attack", "m", "--option", "steps"],
+            "windfirm attack: --option: expected NAME=VALUE, such as steps=20, got steps; see windfirm attack --help",
+        ),
+        (
             ["attack", "m", "--attack"],
             "windfirm attack: --attack: expected one argument; see windfirm attack --help",
         ),
@@ -242,6 +246,19 @@ def test_words_that_cannot_be_parsed(capsys: Capture, words: list[str], text: st
         (
             ["attack", NET, "--attack", "fsgm"],
             f"attack: attack: expected one of {', '.join(ATTACKS)}, got fsgm; did you mean fgsm?",
+        ),
+        (
+            ["attack", NET, "--attack", "pgd", "--attack", "fgsm", "--option", "stepz=3"],
+            "attack: --option: expected options of pgd, fgsm: steps, step, restarts, norm, got stepz; "
+            "did you mean step?",
+        ),
+        (
+            ["attack", NET, "--attack", "fgsm", "--option", "steps=3"],
+            "attack: --option: expected options of fgsm: there are none, got steps",
+        ),
+        (
+            ["attack", NET, "--attack", "pgd", "--option", "steps=few"],
+            "attack: pgd: expected steps as a whole number, got few",
         ),
         (
             ["attack", NET, "--data", "imagenet"],

@@ -16,6 +16,7 @@ from windfirm.commands.options import (
     MEANS,
     NONE_OR_MORE,
     NUMBER,
+    OPTION,
     POSITIVE,
     SHAPE,
     SHARE,
@@ -31,6 +32,12 @@ MODEL = (
 )
 CRITERIA = (
     "bn-scale, cka, expected-abs, fpgm, hrank, kl-divergence, l1, l2, pls, random, taylor, or package.module:criterion"
+)
+ATTACKS = (
+    "clean, semantic, semantic-shift, semantic-search, semantic-grid, occlusion, occlusion-search, occlusion-worst; "
+    "fgsm, pgd, apgd-ce, apgd-dlr, apgd-t, fab-t, square, autoattack, deepfool, which go as far as --eps; corruptions, "
+    "or one of them: gaussian-noise, shot-noise, impulse-noise, speckle-noise, defocus-blur, glass-blur, motion-blur, "
+    "zoom-blur, gaussian-blur, snow, frost, fog, spatter, brightness, contrast, saturate, elastic, pixelate, jpeg"
 )
 DEFENCES = "cutmix, cutout, fast-at, mixup, pgd-at, shape-texture, stylized, trades"
 ADJUSTMENTS = "bn-only, distill, fine-tuning, scratch-b, scratch-e, w-ticket"
@@ -171,10 +178,19 @@ def _measure_options(parser: Parser) -> None:
         "--attack",
         action="append",
         metavar="NAME",
-        help="clean, semantic, semantic-shift, semantic-search, occlusion, occlusion-worst, fgsm; may "
-        "be given several times (default: semantic, occlusion, fgsm, clean)",
+        help=f"{ATTACKS}; may be given several times (default: semantic, occlusion, fgsm, clean)",
     )
-    group.add_argument("--eps", default="8/255", metavar="E", help="the size of fgsm, in [0, 1] (default: 8/255)")
+    group.add_argument(
+        "--eps", default="8/255", metavar="E", help="the largest change of a value in [0, 1] (default: 8/255)"
+    )
+    group.add_argument(
+        "--option",
+        action="append",
+        type=OPTION,
+        default=[],
+        metavar="NAME=VALUE",
+        help="a number of an attack, for every attack that has it: steps=20, restarts=5, norm=l2, size=12",
+    )
     group.add_argument(
         "--trials", type=COUNT, metavar="N", help="random draws of each attack that averages (default: 10)"
     )
@@ -381,6 +397,7 @@ def _attack(commands: Commands) -> None:
         "attack",
         "How many images networks still get right under each attack.",
         "  windfirm attack resnet56 --attack fgsm --eps 2/255\n"
+        "  windfirm attack resnet56 --attack pgd --attack apgd-ce --eps 1/255 --option restarts=5\n"
         "  windfirm attack runs/*/model.safetensors --data cifar10 --attack clean --attack occlusion",
     )
     parser.add_argument("models", nargs="+", metavar="MODEL", help=MODEL)

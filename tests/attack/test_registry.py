@@ -6,6 +6,7 @@ from torch import nn
 
 from windfirm.attack import ATTACKS, Budget, build
 from windfirm.attack.corruptions import KINDS
+from windfirm.attack.registry import read
 from windfirm.errors import InputError
 
 TITLES = {
@@ -18,7 +19,24 @@ TITLES = {
     "occlusion-search": "one grey 16×16 square, worst of 50 random places",
     "occlusion-worst": "one grey 8×8 square, worst of 49 places 4 pixels apart",
     "fgsm": "one step along the sign of the loss gradient, white-box, true labels",
+    "pgd": "50 steps of 0.25 eps along the sign of the loss gradient, Linf, random start, worst of every step of 1 "
+    "restart, white-box, true labels",
+    "apgd-ce": "Auto-PGD, 100 steps on the cross-entropy, 1 random start, Linf, white-box, true labels",
+    "apgd-dlr": "Auto-PGD, 100 steps on the difference of logits ratio, 1 random start, Linf, white-box, true labels",
+    "apgd-t": "Auto-PGD, 100 steps on the targeted difference of logits ratio, 9 target classes (or all others), "
+    "1 random start each, Linf, white-box, true labels",
+    "fab-t": "fast adaptive boundary, 100 steps towards each of 9 target classes (or all others), alpha 0.1, eta 1.05, "
+    "beta 0.9, Linf, white-box, true labels",
+    "square": "random search with squares, at most 5,000 queries, p 0.8, Linf, black-box, true labels",
+    "deepfool": "at most 50 steps to the nearest linearised border, 9 target classes (or all others), overshoot 0.02, "
+    "Linf, white-box, true labels",
 }
+TITLES["autoattack"] = "AutoAttack, standard: " + "; ".join(
+    f"{name} ({TITLES[name]})" for name in ("apgd-ce", "apgd-t", "fab-t", "square")
+)
+
+#: Options with which attacks that search for long are done soon.
+QUICK = {"square": {"queries": 30}, "fab-t": {"steps": 5}, "autoattack": {"steps": 5, "queries": 30}}
 
 
 def test_every_attack_says_what_it_does_with_all_its_numbers() -> None:
@@ -37,6 +55,27 @@ def test_options_reach_the_title() -> None:
     assert build("semantic", turn=0.25, trials=3).title == "one random hue shift 0.25 of a turn wide, mean of 3 draws"
     black = build("occlusion-worst", size=12, stride=10, colour="black")
     assert black.title == "one black 12×12 square, worst of 9 places 10 pixels apart"
+    short = build("pgd", steps=1, step=1.0, restarts=5, norm="l2").title
+    wanted = "1 step of 1 eps along the loss gradient, L2, random start, worst of every step of 5 restarts"
+    assert short == f"{wanted}, white-box, true labels"
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("apgd-ce", {"steps": 99}), ("apgd-dlr", {"steps": 10}), ("apgd-t", {"targets": 8})]
+)
+def test_a_shortened_attack_says_so(name: str, options: dict[str, int]) -> None:
+    title = build(name, **options).title
+    assert title.startswith("shortened Auto-PGD, ")
+    assert str(next(iter(options.values()))) in title
+    assert not build(name, **dict.fromkeys(options, 200)).title.startswith("shortened")
+
+
+@pytest.mark.parametrize("options", [{"steps": 10}, {"targets": 3}, {"queries": 1000}])
+def test_a_shortened_ensemble_loses_its_name(options: dict[str, int]) -> None:
+    attack = build("autoattack", **options)
+    assert attack.name == "ensemble"
+    assert attack.title.startswith("four attacks in turn, not those of the standard: ")
+    assert "AutoAttack" not in attack.title
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -44,7 +83,7 @@ def test_every_attack_keeps_shape_type_and_range_and_ignores_its_company(name: s
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
     images, labels, ids = torch.rand(10, 3, 8, 8), torch.arange(10) % 4, torch.arange(10)
-    attack = build(name, 8)
+    attack = build(name, 8, **QUICK.get(name, {}))
     changed = attack.apply(model, images, labels, Budget(ids=ids))
     assert (changed.shape, changed.dtype) == (images.shape, images.dtype)
     assert changed.min() >= 0
@@ -68,6 +107,11 @@ def test_every_attack_keeps_shape_type_and_range_and_ignores_its_company(name: s
         ("semantic-grid", {"reach": 1.5}, "semantic-grid: expected a reach in [0, 1], got 1.5"),
         ("occlusion", {"size": 33}, "occlusion: expected a size in [0, 32], got 33"),
         ("occlusion", {"colour": "pink"}, "occlusion: expected a colour out of black, grey, mean, noise, got pink"),
+        ("pgd", {"steps": 0}, "pgd: expected steps of at least 1, got 0"),
+        ("pgd", {"step": 0.0}, "pgd: expected a step in (0, 2], in eps, got 0.0"),
+        ("pgd", {"norm": "l1"}, "pgd: expected a norm out of linf, l2, got l1"),
+        ("apgd-ce", {"restarts": 0}, "apgd-ce: expected restarts of at least 1, got 0"),
+        ("apgd-t", {"targets": 0}, "apgd-t: expected targets of at least 1, got 0"),
         ("occlusion-search", {"size": 33}, "occlusion-search: expected a size in [0, 32], got 33"),
         ("occlusion-worst", {"stride": 0}, "occlusion-worst: expected a stride of at least 1, got 0"),
     ],
@@ -75,4 +119,25 @@ def test_every_attack_keeps_shape_type_and_range_and_ignores_its_company(name: s
 def test_what_cannot_be_built_is_refused_with_one_line(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as error:
         build(name, **options)
+    assert str(error.value) == message
+
+
+def test_options_are_read_as_what_they_are() -> None:
+    assert read("pgd", "steps", "20") == 20
+    assert read("pgd", "step", "0.1") == 0.1
+    assert read("pgd", "norm", "l2") == "l2"
+    assert read("occlusion", "size", "12") == 12
+    assert read("occlusion", "colour", "black") == "black"
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "message"),
+    [
+        ("steps", "few", "pgd: expected steps as a whole number, got few"),
+        ("step", "small", "pgd: expected step as a number, got small"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(option: str, text: str, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        read("pgd", option, text)
     assert str(error.value) == message

@@ -106,6 +106,16 @@ def test_attack_counts_are_those_of_the_network(capsys: Capture, data: Path) -> 
     assert "data, 12 images, seed 0" in text
 
 
+def test_options_go_to_the_attacks_that_have_them(capsys: Capture, data: Path) -> None:
+    words = ("attack", NET, "--data", data, "--attack", "pgd", "--attack", "apgd-ce", "--attack", "occlusion")
+    found = run_json(capsys, *words, "--option", "steps=2", "--option", "restarts=3", "--option", "size=4")
+    titles = [outcome["title"] for outcome in found["networks"][0]["outcomes"]]
+    assert titles[0].startswith("2 steps of 0.25 eps ")
+    assert "worst of every step of 3 restarts" in titles[0]
+    assert titles[1].startswith("shortened Auto-PGD, 2 steps on the cross-entropy, 3 random starts")
+    assert titles[2].startswith("one grey 4×4 square")
+
+
 def test_progress_goes_to_standard_error_as_plain_lines(capsys: Capture, data: Path) -> None:
     assert main(["attack", NET, "--data", str(data), "--attack", "clean", "--json"]) == 0
     out, err = capsys.readouterr()

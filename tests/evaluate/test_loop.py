@@ -1,11 +1,13 @@
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from tests.evaluate.toys import Counting, labelled, make, nothing, small_network
 from windfirm.attack import Attack, Budget, build
+from windfirm.attack.ensemble import ensemble
 from windfirm.errors import InputError, WindfirmError
 from windfirm.evaluate import curve, evaluate
 
@@ -239,3 +241,54 @@ def test_a_change_may_be_as_long_as_the_norm_of_the_attack_allows() -> None:
     with pytest.raises(WindfirmError) as error:
         evaluate(model, images, attack, eps=0.9 * length)
     assert str(error.value) == f"attack toy: expected changes of at most {0.9 * length:.6g}, got {length:.6g}"
+
+
+@pytest.mark.parametrize("name", ["fgsm", "pgd", "apgd-ce"])
+def test_neither_the_batch_nor_a_lack_of_memory_changes_what_gradients_find(name: str) -> None:
+    model = small_network()
+    images = labelled(model)
+    attack = build(name, 8, **({} if name == "fgsm" else {"steps": 5}))
+    whole = evaluate(model, images, attack, eps=0.05).correct.tolist()
+    assert 0 < sum(whole) < 32
+
+    def hungry(network: nn.Module, pixels: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        if len(pixels) > 6:
+            raise torch.OutOfMemoryError
+        return attack.apply(network, pixels, labels, budget)
+
+    for other, batch in ((attack, 7), (make(hungry, norm=True), None)):
+        assert evaluate(model, images, other, eps=0.05, batch=batch).correct.tolist() == whole
+
+
+def test_an_attack_that_packs_is_given_many_images_and_told_the_batch() -> None:
+    model = Counting()
+    seen = []
+
+    def apply(network: nn.Module, pixels: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        seen.append((len(pixels), budget.batch))
+        return pixels
+
+    packs = Attack("toy", "a toy", apply, trials=1, average=False, norm=None, packs=True)
+    evaluate(model, labelled(model), packs, batch=1)
+    assert seen == [(20, 1), (12, 1)]
+
+
+def test_an_ensemble_counts_the_worst_of_its_parts_for_each_image() -> None:
+    model = small_network()
+    images = labelled(model)
+    parts = [build("fgsm", 8), build("pgd", 8, steps=2, restarts=2), build("apgd-dlr", 8, steps=3)]
+    alone = [evaluate(model, images, part, eps=0.05).correct for part in parts]
+    outcome = evaluate(model, images, ensemble("all", "three in turn", parts), eps=0.05)
+    assert outcome.correct.tolist() == np.min(alone, axis=0).tolist()
+
+
+def test_an_attack_that_spoils_its_network_gains_nothing() -> None:
+    model = small_network()
+
+    def spoil(network: nn.Module, pixels: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        with torch.no_grad():
+            network.get_parameter("4.weight").neg_()
+        return pixels
+
+    outcome = evaluate(model, labelled(model), make(spoil, norm=True))
+    assert outcome.count == 32

@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from windfirm import seeds
 from windfirm.errors import InputError, expected
 
+#: How far a change is: its largest value, or its length (Euclidean, over all values of an image).
+Norm = Literal["linf", "l2"]
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -25,12 +28,14 @@ class Budget:
     ``eps``: the largest change of a value in [0, 1], or the largest length of the change of an image, as the attack's
     norm says (attacks without a norm do not use it). ``trial``: which of several
     draws or places this is. ``ids`` (b,): the number of each image in its data set; its place in the batch when None.
+    ``batch``: how many images there is memory for in the network at once; None for all.
     """
 
     eps: float = 8 / 255
     seed: int = 0
     trial: int = 0
     ids: Tensor | None = None
+    batch: int | None = None
 
     def draw(self, images: Tensor, count: int, purpose: str) -> Tensor:
         """``count`` numbers in [0, 1) for each image of this trial: (b, count) float64 on the CPU."""
@@ -57,6 +62,8 @@ class Attack:
 
     ``average``: accuracy is the mean over ``trials`` draws, on all images. Otherwise an image counts as right only when
     no trial fools the network. ``norm``: the norm in which ``eps`` bounds the change, None when eps means nothing.
+    ``packs``: it lets go of images that it has fooled and shows the network ``budget.batch`` of the others at a time,
+    so that it is best given many; any other is given no more than a batch.
     """
 
     name: str
@@ -64,7 +71,8 @@ class Attack:
     apply: Apply
     trials: int
     average: bool
-    norm: Literal["linf", "l2"] | None
+    norm: Norm | None
+    packs: bool = False
 
 
 def parse_eps(text: str | float) -> float:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from windfirm.adjust.objective import margin
 from windfirm.attack.budget import Attack, Budget
-from windfirm.errors import InputError, expected
+from windfirm.attack.climb import differentiable
 
 
 def fgsm(side: int) -> Attack:
@@ -28,13 +28,10 @@ def direction(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
     The network's parameters are left alone: no gradients are asked for and none are kept. The gradient taken is that of
     the margin: it has the same sign, and does not round to nothing in float32 where a network is sure of itself. Raises
-    InputError when the outputs do not depend on the images in a way that can be differentiated.
+    what differentiable raises.
     """
     with torch.enable_grad():
-        images = images.detach().requires_grad_()
-        logits = model(images)
-        if not logits.requires_grad:
-            raise InputError(expected("fgsm", "a network with a gradient from its outputs to its images", "none"))
+        images, logits = differentiable("fgsm", model, images)
         # The sum, not the mean: an image's gradient is then its own, whatever the batch.
         (gradient,) = torch.autograd.grad(margin(logits, labels).sum(), images)
     return gradient.sign()

@@ -66,8 +66,8 @@ def _anywhere(name: str, side: int, size: int | None, colour: Colour) -> tuple[i
 def cover(images: Tensor, top: Tensor, left: Tensor, size: int, fill: Tensor) -> Tensor:
     """``images`` (b, c, h, w) with ``fill``, broadcast to them, in squares with corners at ``top``, ``left`` (b,)."""
     height, width = images.shape[-2:]
-    rows = torch.arange(height) - top[:, None]
-    columns = torch.arange(width) - left[:, None]
+    rows = torch.arange(height, device=top.device) - top[:, None]
+    columns = torch.arange(width, device=left.device) - left[:, None]
     inside = ((rows >= 0) & (rows < size))[:, None, :, None] & ((columns >= 0) & (columns < size))[:, None, None, :]
     return torch.where(inside.to(images.device), fill, images)
 

@@ -3,12 +3,16 @@
 import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
-from windfirm.attack import corruptions, occlusion, semantic
+from windfirm.attack import apgd, corruptions, fab, occlusion, semantic
+from windfirm.attack.autoattack import autoattack
 from windfirm.attack.budget import Attack
 from windfirm.attack.clean import clean
+from windfirm.attack.deepfool import deepfool
 from windfirm.attack.fgsm import fgsm
+from windfirm.attack.pgd import pgd
+from windfirm.attack.square import square
 from windfirm.errors import InputError, expected, nearest
 
 #: Name to factory: ``factory(side, **options) -> Attack``.
@@ -23,6 +27,14 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
         "occlusion-search": occlusion.search,
         "occlusion-worst": occlusion.worst,
         "fgsm": fgsm,
+        "pgd": pgd,
+        "apgd-ce": apgd.apgd_ce,
+        "apgd-dlr": apgd.apgd_dlr,
+        "apgd-t": apgd.apgd_t,
+        "fab-t": fab.targeted,
+        "square": square,
+        "autoattack": autoattack,
+        "deepfool": deepfool,
         **corruptions.FACTORIES,
     }
 )
@@ -34,13 +46,37 @@ def build(name: str, image_side: int = 32, **options: Any) -> Attack:
     Sizes that are not given in ``options`` grow with the side. Raises InputError for an unknown name or option, and for
     a value out of range.
     """
-    if name not in ATTACKS:
-        raise InputError(expected("attack", f"one of {', '.join(ATTACKS)}", name) + nearest(name, ATTACKS))
-    factory = ATTACKS[name]
-    known = list(inspect.signature(factory).parameters)[1:]
+    known = list(kinds(name))
     for option in options:
         if option not in known:
             raise InputError(expected(name, f"options out of {', '.join(known)}" if known else "no options", option))
     if options.get("trials", 1) < 1:
         raise InputError(expected(name, "at least 1 trial", options["trials"]))
-    return factory(image_side, **options)
+    return ATTACKS[name](image_side, **options)
+
+
+def kinds(name: str) -> dict[str, Any]:
+    """The options of the attack called ``name``, and what type each value has. Raises InputError for unknown names."""
+    if name not in ATTACKS:
+        raise InputError(expected("attack", f"one of {', '.join(ATTACKS)}", name) + nearest(name, ATTACKS))
+    parameters = list(inspect.signature(ATTACKS[name]).parameters.values())[1:]
+    return {parameter.name: parameter.annotation for parameter in parameters}
+
+
+def read(name: str, option: str, text: str) -> Any:
+    """The value that ``text`` stands for as ``option`` of the attack called ``name``.
+
+    Raises InputError when it is not of the option's type; whether it is in range is for build to say.
+    """
+    kind = kinds(name)[option]
+    for number, wanted in ((int, "a whole number"), (float, "a number")):
+        if number in (kind, *get_args(kind)):
+            try:
+                return number(text)
+            except ValueError:
+                raise InputError(expected(name, f"{option} as {wanted}", text)) from None
+    if kind is bool:
+        if text not in ("yes", "no"):
+            raise InputError(expected(name, f"{option} as yes or no", text))
+        return text == "yes"
+    return text

@@ -66,6 +66,11 @@ def _listed(kind: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
     return lambda text: tuple(kind(part) for part in text.split(","))
 
 
+def _pair(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name.replace("-", "_"), value
+
+
 WHOLE = _checked(int, "a whole number", lambda n: True)
 COUNT = _checked(int, "a whole number of at least 1", lambda n: n >= 1)
 NONE_OR_MORE = _checked(int, "a whole number of at least 0", lambda n: n >= 0)
@@ -83,3 +88,4 @@ STDS = _checked(
     "a number above 0 for each channel, such as 0.229,0.224,0.225",
     lambda xs: all(0 < x < math.inf for x in xs),
 )
+OPTION = _checked(_pair, "NAME=VALUE, such as steps=20", all)

@@ -12,7 +12,7 @@ from torch import nn
 from windfirm import console, data
 from windfirm.adjust.objective import PLAIN, Objective
 from windfirm.attack.budget import Attack, parse_eps
-from windfirm.attack.registry import build
+from windfirm.attack.registry import build, kinds, read
 from windfirm.commands.printing import grid as grid  # re-exported, for commands that need the rest of this as well
 from windfirm.commands.printing import print_json as print_json
 from windfirm.commands.printing import printer as printer
@@ -149,13 +149,26 @@ def normalisation(source: Source) -> dict[str, object] | None:
 
 
 def chosen_attacks(args: Namespace, side: int) -> tuple[list[Attack], float]:
-    """The attacks that ``--attack`` and ``--trials`` ask for, on images of this side, and ``--eps`` as a number."""
+    """The attacks that ``--attack``, ``--option`` and ``--trials`` ask for, on images of this side, and ``--eps``.
+
+    An option goes to every attack that has one of that name. Raises InputError for one that no attack has, and what
+    build raises.
+    """
     eps = parse_eps(args.eps)
+    names = list(dict.fromkeys(args.attack or DEFAULT_ATTACKS))
+    given = dict(args.option)
+    known = {name: [option for option in kinds(name) if option in given] for name in names}
+    for option in given:
+        if not any(option in options for options in known.values()):
+            every = list(dict.fromkeys(option for name in names for option in kinds(name)))
+            wanted = f"options of {', '.join(names)}: {', '.join(every) or 'there are none'}"
+            raise InputError(expected("--option", wanted, option) + nearest(option, every))
     attacks = []
-    for name in dict.fromkeys(args.attack or DEFAULT_ATTACKS):
-        attack = build(name, side)
+    for name in names:
+        options = {option: read(name, option, given[option]) for option in known[name]}
+        attack = build(name, side, **options)
         if args.trials is not None and attack.average and attack.trials > 1:
-            attack = build(name, side, trials=args.trials)
+            attack = build(name, side, **(options | {"trials": args.trials}))
         attacks.append(attack)
     return attacks, eps
 

@@ -4,6 +4,7 @@ from windfirm.evaluate.bootstrap import bootstrap
 from windfirm.evaluate.calibration import Calibration, calibration, ece, logits, nll, temperature
 from windfirm.evaluate.compare import Comparison, Delta, Subject, compare, with_average
 from windfirm.evaluate.curves import EPSES, Curve, against, against_eps, nested, variants
+from windfirm.evaluate.distance import Distances, distances, median
 from windfirm.evaluate.examples import Example, View, examples
 from windfirm.evaluate.holm import holm
 from windfirm.evaluate.inequality import Inequality, equivalence, inequality
@@ -27,6 +28,7 @@ __all__ = [
     "Curve",
     "Delta",
     "Difference",
+    "Distances",
     "Example",
     "Finding",
     "Inequality",
@@ -41,6 +43,7 @@ __all__ = [
     "compare",
     "curve",
     "difference",
+    "distances",
     "ece",
     "equivalence",
     "evaluate",
@@ -51,6 +54,7 @@ __all__ = [
     "interval",
     "logits",
     "matrix",
+    "median",
     "nested",
     "nll",
     "occlusion_map",

@@ -13,15 +13,24 @@ from torch import Tensor, nn
 from windfirm.attack.budget import Attack, Budget, parse_eps
 from windfirm.attack.clean import clean
 from windfirm.attack.fgsm import direction, fgsm, step
+from windfirm.attack.projection import lengths
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.errors import InputError, WindfirmError, expected
+from windfirm.evaluate.fold import folded
+from windfirm.evaluate.memory import Batches
 from windfirm.evaluate.network import classify, private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.models.device import batch_size
 
 #: Room for float32 rounding when the range and the size of a change are checked.
 TOLERANCE = 1e-6
+
+#: Batches that are given at once to an attack that packs what is left of them by itself.
+MANY = 20
+
+#: Images on which a faster network must agree with the one that it stands for.
+SAMPLE = 4
 
 #: Called after every batch with (done, all), both in images times trials; images that were dropped count as done.
 Progress = Callable[[int, int], None]
@@ -42,23 +51,28 @@ def evaluate(
     """How many draws of ``attack`` each of ``images`` survives, in float32 on a private copy of ``model``.
 
     An attack that averages is counted over all images and trials. Under any other, an image is right when its clean
-    prediction is right and no trial fools the network. The result does not depend on ``batch``. Raises InputError when
-    model and images do not fit together, and WindfirmError when an attack returns images that it may not return.
+    prediction is right and no trial fools the network. ``batch`` images are shown to the network at once, half as many
+    whenever memory runs out; the result does not depend on it. Raises InputError when model and images do not fit
+    together, and WindfirmError when an attack returns images that it may not return.
     """
     eps = parse_eps(eps)
-    network = private(model, device)
-    batch = batch_size(device, images.images.shape) if batch is None else batch
-    count = _count(images, batch)
+    network, batches = private(model, device), _batches(images, batch, device)
+    target = searched(network, images, device) if attack.norm else network
+    count = len(images)
     correct = torch.zeros(count, dtype=torch.int64)
 
     def survivors(ids: Tensor, attack: Attack, budget: Budget) -> Tensor:
+        def right(some: Tensor) -> Tensor:
+            pixels, labels = fetch(images, some, device)
+            changed = attacked(target, pixels, labels, attack, replace(budget, ids=some, batch=batches.size))
+            pairs = zip(torch.split(changed, batches.size), torch.split(labels, batches.size), strict=True)
+            return some[torch.cat([classify(network, x, images) == y for x, y in pairs]).cpu()]
+
         done = budget.trial * count + count - len(ids)
-        kept = []
-        for chunk in torch.split(ids, batch):
-            pixels, labels = fetch(images, chunk, device)
-            changed = attacked(network, pixels, labels, attack, replace(budget, ids=chunk))
-            kept.append(chunk[(classify(network, changed, images) == labels).cpu()])
-            done += len(chunk)
+        kept = [ids[:0]]
+        for some, unharmed in batches.over(ids, right, MANY if attack.packs else 1):
+            kept.append(unharmed)
+            done += len(some)
             if progress:
                 progress(done, attack.trials * count)
         return torch.cat(kept)
@@ -94,22 +108,27 @@ def curve(
     ``progress`` counts images. Raises what evaluate raises.
     """
     sizes = [parse_eps(eps) for eps in epses]
-    network = private(model, device)
-    batch = batch_size(device, images.images.shape) if batch is None else batch
-    count = _count(images, batch)
+    network, batches = private(model, device), _batches(images, batch, device)
+    target = searched(network, images, device)
     attack = fgsm(0)
-    correct = torch.zeros(len(sizes), count, dtype=torch.int64)
-    for chunk in torch.split(torch.arange(count), batch):
-        pixels, labels = fetch(images, chunk, device)
+    correct = torch.zeros(len(sizes), len(images), dtype=torch.int64)
+
+    def rows(some: Tensor) -> Tensor:
+        pixels, labels = fetch(images, some, device)
+        found = torch.zeros(len(sizes), len(some), dtype=torch.int64)
         right = classify(network, pixels, images) == labels
         if right.any():
-            pixels, labels, ids = pixels[right], labels[right], chunk[right.cpu()]
-            signs = direction(network, pixels, labels)
-            for row, eps in zip(correct, sizes, strict=True):
+            pixels, labels = pixels[right], labels[right]
+            signs = direction(target, pixels, labels)
+            for row, eps in zip(found, sizes, strict=True):
                 changed = checked(attack, pixels, step(pixels, signs, eps), eps)
-                row[ids] = (classify(network, changed, images) == labels).long().cpu()
+                row[right.cpu()] = (classify(network, changed, images) == labels).long().cpu()
+        return found
+
+    for some, found in batches.over(torch.arange(len(images)), rows):
+        correct[:, some] = found
         if progress:
-            progress(int(chunk[-1]) + 1, count)
+            progress(int(some[-1]) + 1, len(images))
     return tuple(_outcome(attack, eps, row) for eps, row in zip(sizes, correct, strict=True))
 
 
@@ -118,8 +137,14 @@ def fetch(images: Images, ids: Tensor, device: torch.device | None) -> tuple[Ten
     return to_float(images.images[ids].to(device)), images.labels[ids].to(device)
 
 
+def searched(network: nn.Module, images: Images, device: torch.device | None) -> nn.Module:
+    """What an attack is given instead of ``network``: the same, faster, and its own to spoil."""
+    return folded(network, fetch(images, torch.arange(min(len(images), SAMPLE)), device)[0])
+
+
 def attacked(network: nn.Module, pixels: Tensor, labels: Tensor, attack: Attack, budget: Budget) -> Tensor:
     """The images (b, c, h, w) that ``attack`` makes of ``pixels``, which stay as they are; checked."""
+    network.eval()  # an attack may have switched it
     return checked(attack, pixels, attack.apply(network, pixels.clone(), labels.clone(), budget), budget.eps)
 
 
@@ -141,18 +166,19 @@ def checked(attack: Attack, pixels: Tensor, changed: Tensor, eps: float) -> Tens
     if low < -TOLERANCE or high > 1 + TOLERANCE:
         raise WindfirmError(expected(where, "images in [0, 1]", f"values in [{low:.6g}, {high:.6g}]"))
     change = changed - pixels
-    size = (change.flatten(1).norm(dim=1) if attack.norm == "l2" else change.abs()).max().item()
+    size = (lengths(change) if attack.norm == "l2" else change.abs()).max().item()
     if attack.norm and size > eps + TOLERANCE:
         raise WindfirmError(expected(where, f"changes of at most {eps:.6g}", f"{size:.6g}"))
     return changed
 
 
-def _count(images: Images, batch: int) -> int:
-    if len(images) == 0 or batch < 1:
+def _batches(images: Images, batch: int | None, device: torch.device | None) -> Batches:
+    size = batch_size(device, images.images.shape) if batch is None else batch
+    if len(images) == 0 or size < 1:
         raise InputError(
-            expected("evaluate", "at least one image, and batches of at least 1", f"{len(images)} and {batch}")
+            expected("evaluate", "at least one image, and batches of at least 1", f"{len(images)} and {size}")
         )
-    return len(images)
+    return Batches(size)
 
 
 def _outcome(attack: Attack, eps: float, correct: Tensor) -> Outcome:

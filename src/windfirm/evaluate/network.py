@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected, first_line
+from windfirm.models.device import out_of_memory
 
 
 def private(model: nn.Module, device: torch.device | None) -> nn.Module:
@@ -30,7 +31,7 @@ def classify(network: nn.Module, pixels: Tensor, images: Images) -> Tensor:
     try:
         logits = network(pixels.contiguous(memory_format=torch.channels_last))
     except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError):
+        if out_of_memory(error):
             raise
         wanted = f"a network that takes images of shape {tuple(pixels.shape)}"
         raise InputError(expected("model", wanted, f"an error: {first_line(error)}")) from error

@@ -62,6 +62,12 @@ def slow_in_bfloat16(model: nn.Module, device: torch.device) -> Iterator[None]:
             hook.remove()
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that no memory was left; from the host's allocator that is a plain RuntimeError."""
+    texts = ("DefaultCPUAllocator", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in texts)
+
+
 def batch_size(device: torch.device | None, shape: Sequence[int] = (3, 32, 32)) -> int:
     """How many images of ``shape`` (…, h, w) to show a network at once when nothing is trained.
 

@@ -20,7 +20,11 @@ aten = torch.ops.aten
 Values = dict[int, Tensor]
 
 #: Operations whose result may be written over an operand, and what does so.
-IN_PLACE = {aten.relu.default: aten.relu_.default, aten.add.Tensor: aten.add_.Tensor}
+IN_PLACE = {
+    aten.relu.default: aten.relu_.default,
+    aten.hardtanh.default: aten.hardtanh_.default,
+    aten.add.Tensor: aten.add_.Tensor,
+}
 
 
 @dataclass(frozen=True)
@@ -109,8 +113,8 @@ def dropping(steps: Sequence[Step], outputs: Sequence[Ref]) -> list[Step]:
         needed |= {ref.key for ref in used}
         op, args = step.op, step.args
         spare = [ref for ref in used if ref.key in last & fresh and _alike(ref, step.outputs[0])]
-        if op in IN_PLACE and spare and not step.kwargs and len(args) == len(used) == len({ref.key for ref in used}):
-            op, args = IN_PLACE[op], (spare[0], *(ref for ref in used if ref is not spare[0]))
+        if op in IN_PLACE and spare and not step.kwargs and len(used) == len({ref.key for ref in used}):
+            op, args = IN_PLACE[op], (spare[0], *(arg for arg in args if arg is not spare[0]))
         done.append(Step(op, args, step.kwargs, step.outputs, step.places, tuple(last)))
     return done[::-1]
 

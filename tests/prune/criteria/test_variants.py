@@ -110,6 +110,9 @@ def test_cka_compares_what_the_last_layer_reads() -> None:
 
 CHANNELS: dict[str, Callable[[], nn.Module]] = {
     "grouped": lambda: nn.Sequential(nn.Conv2d(2, 4, 1), nn.Conv2d(4, 4, 3, groups=4), nn.SiLU(), nn.Conv2d(4, 3, 1)),
+    "whole groups": lambda: nn.Sequential(
+        nn.Conv2d(2, 4, 1), nn.Conv2d(4, 4, 3, groups=2), nn.ReLU6(), nn.Conv2d(4, 3, 3, (2, 1))
+    ),
     "transposed": lambda: nn.Sequential(nn.Conv2d(2, 3, 1), nn.ConvTranspose2d(3, 4, 2), nn.ReLU(), nn.Conv2d(4, 3, 1)),
     "linear": lambda: nn.Sequential(nn.Conv2d(2, 3, 1), nn.ReLU(), nn.Flatten(), nn.Linear(192, 5), nn.Linear(5, 3)),
     "normed": lambda: nn.Sequential(nn.Conv2d(2, 4, 1), nn.GroupNorm(4, 4), nn.Hardswish(), nn.Conv2d(4, 3, 1)),

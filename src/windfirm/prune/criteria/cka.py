@@ -13,9 +13,10 @@ from torch import Tensor
 
 from windfirm.errors import CutError, InputError, expected
 from windfirm.prune.criteria.base import Half, Observer, Scores, Seen, Subject, criterion
+from windfirm.prune.criteria.forks import Fork, forks
 from windfirm.prune.criteria.points import last_layer
 from windfirm.prune.criteria.similarity import alignment, products, terms
-from windfirm.prune.criteria.variants import Fork, Part, forks, variants
+from windfirm.prune.criteria.variants import Part, variants
 from windfirm.prune.replay import Program, replayed
 from windfirm.prune.structure import Structure
 

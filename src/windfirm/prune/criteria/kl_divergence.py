@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from windfirm.prune.criteria.base import Half, Observer, Scores, Seen, Subject, class_scores, criterion
+from windfirm.prune.criteria.forks import Fork, forks
 from windfirm.prune.criteria.means import Means
-from windfirm.prune.criteria.variants import Fork, forks, variants
+from windfirm.prune.criteria.variants import variants
 from windfirm.prune.replay import Program, replayed
 from windfirm.prune.structure import Structure
 

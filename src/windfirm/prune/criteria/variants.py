@@ -5,59 +5,20 @@ made by then. At a convolution the variant's result is the network's minus what 
 units and images make one batch; where a unit is silent by itself for an image there is nothing to compute.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from windfirm.prune.criteria.base import Subject
+from windfirm.prune.criteria.forks import Fork, Reader
 from windfirm.prune.replay import Program, rows_of
-from windfirm.prune.select import Cut
-from windfirm.prune.steps import Step, Values, refs_in
-from windfirm.prune.structure import Structure
-from windfirm.prune.verify import silencing
+from windfirm.prune.steps import Step, Values
 
 #: How many rows of variants run at once: few enough for the caches of a processor, many for a GPU.
 ROWS = {"cpu": 128, "cuda": 1024}
-
-
-@dataclass(frozen=True)
-class Reader:
-    """Who reads units: in that argument, along that axis; ``stays`` (units, channels) is 0 where a unit is silent."""
-
-    argument: int
-    axis: int
-    stays: Tensor
-
-
-@dataclass(frozen=True)
-class Fork:
-    """Where the variants of a structure leave the network, and where they go on: steps ``start`` and ``resume``.
-
-    They are the same unless a layer is bypassed. ``silent`` is the argument of the first that is zero whole, or None.
-    """
-
-    structure: Structure
-    start: int
-    resume: int
-    readers: dict[int, list[Reader]]
-    silent: int | None = None
-
-    def args(self, program: Program, number: int, own: Values, units: Tensor) -> list[Any]:
-        """The arguments of step ``number`` in variants with these units silent, a row each."""
-        args = program.args(program.steps[number], own, len(units))
-        if self.silent is not None and number == self.start:
-            args[self.silent] = torch.zeros_like(args[self.silent])
-        for reader in self.readers.get(number, ()):
-            value = args[reader.argument]
-            keep = reader.stays[units].to(value).repeat_interleave(len(value) // len(units), 0)
-            shape = [1] * value.ndim
-            shape[0], shape[reader.axis] = keep.shape
-            args[reader.argument] = value * keep.view(shape)
-        return args
 
 
 @dataclass(frozen=True)
@@ -71,57 +32,6 @@ class Part:
     units: Tensor
     images: Tensor
     values: Values
-
-
-def forks(subject: Subject, structures: Sequence[Structure], program: Program) -> list[Fork]:
-    """Where each structure's variants begin; one that cannot be followed through the program is left out."""
-    found = [_block(s, program) if s.kind == "block" else _filters(subject, s, program) for s in structures]
-    return sorted((fork for fork in found if fork and _parts(fork, program)), key=lambda fork: fork.start)
-
-
-def _parts(fork: Fork, program: Program) -> bool:
-    """Whether variants can have copies of all that they begin with: image by image, and each in memory of its own."""
-    live = program.live(fork.start)
-    read = [program.steps[i].args[reader.argument].key for i, readers in fork.readers.items() for reader in readers]
-    if any(program.rows[key] < 0 for key in live) or any(program.rows.get(key, 0) < 1 for key in read):
-        return False
-    later = program.steps[fork.start :]
-    written = {ref.storage for step in later if step.op._schema.is_mutable for ref in refs_in(step.args[:1])}
-    shared = Counter(program.storage[key] for key in live)
-    between = {ref.key for step in program.steps[fork.start : fork.resume - 1] for ref in step.outputs}
-    return all(shared[storage] < 2 for storage in written) and between.isdisjoint(program.live(fork.resume))
-
-
-def _block(block: Structure, program: Program) -> Fork | None:
-    if block.bypassed is not None:
-        first, last = (program.index.get(place) for place in block.bypassed)
-        return None if first is None or last is None else Fork(block, first, last + 1, {})
-    if block.silent is None or block.silent[0] not in program.index:
-        return None
-    place, argument = block.silent
-    number = program.index[place]
-    key = program.calls[place].args[argument].key  # its step may have the arguments in another order
-    keys = [getattr(arg, "key", None) for arg in program.steps[number].args]
-    return Fork(block, number, number, {}, keys.index(key))
-
-
-def _filters(subject: Subject, structure: Structure, program: Program) -> Fork | None:
-    stays: dict[tuple[int, int, int], Tensor] = {}
-    for unit in range(structure.size):
-        silence = silencing(subject.body, Cut({structure: (unit,)}))
-        for place, readings in silence.readings.items():
-            if program.idle(place):
-                continue
-            for reading in readings:
-                if place not in program.index or reading.axis == 0:
-                    return None
-                key = (program.index[place], reading.argument, reading.axis)
-                keep = stays.setdefault(key, torch.ones(structure.size, len(reading.nodes)))
-                keep[unit] = torch.from_numpy(~silence.mask[reading.nodes])
-    readers: dict[int, list[Reader]] = {}
-    for (step, argument, axis), keep in stays.items():
-        readers.setdefault(step, []).append(Reader(argument, axis, keep))
-    return Fork(structure, min(readers), min(readers), readers) if readers else None
 
 
 def variants(program: Program, found: Sequence[Fork], values: Values, images: int, stop: int) -> Iterator[Part]:
@@ -145,6 +55,7 @@ def _variants(program: Program, fork: Fork, values: Values, images: int, stop: i
     (made, *_) = program.steps[fork.resume - 1 if bypass else fork.start].outputs
     live = [key for key in program.live(fork.resume + subtracts) if key != made.key or not (bypass or subtracts)]
     base = program.made(step, values, images)[made.key] if subtracts else read[0] if bypass else None
+    take_away = _taking_away(read, fork.readers[fork.start][0]) if subtracts else None
     units, numbers = _pairs(fork, read, images)
     if not len(units):
         return
@@ -154,8 +65,8 @@ def _variants(program: Program, fork: Fork, values: Values, images: int, stop: i
         own = {key: _gathered(values[key], there, program.rows[key]) for key in live}
         if base is not None:
             own[made.key] = rows_of(base, there, program.rows[made.key])
-        if subtracts:
-            _take_away(own[made.key], read, fork.readers[fork.start][0], u, there)
+        if take_away:
+            take_away(own[made.key], u.to(there.device), there)
         for j in range(fork.resume + subtracts, stop):
             changed = j in fork.readers or (j == fork.start and fork.silent is not None)
             program.make(program.steps[j], own, len(m), fork.args(program, j, own, u) if changed else None)
@@ -185,13 +96,33 @@ def _pairs(fork: Fork, read: Sequence[Any], images: int) -> tuple[Tensor, Tensor
     return units, numbers
 
 
-def _take_away(results: Tensor, read: Sequence[Any], reader: Reader, units: Tensor, images: Tensor) -> None:
-    """Subtract from the results of a convolution what each row's unit gave to it."""
+def _taking_away(read: Sequence[Any], reader: Reader) -> Callable[[Tensor, Tensor, Tensor], None]:
+    """What subtracts from the results of a convolution, for (units, images), what each row's unit gave to it.
+
+    That is patches of the unit's maps times its weights.
+    """
     maps, weight, _, stride, padding, dilation = read[:6]
-    found, counts = torch.unique_consecutive(units, return_counts=True)
-    parts = counts.tolist()
-    for unit, numbers, own in zip(found, torch.split(images, parts), torch.split(results, parts), strict=True):
-        channels = (reader.stays[unit] == 0).nonzero()[:, 0].to(maps.device)
-        silent = maps.index_select(1, channels).index_select(0, numbers)
-        kernel = weight.index_select(1, channels)
-        own -= torch.convolution(silent, kernel, None, stride, padding, dilation, False, [0] * len(stride), 1)
+    silent = 1 - reader.stays.to(maps.device)
+    given, channels = silent.topk(int(silent.sum(1).max()))  # where a unit has fewer, the others count as 0
+    maps, wide = maps.contiguous().flatten(0, 1), maps.shape[1]
+    weights = weight.movedim(0, -1).flatten(1, -2)[channels] * given.to(weight.dtype)[:, :, None, None]
+    weights = weights.flatten(1, 2)
+
+    def take_away(results: Tensor, units: Tensor, images: Tensor) -> None:
+        own = maps[images[:, None] * wide + channels[units]]
+        patches = _patches(own, weight.shape[2:], stride, padding, dilation)
+        results.view(*results.shape[:2], -1).transpose(1, 2).baddbmm_(patches, weights[units], alpha=-1)
+
+    return take_away
+
+
+def _patches(
+    maps: Tensor, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
+) -> Tensor:
+    """What a convolution sees at each position, maps (b, c, …) to (b, positions, c · numbers of the kernel)."""
+    maps = F.pad(maps, [width for width in reversed(padding) for _ in (0, 1)])
+    for axis, (size, step, apart) in enumerate(zip(kernel, stride, dilation, strict=True), 2):
+        maps = maps.unfold(axis, (size - 1) * apart + 1, step)[..., ::apart]
+    last = 2 + len(kernel)
+    maps = maps.movedim(tuple(range(last, maps.ndim)), tuple(range(2, last)))
+    return maps.flatten(last).flatten(1, -2).transpose(1, 2)

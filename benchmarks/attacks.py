@@ -1,0 +1,119 @@
+"""Attacks beside those of public libraries: robust accuracy image by image, and time.
+
+The same process, network and images, float32. Each side answers which images stay right: Windfirm by its evaluator,
+with its clean predictions, its checks and its own judgement of what comes back; a library by one call with all images,
+after which the network is asked once more. Seconds are those of
+the processor, all threads together. The libraries that are installed take part, the others are left out.
+
+    python -m benchmarks.attacks --images 128 --attacks fgsm,pgd-10 --eps 8/255,1/255
+"""
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.attack_peers import PEERS, Run, installed
+from benchmarks.train import processor
+from windfirm import data
+from windfirm.attack import build, parse_eps, show_eps
+from windfirm.attack.budget import Attack
+from windfirm.data.augment import to_float
+from windfirm.data.images import Images
+from windfirm.evaluate import evaluate
+from windfirm.models.source import open_model
+
+T = TypeVar("T")
+
+#: What Windfirm calls the attacks of PEERS that have other names there.
+OURS: dict[str, tuple[str, dict[str, Any]]] = {"pgd-10": ("pgd", {"steps": 10}), "pgd-50": ("pgd", {"steps": 50})}
+
+
+@dataclass(frozen=True)
+class Result:
+    """Which images were right in the end, (n,) bool, and the seconds that it took."""
+
+    right: Tensor
+    seconds: float
+
+
+def timed(work: Callable[[], Tensor], repeats: int) -> Result:
+    """What ``work`` finds, and the shortest of the times that it takes of the processor, all threads together."""
+    seconds = []
+    for _ in range(repeats):
+        start = time.process_time()
+        right = work()
+        seconds.append(time.process_time() - start)
+    return Result(right, min(seconds))
+
+
+def ours(model: nn.Module, images: Images, attack: Attack, eps: float) -> Tensor:
+    """The images that stay right under an attack of Windfirm's."""
+    return torch.from_numpy(evaluate(model, images, attack, eps=eps).correct) == 1
+
+
+def theirs(model: nn.Module, images: Images, run: Run, eps: float) -> Tensor:
+    """The images that stay right under an attack of a library's, clean and attacked, as the network itself says."""
+    pixels = to_float(images.images)
+    changed = run(pixels, images.labels, eps).detach()
+    if (changed - pixels).abs().max() > eps + 1e-5 or changed.min() < 0 or changed.max() > 1:
+        raise ValueError("images outside the budget")
+    with torch.no_grad():
+        clean, attacked = (model(x).argmax(1) == images.labels for x in (pixels, changed))
+    return torch.logical_and(clean, attacked)
+
+
+def compare(model: nn.Module, images: Images, name: str, eps: float, repeats: int, libraries: Sequence[str]) -> None:
+    """Print a line for each library, with its time as a multiple of ours."""
+    attack, options = OURS.get(name, (name, {}))
+    built = build(attack, images.images.shape[-1], **options)
+    here = timed(lambda: ours(model, images, built, eps), repeats)
+    where = f"{name:<11}{show_eps(eps):<10}"
+    print(f"{where}{'windfirm':<14}{int(here.right.sum()):>6}{'':>8}{here.seconds:>9.2f}", flush=True)
+    for library, make in PEERS[name].items():
+        if library not in libraries:
+            continue
+        module = installed(library)
+        if module is None:
+            print(f"{where}{library:<14}not here, left out", flush=True)
+            continue
+        run = make(module, model)
+        there = timed(lambda run=run: theirs(model, images, run, eps), repeats)  # type: ignore[misc]
+        alike = int((there.right == here.right).sum())
+        ratio = there.seconds / here.seconds
+        line = f"{int(there.right.sum()):>6}{alike:>8}{there.seconds:>9.2f}{ratio:>8.2f}"
+        print(f"{where}{library:<14}{line}", flush=True)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Attacks beside those of public libraries.")
+    parser.add_argument("--network", default="resnet56", help="a checkpoint or a built-in name")
+    parser.add_argument("--data", default="embedded", help="embedded or cifar10; the first of its test images")
+    parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("--attacks", default="fgsm,pgd-10,apgd-ce", help=f"out of {', '.join(PEERS)}")
+    parser.add_argument("--eps", default="8/255", help="one or more, separated by commas")
+    parser.add_argument("--libraries", default="torchattacks,foolbox,adv-lib,ART,pyautoattack")
+    parser.add_argument("--repeats", type=int, default=1, help="the shortest time counts")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    warnings.simplefilter("ignore")
+    images = data.load(arguments.data, "test", limit=arguments.images)
+    model = open_model(arguments.network).model.eval()
+    print(f"{arguments.network}, {len(images):,} images of {images.name}, float32")
+    print(f"{processor(torch.device('cpu'))}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}\n")
+    print(f"{'attack':<11}{'eps':<10}{'':<14}{'right':>6}{'alike':>8}{'seconds':>9}{'ratio':>8}")
+    evaluate(model, images[: min(len(images), 32)], build("fgsm", images.images.shape[-1]))  # warms up
+    for name in arguments.attacks.split(","):
+        for eps in arguments.eps.split(","):
+            compare(model, images, name, parse_eps(eps), arguments.repeats, arguments.libraries.split(","))
+
+
+if __name__ == "__main__":
+    main()

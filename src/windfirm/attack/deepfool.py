@@ -1,0 +1,54 @@
+"""DeepFool: a step to the nearest border of the linearised network, again and again.
+
+Moosavi-Dezfooli, Fawzi & Frossard, CVPR 2016, algorithm 2. Unlike theirs, the steps know that images stay in [0, 1].
+"""
+
+import torch
+from torch import Tensor, nn
+
+from windfirm.attack.border import distance, leads, length, pieces, rivals, shortest
+from windfirm.attack.budget import Attack, Budget, Norm
+from windfirm.attack.climb import NORMS, check, some
+from windfirm.errors import InputError, expected
+
+
+def deepfool(side: int, *, norm: Norm = "linf", targets: int = 9, steps: int = 50, overshoot: float = 0.02) -> Attack:
+    """Steps to the nearest of the borders to the ``targets`` likeliest other classes, until the network is fooled.
+
+    ``overshoot``: by which share the change goes beyond the sum of the steps. The change is made as short as it gets,
+    whatever eps is: one that is longer than eps is taken back in the end.
+    """
+    check("deepfool", norm, targets=targets, steps=steps)
+    if not overshoot >= 0:
+        raise InputError(expected("deepfool", "an overshoot of at least 0", overshoot))
+
+    @torch.no_grad()
+    def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        def step(images: Tensor, here: Tensor, moves: Tensor, labels: Tensor, classes: Tensor) -> tuple[Tensor, ...]:
+            ahead, slopes = leads("deepfool", model, here, labels, classes)
+            nearest = distance(ahead, slopes, norm).argmin(1)
+            rows = torch.arange(len(images), device=images.device)
+            moves = moves + shortest(here, slopes[rows, nearest], -ahead[rows, nearest], norm)
+            here = (images + (1 + overshoot) * moves).clamp(0, 1)
+            return here, moves, model(here).argmax(1) == labels
+
+        (logits,) = pieces(lambda images: (model(images),), budget.batch, images)
+        classes = rivals(logits, labels, targets)
+        changed = images.clone()
+        moves = torch.zeros_like(images)  # the sum of the steps, without the overshoot
+        left = (logits.argmax(1) == labels).nonzero()[:, 0]
+        for _ in range(steps):
+            if not len(left):
+                break
+            state = (tensor[left] for tensor in (images, changed, moves, labels, classes))
+            changed[left], moves[left], right = pieces(step, budget.batch, *state)
+            left = left[right]
+        changed[left] = images[left]
+        near = length(changed - images, norm) <= budget.eps
+        return torch.where(near[:, None, None, None], changed, images)
+
+    title = (
+        f"at most {some(steps, 'step')} to the nearest linearised border, {targets} target classes (or all others), "
+        f"overshoot {overshoot:g}, {NORMS[norm]}, white-box, true labels"
+    )
+    return Attack("deepfool", title, apply, trials=1, average=False, norm=norm, packs=True)

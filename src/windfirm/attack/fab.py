@@ -1,0 +1,99 @@
+"""FAB, the fast adaptive boundary attack, towards one class after another (Croce & Hein, ICML 2020).
+
+It looks for the shortest change that fools. From wherever it is it steps over the linearised border, drawn towards the
+point of the border that is nearest to the clean image, and back towards that image whenever the network is fooled.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from windfirm.attack.border import leads, length, pieces, rivals, shortest
+from windfirm.attack.budget import Attack, Budget, Norm
+from windfirm.attack.climb import NORMS, check, some
+from windfirm.errors import InputError, expected
+
+#: What stands for a length of zero, so that shares of lengths are defined.
+_SHORT = 1e-8
+
+
+class Stride(NamedTuple):
+    """How FAB steps, in the paper's letters.
+
+    ``alpha``: how much the clean image draws at most. ``eta``: how far a step over a border goes, as a multiple of its
+    way to the border. ``beta``: how much of a change is kept once it fooled.
+    """
+
+    norm: Norm
+    alpha: float
+    eta: float
+    beta: float
+
+
+def targeted(
+    side: int,
+    *,
+    steps: int = 100,
+    targets: int = 9,
+    norm: Norm = "linf",
+    alpha: float = 0.1,
+    eta: float = 1.05,
+    beta: float = 0.9,
+    minimal: bool = False,
+) -> Attack:
+    """FAB towards each of the ``targets`` likeliest other classes in turn, without a random start, as in AutoAttack.
+
+    See Stride for ``alpha``, ``eta`` and ``beta``. An image is done as soon as a change within eps fools the network;
+    with ``minimal`` the search goes on to the last step, for the shortest change.
+    """
+    check("fab-t", norm, steps=steps, targets=targets)
+    if not (0 <= alpha <= 1 and eta >= 1 and 0 < beta < 1):
+        got = f"{alpha:g}, {eta:g} and {beta:g}"
+        raise InputError(expected("fab-t", "an alpha in [0, 1], an eta of at least 1 and a beta in (0, 1)", got))
+    stride = Stride(norm, alpha, eta, beta)
+
+    @torch.no_grad()
+    def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        enough = 0.0 if minimal else budget.eps
+        (logits,) = pieces(lambda images: (model(images),), budget.batch, images)
+        best = images.clone()
+        lengths = images.new_zeros(len(images)).masked_fill(logits.argmax(1) == labels, torch.inf)
+        for target in rivals(logits, labels, targets).unbind(1):
+            here, aims = images.clone(), torch.stack((labels, target), 1)
+            left = (lengths > enough).nonzero()[:, 0]
+            for _ in range(steps):
+                if not len(left):
+                    break
+                start = images[left]
+                moved, fooled = pieces(partial(step, model, stride), budget.batch, start, here[left], aims[left])
+                sizes = length(moved - start, norm)
+                better = fooled & (sizes < lengths[left])
+                best[left[better]], lengths[left[better]] = moved[better], sizes[better]
+                here[left] = torch.where(fooled[:, None, None, None], start.lerp(moved, beta), moved)
+                left = left[lengths[left] > enough]
+        return torch.where((lengths <= budget.eps)[:, None, None, None], best, images)
+
+    title = (
+        f"fast adaptive boundary, {some(steps, 'step')} towards each of {targets} target classes (or all others), "
+        f"alpha {alpha:g}, eta {eta:g}, beta {beta:g}, {'shortest change, ' if minimal else ''}{NORMS[norm]}, "
+        "white-box, true labels"
+    )
+    return Attack("fab-t", title, apply, trials=1, average=False, norm=norm, packs=True)
+
+
+def step(model: nn.Module, stride: Stride, images: Tensor, here: Tensor, aims: Tensor) -> tuple[Tensor, Tensor]:
+    """The points (b, c, h, w) that follow on ``here`` around ``images``, and where they fool ``model``, (b,).
+
+    ``aims`` (b, 2): the labels, and the classes that are gone for.
+    """
+    labels = aims[:, 0]
+    ahead, slopes = (each[:, 0] for each in leads("fab-t", model, here, labels, aims[:, 1:]))
+    # One plane, through the border near here, as seen from here and from the clean image.
+    way = shortest(here, slopes, -ahead, stride.norm)
+    direct = shortest(images, slopes, -ahead - (slopes * (images - here)).sum((1, 2, 3)), stride.norm)
+    far, near = (length(change, stride.norm).clamp(min=_SHORT) for change in (way, direct))
+    drawn = (far / (far + near)).clamp(max=stride.alpha)[:, None, None, None]
+    moved = (here + stride.eta * way).lerp(images + stride.eta * direct, drawn).clamp(0, 1)
+    return moved, model(moved).argmax(1) != labels

@@ -1,0 +1,34 @@
+"""Work on many images a few at a time, and on fewer once memory has run out."""
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from torch import Tensor
+
+from windfirm.models.device import out_of_memory
+
+T = TypeVar("T")
+
+
+class Batches:
+    """How many images, ``size``, there is memory for in a network at once; halved whenever it turns out to be less."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def over(self, ids: Tensor, work: Callable[[Tensor], T], times: int = 1) -> Iterator[tuple[Tensor, T]]:
+        """``work`` on ``ids`` (n,), ``times`` batches at once: those ids, and what came of them.
+
+        Work for which memory ran out is done again in halves, down to single images, for which the error is raised.
+        """
+        while len(ids):
+            some = ids[: times * self.size]
+            try:
+                result = work(some)
+            except (RuntimeError, MemoryError) as error:
+                if self.size == 1 or not out_of_memory(error):
+                    raise
+                self.size //= 2
+                continue
+            yield some, result
+            ids = ids[len(some) :]

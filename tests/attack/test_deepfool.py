@@ -1,0 +1,88 @@
+from typing import Any
+
+import pytest
+import torch
+
+from tests.attack.nets import Watched, linear_classes, middling
+from tests.evaluate.toys import small_network
+from tests.oracles import linear_distances
+from windfirm.attack.border import length
+from windfirm.attack.budget import Budget, Norm
+from windfirm.attack.registry import build
+from windfirm.errors import InputError
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize(("norm", "dual"), [("linf", 1), ("l2", 2)])
+def test_a_linear_network_falls_at_its_distance_and_the_overshoot(classes: int, norm: Norm, dual: float) -> None:
+    model, weights, biases = linear_classes(classes)
+    images = middling(60)
+    labels = model(images).argmax(1)
+    changed = build("deepfool", 4, norm=norm).apply(model, images, labels, Budget(1.0))
+    assert (model(changed).argmax(1) != labels).all()
+    exact = linear_distances(weights, biases, images, dual)
+    torch.testing.assert_close(length(changed - images, norm), 1.02 * exact)
+
+
+def test_only_changes_within_eps_are_returned() -> None:
+    model, weights, biases = linear_classes(5)
+    images = middling(100)
+    labels = model(images).argmax(1)
+    changed = build("deepfool", 4).apply(model, images, labels, Budget(0.01))
+    fooled = linear_distances(weights, biases, images, 1) <= 0.01 / 1.02
+    assert 0 < int(fooled.sum()) < 100
+    assert torch.equal(model(changed).argmax(1) != labels, fooled)
+    assert torch.equal(changed[~fooled], images[~fooled])
+    assert torch.equal(build("deepfool", 4).apply(model, images, labels, Budget(0.0)), images)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_a_network_with_bends_is_fooled_after_some_steps(norm: Norm) -> None:
+    model = Watched(small_network().double())
+    images = torch.rand(20, 3, 8, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    labels = model(images).argmax(1)
+    model.counts.clear()
+    changed = build("deepfool", 8, norm=norm).apply(model, images, labels, Budget(10.0))
+    steps = model.counts[1::2]
+    assert steps[0] == 20
+    assert sorted(steps, reverse=True) == steps  # images leave when they are fooled
+    assert len(steps) > 1
+    assert (model(changed).argmax(1) != labels).all()
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+
+
+def test_what_is_wrong_already_or_cannot_be_fooled_stays_as_it_is() -> None:
+    model, *_ = linear_classes(3)
+    images = middling(10)
+    wrong = (model(images).argmax(1) + 1) % 3
+    assert torch.equal(build("deepfool", 4).apply(model, images, wrong, Budget(1.0)), images)
+    with torch.no_grad():
+        model.get_parameter("1.bias")[0] += 1e6
+    assert torch.equal(build("deepfool", 4).apply(model, images, model(images).argmax(1), Budget(1.0)), images)
+
+
+def test_the_batch_changes_nothing() -> None:
+    model = small_network().double()
+    images = torch.rand(7, 3, 8, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    labels = model(images).argmax(1)
+    attack = build("deepfool", 8)
+    together = attack.apply(model, images, labels, Budget(0.5))
+    assert (together != images).any()
+    torch.testing.assert_close(attack.apply(model, images, labels, Budget(0.5, batch=3)), together)
+    torch.testing.assert_close(attack.apply(model, images[[5]], labels[[5]], Budget(0.5)), together[[5]])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "deepfool: expected steps of at least 1, got 0"),
+        ({"targets": 0}, "deepfool: expected targets of at least 1, got 0"),
+        ({"norm": "l1"}, "deepfool: expected a norm out of linf, l2, got l1"),
+        ({"overshoot": -0.1}, "deepfool: expected an overshoot of at least 0, got -0.1"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        build("deepfool", **options)
+    assert str(error.value) == message

@@ -1,0 +1,126 @@
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.attack.nets import Watched, linear, middling
+from tests.oracles import linear_radius
+from windfirm.attack.budget import Budget
+from windfirm.attack.registry import build
+from windfirm.attack.square import side_of_square
+from windfirm.errors import InputError
+
+
+class Firm(nn.Module):
+    """Always sure of class 0, a little less so where the images are bright."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack((torch.full((len(x),), 1e3).to(x), x.sum((1, 2, 3))), 1)
+
+
+@pytest.mark.parametrize(
+    ("query", "side"),
+    # The root of 0.8·32·32 / 2^halvings: 28.6, 20.2, 14.3, 10.1, 7.2, 5.1, 3.6, 2.5, 1.8, 1.3.
+    [
+        (1, 29), (10, 29), (11, 20), (50, 20), (51, 14), (200, 14), (201, 10), (500, 10), (501, 7), (1000, 7),
+        (1001, 5), (2000, 5), (2001, 4), (4000, 4), (4001, 3), (6000, 3), (6001, 2), (8000, 2), (8001, 1), (9999, 1),
+    ],
+)  # fmt: skip
+def test_squares_shrink_as_in_the_paper(query: int, side: int) -> None:
+    assert side_of_square(query, 10_000, 0.8, 32, 32) == side
+
+
+def test_the_times_at_which_squares_shrink_are_rescaled_to_the_queries() -> None:
+    assert [side_of_square(query, 1_000, 0.8, 32, 32) for query in (1, 2, 5, 6, 20, 21)] == [29, 20, 20, 14, 14, 10]
+    assert [side_of_square(10 * query, 10_000, 0.8, 32, 32) for query in range(1000)] == [
+        side_of_square(query, 1_000, 0.8, 32, 32) for query in range(1000)
+    ]
+
+
+def test_a_square_is_inside_the_image() -> None:
+    assert side_of_square(1, 100, 1.0, 8, 32) == 8
+    assert side_of_square(99, 100, 0.01, 4, 4) == 1
+
+
+def test_a_linear_network_is_fooled_exactly_within_its_margin_given_enough_queries() -> None:
+    images = middling(100)
+    model, weights, bias = linear(images)
+    labels = model(images).argmax(1)
+    changed = build("square", 4, queries=1000).apply(model, images, labels, Budget(0.01))
+    within = linear_radius(weights, bias, images) < 0.01
+    assert torch.equal(model(changed).argmax(1) != labels, within)
+    assert 20 < int(within.sum()) < 80
+    assert (changed - images).abs().max() <= 0.01 + 1e-12
+
+
+@pytest.mark.parametrize("queries", [1, 2, 150])
+def test_no_more_queries_are_made_than_asked_for(queries: int) -> None:
+    model = Watched(Firm())
+    images, labels = torch.rand(3, 3, 4, 4), torch.zeros(3, dtype=torch.int64)
+    build("square", 4, queries=queries).apply(model, images, labels, Budget())
+    assert model.counts == [3] * queries
+
+
+def test_the_network_is_shown_no_more_than_a_batch_at_once() -> None:
+    model = Watched(Firm())
+    images, labels = torch.rand(5, 3, 4, 4), torch.zeros(5, dtype=torch.int64)
+    build("square", 4, queries=3).apply(model, images, labels, Budget(batch=2))
+    assert model.counts == [2, 2, 1] * 3
+
+
+def test_an_image_leaves_with_the_query_that_fools() -> None:
+    class Falls(nn.Module):
+        calls = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            """The image with the highest first value of the batch is wrong at every fourth call."""
+            self.calls += 1
+            wrong = (self.calls % 4 == 0) & (x[:, 0, 0, 0] == x[:, 0, 0, 0].max())
+            return torch.stack((torch.ones(len(x)), 2.0 * wrong), 1)
+
+    model = Watched(Falls())
+    images = torch.arange(3).float().view(3, 1, 1, 1).expand(3, 3, 4, 4) / 4
+    changed = build("square", 4, queries=100).apply(model, images, torch.zeros(3, dtype=torch.int64), Budget())
+    assert model.counts == [3] * 4 + [2] * 4 + [1] * 4
+    assert (changed != images).any()
+
+
+def test_only_what_lowers_the_margin_stays() -> None:
+    images, labels = torch.rand(4, 3, 8, 8), torch.zeros(4, dtype=torch.int64)
+    brightness = [
+        build("square", 8, queries=queries).apply(Firm(), images, labels, Budget(0.1)).sum((1, 2, 3))
+        for queries in (1, 20, 200)
+    ]
+    assert (brightness[0] < brightness[1]).all()
+    assert (brightness[1] < brightness[2]).all()
+
+
+def test_eps_0_changes_nothing() -> None:
+    images = torch.rand(3, 3, 4, 4)
+    changed = build("square", 4, queries=20).apply(Firm(), images, torch.zeros(3, dtype=torch.int64), Budget(0.0))
+    assert torch.equal(changed, images)
+
+
+def test_an_image_is_changed_alike_in_any_company_and_otherwise_by_other_seeds() -> None:
+    images, labels, ids = torch.rand(6, 3, 8, 8), torch.zeros(6, dtype=torch.int64), torch.arange(10, 16)
+    attack = build("square", 8, queries=130)
+    together = attack.apply(Firm(), images, labels, Budget(ids=ids))
+    assert torch.equal(attack.apply(Firm(), images[[4]], labels[[4]], Budget(ids=ids[[4]])), together[[4]])
+    assert torch.equal(attack.apply(Firm(), images, labels, Budget(ids=ids, batch=4)), together)
+    for other in (Budget(ids=ids, seed=1), Budget(ids=ids, trial=1), Budget(ids=ids + 6)):
+        assert not torch.equal(attack.apply(Firm(), images, labels, other), together)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"queries": 0}, "square: expected queries of at least 1, got 0"),
+        ({"share": 0.0}, "square: expected a share in (0, 1], got 0.0"),
+        ({"share": 1.5}, "square: expected a share in (0, 1], got 1.5"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        build("square", **options)
+    assert str(error.value) == message
