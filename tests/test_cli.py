@@ -19,7 +19,23 @@ from windfirm.models.registry import ARCHITECTURES
 from windfirm.prune.criteria import CRITERIA
 from windfirm.prune.select import RANKINGS
 
-COMMANDS = ("quickstart", "data", "train", "train-stylizer", "inspect", "prune", "attack", "compare", "export")
+COMMANDS = (
+    "quickstart",
+    "data",
+    "train",
+    "train-stylizer",
+    "inspect",
+    "prune",
+    "attack",
+    "compare",
+    "run",
+    "study",
+    "export",
+)
+ACTIONS = [
+    *(["data", name] for name in ("fetch", "list", "verify")),
+    *(["study", name] for name in ("ls", "show", "rows", "gc", "verify")),
+]
 KINDS = "a checkpoint, a built-in name, timm/NAME, torchvision/NAME or module:factory"
 
 Capture = pytest.CaptureFixture[str]
@@ -48,7 +64,7 @@ def test_help_fits_the_terminal_and_is_never_wider_than_100(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    for words in ([], *([name] for name in COMMANDS), *(["data", name] for name in ("fetch", "list", "verify"))):
+    for words in ([], *([name] for name in COMMANDS), *ACTIONS):
         text = help_of(capsys, *words).partition("examples:")[0]
         assert max(map(len, text.splitlines())) <= min(columns, 100)
 
@@ -66,10 +82,10 @@ def test_every_command_takes_json_seed_and_device_and_shows_examples(capsys: Cap
     for name in COMMANDS:
         text = help_of(capsys, name)
         assert "\nexamples:\n  windfirm" in text
-        if name != "data":
+        if name not in ("data", "study"):
             assert all(option in text for option in ("--json", "--seed N", "--device D"))
-    for action in ("fetch", "list", "verify"):
-        assert all(option in help_of(capsys, "data", action) for option in ("--json", "--seed N", "--device D"))
+    for words in ACTIONS:
+        assert all(option in help_of(capsys, *words) for option in ("--json", "--seed N", "--device D"))
 
 
 def test_help_names_what_there_is(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ DATA = "cifar10, embedded, a folder of class folders, or package.module:factory"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns 0, or 2 after one line on stderr that says where, what was expected, and what it got.
 
-    130 after an interrupt, 1 when the reader of standard output has gone.
+    130 after an interrupt, 1 when the reader of standard output has gone, 3 when a study has failed cells or damage.
     """
     args, unknown = parser().parse_known_args(argv)
     if unknown:
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = importlib.import_module(f"windfirm.commands.{args.command.replace('-', '_')}")
         if "" not in sys.path:
             sys.path.insert(0, "")  # finds the user's module:factory; late, so that no file there hides one of ours
-        command.run(args)
+        code = command.run(args)
         sys.stdout.flush()
     except WindfirmError as error:
         return _complain(args.command, str(error))
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _complain(args.command, "stopped")
         return 130
-    return 0
+    return code or 0
 
 
 def _complain(command: str, message: str) -> int:
@@ -96,7 +96,19 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action="version", version=f"windfirm {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
-    for declare in (_quickstart, _data, _train, _train_stylizer, _inspect, _prune, _attack, _compare, _export):
+    for declare in (
+        _quickstart,
+        _data,
+        _train,
+        _train_stylizer,
+        _inspect,
+        _prune,
+        _attack,
+        _compare,
+        _run,
+        _study,
+        _export,
+    ):
         declare(commands)
     return top
 
@@ -108,12 +120,12 @@ def _command(commands: Commands, name: str, line: str, examples: str) -> Parser:
     return commands.add_parser(name, help=line, description=line, epilog=f"examples:\n{examples}")
 
 
-def _common(parser: Parser) -> None:
+def _common(
+    parser: Parser, seed: int | None = 0, meaning: str = "everything random follows from it (default: 0)"
+) -> None:
     group = parser.add_argument_group("every command")
     group.add_argument("--json", action="store_true", help="print one JSON document on stdout and nothing else")
-    group.add_argument(
-        "--seed", type=WHOLE, default=0, metavar="N", help="everything random follows from it (default: 0)"
-    )
+    group.add_argument("--seed", type=WHOLE, default=seed, metavar="N", help=meaning)
     group.add_argument("--device", default="auto", metavar="D", help="auto, cpu or cuda (default: auto)")
 
 
@@ -461,6 +473,75 @@ def _compare(commands: Commands) -> None:
     _model_options(parser)
     _measure_options(parser)
     _common(parser)
+
+
+def _run(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "run",
+        "Run a study, a grid of experiments, from its file; go on where it was stopped.",
+        "  windfirm run studies/table1.toml --scale smoke --dry-run\n"
+        "  windfirm run studies/table1.toml --scale laptop --workers 2 --out runs/table1\n"
+        "  windfirm run studies/table3.toml --set prune.rounds=3 --set data.name=cifar10",
+    )
+    parser.add_argument("study", metavar="STUDY", help="a study file (.toml)")
+    parser.add_argument("--scale", metavar="NAME", help="one of the file's scales, such as smoke, laptop, gpu, paper")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another value for a setting of the file; may be given several times",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="folder of the store; studies in one folder share their work (default: runs/NAME-SCALE)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the plan: cells, what is done, the time left")
+    group = parser.add_argument_group("how the work is done")
+    group.add_argument("--engine", default="local", metavar="E", help="local (default), or ray (wants windfirm[ray])")
+    group.add_argument(
+        "--workers",
+        type=NONE_OR_MORE,
+        default=1,
+        metavar="N",
+        help="local: processes, which share the cores or take one GPU each; 0 for this one alone (default: 1)",
+    )
+    group.add_argument(
+        "--threads", type=COUNT, metavar="N", help="cores for each cell (default: local, its share; ray, 1)"
+    )
+    group.add_argument("--address", metavar="A", help="ray: the cluster to join (default: one of its own here)")
+    _common(parser, None, "this seed in place of those of the file")
+
+
+def _study(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "study",
+        "What is in the folder of a run: studies, cells, rows; and its upkeep.",
+        "  windfirm study ls runs/table1\n  windfirm study rows runs/table1 --csv > rows.csv\n"
+        "  windfirm study show runs/table1 3fa9\n  windfirm study verify runs/table1",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", title="actions")
+
+    def action(name: str, line: str) -> Parser:
+        made: Parser = actions.add_parser(name, help=line[0].lower() + line[1:-1], description=line)
+        made.add_argument("folder", metavar="DIR", help="the folder of a run")
+        return made
+
+    listing = action("ls", "The studies and how far they are.")
+    show = action("show", "The cells of a study, or all about one cell.")
+    show.add_argument("what", nargs="?", metavar="WHAT", help="a study, or the first digits of a cell's key")
+    rows = action("rows", "The rows: right predictions under each attack.")
+    rows.add_argument("--study", metavar="NAME", help="those of one study (default: of all)")
+    rows.add_argument("--csv", action="store_true", help="as CSV, with a column for each axis of the grid")
+    gc = action("gc", "Remove cells that no study needs any more, and files that no cell has.")
+    gc.add_argument("--dry-run", action="store_true", help="only tell what would be removed")
+    verify = action("verify", "Read every byte again: the database, files, rows.")
+    verify.add_argument("--mend", action="store_true", help="have cells with damage done anew by the next run")
+    for made in (listing, show, rows, gc, verify):
+        _common(made)
 
 
 def _export(commands: Commands) -> None:

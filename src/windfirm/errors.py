@@ -5,6 +5,7 @@
     ├── DataError                 a data set that is missing, incomplete or not the one it claims to be
     ├── CheckpointError           a weight file that is damaged or does not fit the network
     ├── TrainingError             training that cannot go on (the loss is not finite)
+    ├── StoreError                the store of a study that is damaged, in use or of a newer version, or that is full
     ├── TraceError                a network whose forward pass could not be followed
     └── CutError                  a cut that cannot be made, or could not be proved right
 
@@ -34,6 +35,10 @@ class CheckpointError(WindfirmError):
 
 class TrainingError(WindfirmError):
     """Training that cannot go on."""
+
+
+class StoreError(WindfirmError):
+    """The store of a study that cannot be used as it is."""
 
 
 class TraceError(WindfirmError):

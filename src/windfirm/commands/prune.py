@@ -1,7 +1,6 @@
 """``windfirm prune``: a smaller network with its record, and the control if asked."""
 
 import copy
-import importlib
 import json
 from argparse import Namespace
 from fnmatch import fnmatchcase
@@ -25,7 +24,7 @@ from windfirm.commands.shared import (
 )
 from windfirm.data.batches import Batches
 from windfirm.data.images import Images
-from windfirm.errors import InputError, expected, first_line, nearest
+from windfirm.errors import InputError, expected
 from windfirm.files import write_text
 from windfirm.models.checkpoint import save
 from windfirm.models.cost import cost
@@ -35,7 +34,7 @@ from windfirm.models.normalize import taken_apart
 from windfirm.models.source import Source
 from windfirm.prune.both import CHOICES, COMPARING
 from windfirm.prune.budget import BUDGETS, Budget, budget
-from windfirm.prune.criteria import CRITERIA, Criterion
+from windfirm.prune.criteria import from_spec
 from windfirm.prune.profile import profile
 from windfirm.prune.propose import KINDS, STRUCTURES, Target
 from windfirm.prune.schedule import prune_in_rounds
@@ -63,7 +62,7 @@ def run(args: Namespace) -> None:
     """Prune in rounds, adjust after each, write ``model``, ``control``, ``record.json`` and ``report.html``."""
     one_of("--structure", args.structure, STRUCTURES)
     one_of("--choose", args.choose, CHOICES)
-    criterion = _criterion(args.criterion)
+    criterion = from_spec(args.criterion, "--criterion")
     one_of("--ranking", args.ranking, RANKINGS)
     check(args)
     asked = budget(**{name: vars(args)[name] for name in BUDGETS})
@@ -149,24 +148,6 @@ def run(args: Namespace) -> None:
         lines.append(f"{out / 'control.safetensors'}: {source.name}, adjusted alike, not pruned")
     lines.append(f"page: {out / 'report.html'}")
     printer().print("\n".join(lines))
-
-
-def _criterion(spec: str) -> Criterion:
-    """The criterion of that name, or one of the user's own, ``package.module:name``, which is imported."""
-    if spec in CRITERIA:
-        return CRITERIA[spec]
-    if ":" not in spec:
-        wanted = f"{' or '.join(CRITERIA)} or package.module:criterion"
-        raise InputError(expected("--criterion", wanted, spec) + nearest(spec, CRITERIA))
-    module, _, name = spec.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except Exception as error:  # the user's module may raise anything
-        got = f"{type(error).__name__}: {first_line(error)}"
-        raise InputError(expected(spec, "a module:criterion that can be imported", got)) from error
-    if not isinstance(found, Criterion):
-        raise InputError(expected(spec, "a function made a criterion by windfirm.criterion", type(found).__name__))
-    return found
 
 
 def _share(asked: Budget) -> float:

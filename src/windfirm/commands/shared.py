@@ -1,22 +1,21 @@
 """What several commands do alike: printing, choosing networks, images and attacks, keeping a folder whole."""
 
-import json
 import shutil
-import sys
 from argparse import Namespace
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import nn
 
 from windfirm import console, data
 from windfirm.adjust.objective import PLAIN, Objective
 from windfirm.attack.budget import Attack, parse_eps
 from windfirm.attack.registry import build, kinds, read
+from windfirm.commands.printing import grid as grid  # re-exported, for commands that need the rest of this as well
+from windfirm.commands.printing import print_json as print_json
+from windfirm.commands.printing import printer as printer
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.defend.registry import defence
@@ -29,27 +28,6 @@ from windfirm.study.measure import naming
 
 #: What is measured when no attack is named: the columns of the poster's tables.
 DEFAULT_ATTACKS = ("semantic", "occlusion", "fgsm", "clean")
-
-
-def print_json(document: object) -> None:
-    """One JSON document on stdout. Numbers that are not finite are refused, as JSON has none."""
-    sys.stdout.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
-
-
-def printer() -> Console:
-    """Standard output; no colours when it is not a terminal, and lines as long as they are."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    if console.is_terminal:
-        return console
-    return Console(highlight=False, markup=False, soft_wrap=True, no_color=True, width=1000)
-
-
-def grid(*columns: str, left: Collection[str]) -> Table:
-    """An empty table without lines; numbers stand on the right, the columns in ``left`` on the left."""
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for name in columns:
-        table.add_column(name, justify="left" if name in left else "right")
-    return table
 
 
 #: Files that cannot be read which are told by name.

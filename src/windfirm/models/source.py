@@ -83,6 +83,15 @@ def open_model(
     return _fed(source, asked, usual=CIFAR if spec in ARCHITECTURES else UNKNOWN)
 
 
+def fresh(spec: str, *, classes: int | None = None, seed: int = 0) -> Source:
+    """The network that a name or ``module:function`` makes, as before training, behind its normalisation.
+
+    ``seed`` decides the weights. Raises InputError for a name that leads nowhere.
+    """
+    source = _fresh(from_spec(spec, classes), spec, spec if is_name(spec) else None, classes, seed)
+    return _fed(source, UNKNOWN, usual=CIFAR if spec in ARCHITECTURES else UNKNOWN)
+
+
 def _from_file(path: Path, factory: str | None, arch: str | None, classes: int | None, asked: Intake) -> Source:
     name = path.absolute().parent.name if path.stem == "model" else path.stem
     made_by = factory or arch
@@ -114,6 +123,6 @@ def _fed(source: Source, asked: Intake, stated: Any = None, usual: Intake = UNKN
     return replace(source, model=model, intake=intake)
 
 
-def _fresh(make: Factory, name: str, arch: str | None, classes: int | None) -> Source:
-    with seeds.default_stream(0, "init"):
+def _fresh(make: Factory, name: str, arch: str | None, classes: int | None, seed: int = 0) -> Source:
+    with seeds.default_stream(seed, "init"):
         return Source(make().eval(), name, arch, classes)

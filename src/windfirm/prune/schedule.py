@@ -80,6 +80,32 @@ def prune_in_rounds(
     return model, done
 
 
+def prune_round(
+    model: nn.Module,
+    first: nn.Module,
+    example_inputs: Inputs,
+    criterion: str | Criterion,
+    target: Target,
+    number: int,
+    rounds: int,
+    *,
+    batches: Batches = (),
+    seed: int = 0,
+    measure: Measure | None = None,
+) -> tuple[nn.Module, Round]:
+    """Round ``number`` of ``rounds`` of prune_in_rounds alone: the smaller network and what was done.
+
+    ``model`` is what the rounds before it and their adjustments have left of ``first``, the network before them all.
+    """
+    if not 1 <= number <= rounds:
+        raise InputError(expected("round", f"a number from 1 to {rounds}", number))
+    start = anatomy(first, example_inputs, plain=target.plain)
+    body = start if model is first else anatomy(model, example_inputs, plain=target.plain)
+    measure = measure or by_turns(example_inputs)
+    job = Job(first, start, example_inputs, named(criterion), target, rounds, batches, seed, measure)
+    return _round(job, model, body, number)
+
+
 def _round(job: Job, model: nn.Module, body: Anatomy, number: int) -> tuple[nn.Module, Round]:
     """The cut of this round; of two sorts the one whose turn it is or that the rule prefers, or that can be made."""
     target = job.target

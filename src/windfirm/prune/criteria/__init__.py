@@ -1,5 +1,6 @@
 """Criteria by name: how much each unit of a structure matters. Higher = keep; a criterion never ranks or cuts."""
 
+import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from windfirm.errors import CutError, InputError, expected, nearest
+from windfirm.errors import CutError, InputError, expected, first_line, nearest
 from windfirm.prune.criteria.base import Criterion, Observer, Scores, Seen, Subject, criterion
 from windfirm.prune.criteria.bn_scale import bn_scale
 from windfirm.prune.criteria.cka import cka
@@ -34,6 +35,7 @@ __all__ = [
     "Seen",
     "Subject",
     "criterion",
+    "from_spec",
     "named",
     "score",
     "scores",
@@ -65,6 +67,28 @@ def named(name: str | Criterion) -> Criterion:
     if str(name) not in CRITERIA:
         raise InputError(expected("criterion", f"one of {', '.join(CRITERIA)}", name) + nearest(str(name), CRITERIA))
     return CRITERIA[name]
+
+
+def from_spec(spec: str, where: str = "criterion") -> Criterion:
+    """The criterion of that name, or one of the user's own, ``package.module:name``, which is imported.
+
+    Never to be called with a name from a file of weights. Raises InputError that begins with ``where``, or with the
+    user's name for what cannot be imported.
+    """
+    if spec in CRITERIA:
+        return CRITERIA[spec]
+    if ":" not in spec:
+        wanted = f"{' or '.join(CRITERIA)} or package.module:criterion"
+        raise InputError(expected(where, wanted, spec) + nearest(spec, CRITERIA))
+    module, _, name = spec.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:  # the user's module may raise anything
+        got = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(expected(spec, "a module:criterion that can be imported", got)) from error
+    if not isinstance(found, Criterion):
+        raise InputError(expected(spec, "a function made a criterion by windfirm.criterion", type(found).__name__))
+    return found
 
 
 def score(

@@ -1,0 +1,29 @@
+"""Printing: a document for programs, tables and lines for people. Needs no torch."""
+
+import json
+import sys
+from collections.abc import Collection
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_json(document: object) -> None:
+    """One JSON document on stdout. Numbers that are not finite are refused, as JSON has none."""
+    sys.stdout.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
+
+
+def printer() -> Console:
+    """Standard output; no colours when it is not a terminal, and lines as long as they are."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    if console.is_terminal:
+        return console
+    return Console(highlight=False, markup=False, soft_wrap=True, no_color=True, width=1000)
+
+
+def grid(*columns: str, left: Collection[str]) -> Table:
+    """An empty table without lines; numbers stand on the right, the columns in ``left`` on the left."""
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for name in columns:
+        table.add_column(name, justify="left" if name in left else "right")
+    return table

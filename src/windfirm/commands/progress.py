@@ -1,0 +1,96 @@
+"""What ``windfirm run`` says while it works: cells done, running and failed, the time left, the last result."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from windfirm.attack.budget import show_eps
+from windfirm.console import Tick
+from windfirm.study.cell import Cell
+from windfirm.study.estimate import Estimate
+from windfirm.study.schedule import Board
+from windfirm.study.work import Ended
+
+#: How a setting is said where its value alone would not do.
+SAID: Mapping[str, Callable[[Any], str]] = {"round": "round {}".format, "seed": "seed {}".format, "eps": show_eps}
+
+
+def telling(board: Board, estimate: Estimate, workers: int, tick: Tick) -> Callable[[Board, Sequence[Ended]], None]:
+    """A function for drive that calls ``tick`` after each commit."""
+    ahead = _Ahead({key: estimate(cell) for key, cell in board.cells.items() if board.progress[key] != "done"})
+    last = ""
+
+    def tell(board: Board, ended: Sequence[Ended]) -> None:
+        nonlocal last
+        for end in ended:
+            if end.result is not None or end.error is not None:
+                ahead.over(end)
+                last = words(board.cells[end.key], end)
+        counts = board.counts
+        parts = [f"{counts[name]} {name}" for name in ("running", "elsewhere", "failed", "blocked") if counts[name]]
+        left = ahead.seconds()
+        if left is not None and not board.settled:
+            parts.append(f"{duration(left / max(1, workers))} left")
+        tick(counts["done"], len(board.cells), "; ".join(filter(None, [", ".join(parts), last])))
+
+    return tell
+
+
+class _Ahead:
+    """The work ahead in seconds, kept up to date cell by cell; cells without an estimate take the mean of this run."""
+
+    def __init__(self, estimates: Mapping[str, float | None]) -> None:
+        self.estimates = dict(estimates)
+        self.known = sum(value for value in estimates.values() if value is not None)
+        self.unknown = sum(value is None for value in estimates.values())
+        self.cells, self.spent = 0, 0.0
+
+    def over(self, end: Ended) -> None:
+        self.cells, self.spent = self.cells + 1, self.spent + end.seconds
+        value = self.estimates.pop(end.key, 0.0)
+        if value is None:
+            self.unknown -= 1
+        else:
+            self.known -= value
+
+    def seconds(self) -> float | None:
+        if not self.unknown:
+            return self.known
+        return self.known + self.unknown * self.spent / self.cells if self.cells else None
+
+
+def total(seconds: Iterable[float | None], workers: int) -> float | None:
+    """How long it takes ``workers`` to do cells of so many seconds; None when one is not known."""
+    found = list(seconds)
+    if any(value is None for value in found):
+        return None
+    return sum(value for value in found if value is not None) / max(1, workers)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: ``45 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def words(cell: Cell, ended: Ended | None = None) -> str:
+    """A cell in a few words, and how it ended."""
+    said = f"{cell.kind} {_which(cell.kind, cell.settings)}".strip()
+    if ended is None:
+        return said
+    if ended.result is None:
+        return f"{said} failed: {ended.error}"
+    rows = [f"{row['count']:,} of {row['total']:,} right" for row in ended.result.rows]
+    return ": ".join([said, *rows])
+
+
+def _which(kind: str, s: Any) -> str:
+    """What tells a cell from others of its kind."""
+    names = {
+        "open": ("arch",),
+        "train": ("arch", "seed"),
+        "prune": ("structure", "criterion", "round", "seed"),
+        "adjust": ("name", "round", "seed"),
+        "attack": ("attack", "eps", "seed"),
+    }.get(kind, ())
+    return ", ".join(SAID.get(name, str)(s[name]) for name in names if s.get(name) is not None)

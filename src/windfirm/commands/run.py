@@ -1,0 +1,126 @@
+"""``windfirm run``: a study, from its file to rows in a store; it goes on where it was stopped."""
+
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from windfirm import console
+from windfirm.commands.progress import duration, telling, total, words
+from windfirm.commands.shared import grid, one_of, print_json, printer
+from windfirm.errors import InputError, expected
+from windfirm.models.device import pick
+from windfirm.study.cell import Cell
+from windfirm.study.drive import Engine, drive
+from windfirm.study.estimate import Estimate, estimate
+from windfirm.study.expand import expand
+from windfirm.study.listing import studies
+from windfirm.study.local import InProcess, Workers
+from windfirm.study.on_ray import OnRay
+from windfirm.study.plan import Plan, read
+from windfirm.study.provenance import hardware, versions
+from windfirm.study.schedule import Board
+from windfirm.study.store import NAME, Store, opened
+
+#: What does the cells of a real study.
+SPEC = "windfirm.study.cells:executors"
+
+#: How the command ends when cells failed.
+FAILED = 3
+
+
+def run(args: Namespace) -> int:
+    """Do what is not done yet and tell how it went; 3 when cells failed, else 0."""
+    one_of("--engine", args.engine, ("local", "ray"))
+    if args.address and args.engine != "ray":
+        raise InputError(expected("--address", "the engine ray, whose cluster it is of", args.engine))
+    changes = [*args.set, *([] if args.seed is None else [f"seeds=[{args.seed}]"])]
+    plan = read(args.study, scale=args.scale, changes=changes)
+    graph = expand(plan)
+    cells = list(graph.cells.values())
+    out = Path(args.out or f"runs/{plan.name}{f'-{plan.scale}' if plan.scale else ''}")
+    out = out.absolute() if args.engine == "ray" else out  # as workers there stand in other folders
+    device = pick(args.device)
+    if args.dry_run:
+        _show(args, plan, cells, out)
+        return 0
+    with opened(out, create=True) as store:
+        store.reclaim()
+        store.add_study(plan.name, plan.to_json(), cells, graph.places)
+        seconds = estimate(store)
+        board = Board(cells, _done(store, cells), weight=lambda cell: seconds(cell) or 1.0)
+        engine = _engine(args, out, device)
+        about = {"study": plan.name, "scale": plan.scale, "hardware": hardware(device), "versions": versions()}
+        with console.bar(f"run {plan.name}") as tick:
+            drive(store, store.begin(about), board, engine, telling(board, seconds, args.workers, tick))
+        rows = next(entry.rows for entry in studies(store) if entry.name == plan.name)
+    _tell(args, plan, board, rows, out)
+    return FAILED if board.errors else 0
+
+
+def _engine(args: Namespace, out: Path, device: torch.device) -> Engine:
+    if args.engine == "ray":
+        return OnRay(SPEC, device.type, address=args.address, threads=args.threads or 1)
+    if args.workers == 0:
+        return InProcess(SPEC, device.type)
+    gpus = torch.cuda.device_count() if device.type == "cuda" else 0
+    return Workers(SPEC, args.workers, out / "logs", device.type, gpus, args.threads)
+
+
+def _done(store: Store, cells: list[Cell]) -> list[str]:
+    states = store.states([cell.key for cell in cells])
+    return [key for key, state in states.items() if state.state == "done"]
+
+
+def _show(args: Namespace, plan: Plan, cells: list[Cell], out: Path) -> None:
+    """The plan: cells by kind, how many are done, and how long the rest will take, judged by what is done."""
+    done: set[str] = set()
+    seconds: Estimate = lambda cell: None  # noqa: E731
+    if (out / NAME).is_file():
+        with opened(out) as store:
+            done, seconds = set(_done(store, cells)), estimate(store)
+    kinds = Counter(cell.kind for cell in cells)
+    document: list[Mapping[str, Any]] = []
+    for kind, count in kinds.items():
+        left = [cell for cell in cells if cell.kind == kind and cell.key not in done]
+        document.append(
+            {
+                "kind": kind,
+                "cells": count,
+                "done": count - len(left),
+                "seconds": total(map(seconds, left), args.workers),
+            }
+        )
+    ahead = total((entry["seconds"] for entry in document), 1)
+    if args.json:
+        head = {"study": plan.name, "scale": plan.scale, "seeds": plan.seeds, "out": str(out), "seconds": ahead}
+        print_json(head | {"kinds": document})
+        return
+    table = grid("cells", "number", "done", "time left", left=("cells",))
+    for entry in document:
+        spent = "not known yet" if entry["seconds"] is None else duration(entry["seconds"])
+        table.add_row(entry["kind"], f"{entry['cells']:,}", f"{entry['done']:,}", spent)
+    printer().print(table)
+    scale = f", scale {plan.scale}" if plan.scale else ""
+    seeds = ", ".join(map(str, plan.seeds))
+    last = f", {duration(ahead)} left with {args.workers or 1} at a time" if ahead is not None else ""
+    points = f"{len(plan.points)} points" if len(plan.points) > 1 else "1 point"
+    printer().print(f"\n{plan.name}{scale}: {points}, seeds {seeds}; {len(cells):,} cells, {len(done):,} done{last}")
+
+
+def _tell(args: Namespace, plan: Plan, board: Board, rows: int, out: Path) -> None:
+    """How many cells are done, which failed and why."""
+    failed = [{"cell": key, "what": words(board.cells[key]), "error": error} for key, error in board.errors.items()]
+    counts = {name: board.counts[name] for name in ("done", "failed", "blocked")}
+    if args.json:
+        print_json({"study": plan.name, "out": str(out), "rows": rows, "cells": counts, "failures": failed})
+        return
+    lines = [f"failed: {entry['what']} ({entry['cell'][:8]}): {entry['error']}" for entry in failed]
+    if counts["blocked"]:
+        lines.append(f"not done, as what they need failed: {counts['blocked']} cells")
+    lines.append(f"{out}: {counts['done']:,} of {len(board.cells):,} cells of {plan.name} done, {rows:,} rows")
+    lines.append(f"rows:  windfirm study rows {out} --csv")
+    printer().print("\n".join(lines))

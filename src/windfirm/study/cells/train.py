@@ -1,0 +1,33 @@
+"""F, or the network with a competing defence: trained from fresh weights, which are kept for w-ticket."""
+
+import copy
+
+from windfirm import seeds
+from windfirm.adjust.train import Recipe, train
+from windfirm.models.source import fresh
+from windfirm.study.cells.bench import Bench, bare, keep, objective
+from windfirm.study.expand import INITIAL
+from windfirm.study.work import Result, Task
+
+
+def run(bench: Bench, task: Task) -> Result:
+    """Train; facts: cost, loss and training accuracy of the last epoch. Raises TrainingError as train does."""
+    s = task.settings
+    images = bench.images(s["data"], "train")
+    source = fresh(s["arch"], classes=len(images.classes), seed=s["seed"])
+    if source.intake.shape != tuple(images.images.shape[1:]):
+        images = bench.images(s["data"], "train", source)
+    network, normalised = bare(source)
+    keep(task, copy.deepcopy(network), source, images, INITIAL)
+    recipe = Recipe(**{name.replace("-", "_"): value for name, value in s["recipe"].items()})
+    epochs = train(
+        normalised(network),
+        images.images,
+        images.labels,
+        recipe,
+        seed=seeds.number(s["seed"], "train"),
+        device=bench.device,
+        objective=objective(s["defence"], images),
+    )
+    last = epochs[-1]
+    return Result(keep(task, network, source, images) | {"loss": last.loss, "accuracy": last.accuracy})

@@ -1,0 +1,136 @@
+"""Reading a store: which studies there are, how far they are, and their rows."""
+
+import base64
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from windfirm.errors import StoreError, expected, nearest
+from windfirm.study.store import Store
+
+#: The columns of a CSV file before and after those of the grid.
+BEFORE = ("study", "role")
+AFTER = ("seed", "attack", "eps", "trials", "count", "total", "accuracy", "macs", "params", "cell", "network")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A study: its name, when it was added (seconds since 1970), and how many of its cells are in each state."""
+
+    name: str
+    added: float
+    cells: Mapping[str, int]
+    rows: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A row in its place. ``row`` is what windfirm.evaluate.outcome.unpack takes.
+
+    ``point``: the values on the axes of the grid. ``macs`` and ``params`` are those of the network that was measured;
+    ``cell`` and ``network`` are the keys of the measurement and of what made the network.
+    """
+
+    study: str
+    role: str
+    point: Mapping[str, Any]
+    seed: int
+    row: Mapping[str, Any]
+    macs: int | None
+    params: int | None
+    cell: str
+    network: str | None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A cell as people ask about it; ``settings`` and ``inputs`` as in Cell, ``facts`` as in Result."""
+
+    key: str
+    kind: str
+    state: str
+    seconds: float | None
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    facts: Mapping[str, Any]
+    error: str | None
+    trace: str | None
+
+
+def studies(store: Store) -> list[Listed]:
+    """All studies of a store, by name."""
+    with store.reading() as db:
+        found = db.execute("SELECT name, added FROM studies ORDER BY name").fetchall()
+        counts = (
+            "SELECT state, count(*) FROM members JOIN cells ON cells.key = members.cell WHERE study = ? GROUP BY state"
+        )
+        rows = "SELECT count(*) FROM places JOIN outcomes ON outcomes.cell = places.cell WHERE study = ?"
+        return [
+            Listed(name, added, dict(db.execute(counts, (name,))), db.execute(rows, (name,)).fetchone()[0])
+            for name, added in found
+        ]
+
+
+def settings_of(store: Store, study: str) -> dict[str, Any]:
+    """The settings that a study was last run with. Raises StoreError for one that is not there."""
+    with store.reading() as db:
+        known = dict(db.execute("SELECT name, settings FROM studies ORDER BY name"))
+    if study not in known:
+        got = study + nearest(study, known)
+        raise StoreError(expected(str(store.folder), f"a study {' or '.join(known) or '(there is none)'}", got))
+    settings: dict[str, Any] = json.loads(known[study])
+    return settings
+
+
+def measured(store: Store, study: str | None = None) -> Iterator[Measured]:
+    """The rows of a study, or of all, in the order of role, point, seed and attack; read one by one."""
+    with store.reading() as db:
+        found = db.execute(
+            "SELECT study, role, point, seed, attack, title, eps, trials, count, total, correct, macs, params, cell, "
+            "network FROM measurements WHERE ?1 IS NULL OR study = ?1 "
+            "ORDER BY study, point, seed, role, attack, eps, cell, number",
+            (study,),
+        )
+        for name, role, point, seed, *row, correct, macs, params, cell, network in found:
+            values = dict(zip(("attack", "title", "eps", "trials", "count", "total"), row, strict=True))
+            values["correct"] = base64.b64encode(correct).decode("ascii")
+            yield Measured(name, role, json.loads(point), seed, values, macs, params, cell, network)
+
+
+def write_csv(store: Store, study: str | None, file: TextIO) -> int:
+    """One line for each row, with a column for each axis of the grid; how many rows."""
+    with store.reading() as db:
+        points = db.execute("SELECT DISTINCT point FROM places WHERE ?1 IS NULL OR study = ?1", (study,)).fetchall()
+    axes = sorted({name for (point,) in points for name in json.loads(point)})
+    out = csv.writer(file, lineterminator="\n")
+    out.writerow((*BEFORE, *axes, *AFTER))
+    count = 0
+    for entry in measured(store, study):
+        count += 1
+        row = entry.row
+        values = [row[name] for name in ("attack", "eps", "trials", "count", "total")]
+        costs = entry.macs, entry.params
+        last = entry.seed, *values, row["count"] / row["total"], *costs, entry.cell, entry.network
+        out.writerow((entry.study, entry.role, *(_plain(entry.point.get(axis)) for axis in axes), *last))
+    return count
+
+
+def shown(store: Store, *, study: str | None = None, key: str | None = None) -> list[Shown]:
+    """The cells of a study, or those whose key begins with ``key``, in the order in which they were added."""
+    chosen = "SELECT key, kind, state, seconds, settings, inputs, facts, error, trace FROM cells "
+    with store.reading() as db:
+        if key is not None:
+            found = db.execute(f"{chosen} WHERE substr(key, 1, ?) = ? ORDER BY rowid", (len(key), key)).fetchall()
+        else:
+            members = "WHERE ?1 IS NULL OR key IN (SELECT cell FROM members WHERE study = ?1) ORDER BY rowid"
+            found = db.execute(chosen + members, (study,)).fetchall()
+    return [
+        Shown(name, kind, state, seconds, json.loads(settings), json.loads(inputs), json.loads(facts or "{}"), *why)
+        for name, kind, state, seconds, settings, inputs, facts, *why in found
+    ]
+
+
+def _plain(value: object) -> object:
+    return json.dumps(value) if isinstance(value, list | dict) else value

@@ -1,0 +1,251 @@
+"""A study file: read, brought to a scale, overridden, checked; complaints name the line.
+
+name = "sweep"                        # by default the name of the file
+default-scale = "laptop"              # of the scales below
+seeds = [0, 1, 2]
+
+[prune]                               # settings, see settings.py
+criterion = "pls"
+
+[[grid]]                              # a value or a list of values for each; several grids are added up
+network.arch = ["resnet56", "mobilenet-v2"]
+prune.ratio = [0.1, 0.3, 0.5]
+
+[[attack]]
+name = "fgsm"
+eps = ["2/255", "8/255"]
+
+[scale.smoke]                         # what is different at that scale; lists take the place of lists
+seeds = [0]
+train.epochs = 1
+"""
+
+import inspect
+import itertools
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from windfirm.attack.registry import ATTACKS, build
+from windfirm.errors import InputError, expected, nearest
+from windfirm.prune.budget import BUDGETS
+from windfirm.study.cell import canonical
+from windfirm.study.lines import Lines
+from windfirm.study.settings import SETTINGS, count, eps, listed, name, show, unknown
+
+#: What a study file has beside settings, tables and scales.
+TOP = ("name", "about", "scale", "seeds")
+
+#: What an attack has beside its options.
+OWN = ("name", "eps", "images", "from")
+
+#: The networks that a study measures.
+ROLES = ("F", "F'", "control")
+
+#: Of these a study has one; one that is set later takes the place of any other.
+SHARES = tuple(f"prune.{budget}" for budget in BUDGETS)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """An attack with its options; its size, None where it has none; the number of images, None for all of the study.
+
+    ``source``: the role of the network that images are made on; None for each network that is measured.
+    """
+
+    attack: str
+    options: Mapping[str, Any]
+    eps: float | None
+    images: int | None
+    source: str | None
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place in the grid: the values on its axes, and all settings there."""
+
+    axes: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study as it is to be run."""
+
+    name: str
+    scale: str | None
+    seeds: tuple[int, ...]
+    points: tuple[Point, ...]
+    measurements: tuple[Measurement, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for the store."""
+        points = [{"axes": point.axes, "settings": point.settings} for point in self.points]
+        measured = [vars(entry) for entry in self.measurements]
+        return {"name": self.name, "scale": self.scale, "seeds": self.seeds, "points": points, "attacks": measured}
+
+
+def read(path: Path | str, *, scale: str | None = None, changes: Sequence[str] = ()) -> Plan:
+    """The plan in a study file. ``changes`` are overrides such as ``prune.rounds=3``.
+
+    Raises InputError that names the line for whatever cannot be used.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(expected(str(path), "a study in TOML", error)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        got = getattr(error, "strerror", None) or "a file that is no text"
+        raise InputError(expected(str(path), "a study file that can be read", got)) from error
+    lines = Lines(path, text)
+    values = _scaled(values, scale, lines)
+    grids, attacks = values.pop("grid", [{}]), values.pop("attack", [])
+    top = {key: values.pop(key) for key in TOP if key in values}
+    settings = {key: _checked(lines.where(key), key, value) for key, value in _flat(values)}
+    overrides = {}
+    for key, value in map(_change, changes):
+        if key in ("name", "seeds"):
+            top[key] = value
+        else:
+            overrides[key] = _checked(f"--set {key}", key, value)
+    fixed = _over({key: setting.default for key, setting in SETTINGS.items()}, settings)
+    points = _points(grids, fixed, overrides, lines)
+    trials = _over(fixed, overrides)["attacks.trials"]
+    measurements = tuple(_measurements(attacks, trials, lines))
+    return Plan(_name(top, path, lines), top.get("scale"), _seeds(top, lines), points, measurements)
+
+
+def _checked(place: str, dotted: str, value: Any) -> Any:
+    if dotted not in SETTINGS:
+        raise unknown(place, dotted, SETTINGS)
+    return SETTINGS[dotted].check(place, value)
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """``above`` in front of ``below``; a budget takes the place of any other."""
+    if any(share in above for share in SHARES):
+        below = {**below, **dict.fromkeys(SHARES)}
+    return {**below, **above}
+
+
+def _scaled(values: dict[str, Any], scale: str | None, lines: Lines) -> dict[str, Any]:
+    """The file with the part for a scale put over it; what that part says goes before what the rest says."""
+    scales = values.pop("scale", {})
+    if not isinstance(scales, dict) or not all(isinstance(part, dict) for part in scales.values()):
+        raise InputError(expected(lines.where("scale"), "tables such as [scale.smoke]", show(scales)))
+    default = values.pop("default-scale", None)
+    chosen = scale if scale is not None else default
+    if chosen is None:
+        return values
+    if chosen not in scales:
+        place = "--scale" if scale is not None else lines.where("default-scale")
+        known = ", ".join(scales) or "(the file has none)"
+        raise InputError(expected(place, f"one of {known}", chosen) + nearest(str(chosen), scales))
+    lines.prefer("scale", chosen)
+    return _merged(values, scales[chosen]) | {"scale": chosen}
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+def _flat(values: Mapping[str, Any], *path: str) -> Iterator[tuple[str, Any]]:
+    """Tables in tables as dotted names."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, *path, key)
+        else:
+            yield ".".join((*path, key)), value
+
+
+def _change(text: str) -> tuple[str, Any]:
+    """``prune.rounds=3`` as a name and a value; what is no TOML value is a text."""
+    dotted, equals, value = text.partition("=")
+    if not equals or not dotted:
+        raise InputError(expected("--set", "NAME=VALUE, such as prune.rounds=3", text))
+    try:
+        return dotted.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return dotted.strip(), value.strip()
+
+
+def _name(top: Mapping[str, Any], path: Path, lines: Lines) -> str:
+    found = top.get("name", path.stem)
+    if not isinstance(found, str) or not found:
+        raise InputError(expected(lines.where("name"), "a name", show(found)))
+    return found
+
+
+def _seeds(top: Mapping[str, Any], lines: Lines) -> tuple[int, ...]:
+    found = top.get("seeds", [0])
+    if not isinstance(found, list) or not found or not all(type(seed) is int for seed in found):
+        raise InputError(expected(lines.where("seeds"), "a list of whole numbers", show(found)))
+    return tuple(dict.fromkeys(found))
+
+
+def _points(grids: Any, fixed: Mapping[str, Any], overrides: Mapping[str, Any], lines: Lines) -> tuple[Point, ...]:
+    """Every combination of values of every grid. What was set on the command line stays as it was set."""
+    if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids):
+        raise InputError(expected(lines.where("grid"), "tables [[grid]]", show(grids)))
+    found: dict[str, dict[str, Any]] = {}
+    axes: dict[str, None] = {}
+    for index, grid in enumerate(grids):
+        values: dict[str, list[Any]] = {}
+        for dotted, value in _flat(grid):
+            place = lines.where("grid", index, dotted)
+            several = value if dotted in SETTINGS and listed(dotted, value) else [value]
+            values[dotted] = [_checked(place, dotted, one) for one in several]
+            if several is value:
+                axes[dotted] = None
+            if not several:
+                raise InputError(expected(place, "at least one value", "none"))
+        for combination in itertools.product(*values.values()):
+            settings = _over(_over(fixed, dict(zip(values, combination, strict=True))), overrides)
+            found.setdefault(canonical(settings), settings)
+    return tuple(Point({axis: settings[axis] for axis in axes}, settings) for settings in found.values())
+
+
+def _measurements(attacks: Any, trials: int | None, lines: Lines) -> Iterator[Measurement]:
+    if not isinstance(attacks, list) or not attacks or not all(isinstance(entry, dict) for entry in attacks):
+        raise InputError(
+            expected(lines.where("attack"), "at least one table [[attack]]", show(attacks) if attacks else "none")
+        )
+    for index, entry in enumerate(attacks):
+        yield from _measured(entry, trials, partial(lines.where, "attack", index))
+
+
+def _measured(entry: Mapping[str, Any], trials: int | None, at: Callable[[str], str]) -> Iterator[Measurement]:
+    """One table [[attack]]: a measurement for each of its sizes and sources; ``at`` tells where its keys stand."""
+    chosen = name(ATTACKS)(at("name"), entry.get("name"))
+    options = {key: value for key, value in entry.items() if key not in OWN}
+    known = list(inspect.signature(ATTACKS[chosen]).parameters)[1:]
+    for option in options:
+        if option not in known:
+            wanted = f"options out of {', '.join([*OWN[1:], *known])}"
+            raise InputError(expected(at(option), wanted, option) + nearest(option, known))
+    try:
+        attack = build(chosen, **options)
+    except InputError as error:
+        raise InputError(f"{at('name')}: {error}") from error
+    if trials is not None and attack.average and attack.trials > 1 and "trials" not in options:
+        options["trials"] = trials
+    images = count(at("images"), entry["images"]) if "images" in entry else None
+    sources = [name(ROLES)(at("from"), role) for role in _several(entry["from"])] if "from" in entry else [None]
+    if attack.norm is None and "eps" in entry:
+        raise InputError(expected(at("eps"), f"no eps, as {chosen} has none", show(entry["eps"])))
+    sizes = [None] if attack.norm is None else [eps(at("eps"), size) for size in _several(entry.get("eps", "8/255"))]
+    for source, size in itertools.product(sources, sizes):
+        yield Measurement(chosen, options, size, images, source)
+
+
+def _several(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,306 @@
+"""The store of studies: a folder that survives ``kill -9`` at any moment.
+
+    DIR/study.sqlite     cells, their states and rows, in SQLite's write-ahead mode; see schema.py for the tables
+    DIR/artifacts/       files such as networks, named by the key of the cell that made them; never half written
+    DIR/incoming/        what cells at work have written so far; of no use once their run is over
+
+A cell is done when its files are in place and its rows committed, in one transaction: there is no half-done cell.
+One process, the driver of a run, writes; several runs may share a folder, and each cell is leased to one of them.
+The folder must be on a disk that has file locks (of network file systems, those that SQLite trusts).
+"""
+
+import base64
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from windfirm.errors import StoreError, expected
+from windfirm.study import schema
+from windfirm.study.cell import Cell, canonical
+from windfirm.study.lease import Owner, is_alive, myself, new_id
+from windfirm.study.work import Ended, File, Task
+
+NAME = "study.sqlite"
+
+#: Seconds that a write waits for that of another run.
+PATIENCE = 60.0
+
+#: Keys asked about in one statement; SQLite has a limit on how many values one may hold.
+MANY = 500
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the rows of a cell are in a study: ``role`` (F, F' or control), ``point`` of the grid, and the seed."""
+
+    cell: str
+    role: str
+    point: Mapping[str, Any]
+    seed: int
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a cell is: waiting, running, done or failed; whose ``run`` it is, and the ``error`` that failed it."""
+
+    state: str
+    run: str | None
+    error: str | None
+
+
+class Store:
+    """An open store; see the module. Made by ``opened``, for use in one thread.
+
+    Every method raises StoreError when the database is damaged, full, or locked for too long; what was committed stays.
+    """
+
+    def __init__(self, folder: Path, db: sqlite3.Connection) -> None:
+        self.folder = folder
+        self.db = db
+
+    def add_study(self, name: str, settings: Mapping[str, Any], cells: Sequence[Cell], places: Iterable[Place]) -> None:
+        """Note a study and its cells; what is there already stays as it is, and failed cells wait again."""
+        with self.writing() as db:
+            db.execute(
+                "INSERT INTO studies VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET settings = ?2",
+                (name, canonical(settings), time.time()),
+            )
+            db.executemany(
+                "INSERT OR IGNORE INTO cells (key, kind, settings, inputs) VALUES (?, ?, ?, ?)",
+                ((cell.key, cell.kind, canonical(cell.settings), canonical(cell.inputs)) for cell in cells),
+            )
+            for table in ("members", "places"):
+                db.execute(f"DELETE FROM {table} WHERE study = ?", (name,))
+            db.executemany("INSERT INTO members VALUES (?, ?)", ((name, cell.key) for cell in cells))
+            db.executemany(
+                "INSERT OR IGNORE INTO places VALUES (?, ?, ?, ?, ?)",
+                ((name, place.cell, place.role, canonical(place.point), place.seed) for place in places),
+            )
+            db.execute(
+                "UPDATE cells SET state = 'waiting', run = NULL, error = NULL, trace = NULL WHERE state = 'failed' "
+                "AND key IN (SELECT cell FROM members WHERE study = ?)",
+                (name,),
+            )
+
+    def begin(self, about: Mapping[str, Any]) -> str:
+        """Note a run of this process; its id."""
+        run, owner, now = new_id(), myself(), time.time()
+        with self.writing() as db:
+            values = (run, owner.host, owner.pid, owner.born, now, now, canonical(about))
+            db.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, NULL, ?)", values)
+        return run
+
+    def beat(self, run: str) -> None:
+        """A sign of life."""
+        with self.writing() as db:
+            db.execute("UPDATE runs SET beat = ? WHERE id = ?", (time.time(), run))
+
+    def end(self, run: str) -> None:
+        """Close a run: cells that it did not finish wait for another."""
+        with self.writing() as db:
+            db.execute("UPDATE runs SET ended = ? WHERE id = ?", (time.time(), run))
+            _release(db, [run])
+        shutil.rmtree(self.incoming(run), ignore_errors=True)
+
+    def reclaim(self) -> int:
+        """Let the cells of runs that are dead wait again; how many."""
+        with self.reading() as db:
+            runs = db.execute("SELECT id, host, pid, born, beat FROM runs WHERE ended IS NULL").fetchall()
+        now = time.time()
+        dead = [run for run, host, pid, born, beat in runs if not is_alive(Owner(host, pid, born), beat, now)]
+        if not dead:
+            return 0
+        with self.writing() as db:
+            db.executemany("UPDATE runs SET ended = beat WHERE id = ?", ((run,) for run in dead))
+            count = _release(db, dead)
+        for run in dead:
+            shutil.rmtree(self.incoming(run), ignore_errors=True)
+        return count
+
+    def exchange(self, run: str, ended: Sequence[Ended], wanted: Sequence[str]) -> list[str]:
+        """Commit cells that ended, and lease those ``wanted`` that nobody has; the keys of these.
+
+        A cell that another run finished first stays as that run left it. A cell that was lost waits again.
+        """
+        now = time.time()
+        with self.writing() as db:
+            for end in ended:
+                if end.result is not None:
+                    self._finish(db, run, end)
+                elif end.error is not None:
+                    db.execute(
+                        "UPDATE cells SET state = 'failed', seconds = ?, error = ?, trace = ? "
+                        "WHERE key = ? AND run = ? AND state = 'running'",
+                        (end.seconds, end.error, end.trace, end.key, run),
+                    )
+                else:
+                    db.execute(
+                        "UPDATE cells SET state = 'waiting', run = NULL WHERE key = ? AND run = ?", (end.key, run)
+                    )
+            lease = (
+                "UPDATE cells SET state = 'running', run = ?, started = ?, error = NULL, trace = NULL "
+                "WHERE key = ? AND state IN ('waiting', 'failed')"
+            )
+            return [key for key in wanted if db.execute(lease, (run, now, key)).rowcount]
+
+    def task(self, cell: Cell, run: str) -> Task:
+        """What the one who does the cell needs; every input must be done."""
+        with self.reading():
+            inputs = {role: self.files(key) for role, key in cell.inputs.items()}
+        return Task(cell.key, cell.kind, cell.settings, inputs, self.incoming(run) / cell.key)
+
+    def states(self, keys: Collection[str]) -> dict[str, State]:
+        """How far the cells are; those that the store does not know are left out."""
+        chosen = "SELECT key, state, run, error FROM cells WHERE key IN"
+        with self.reading():
+            return {key: State(*rest) for key, *rest in self._many(chosen, keys)}
+
+    def version(self) -> int:
+        """A number that changes when another run has committed."""
+        with self.reading() as db:
+            return int(db.execute("PRAGMA data_version").fetchone()[0])
+
+    def files(self, key: str) -> dict[str, File]:
+        """The files of a cell by name."""
+        found = self.db.execute("SELECT name, sha256, bytes FROM artifacts WHERE cell = ?", (key,)).fetchall()
+        return {name: File(self.path(key, name), sha256, size) for name, sha256, size in found}
+
+    def path(self, key: str, name: str) -> Path:
+        """Where a file of a cell is, or would be."""
+        return self.folder / "artifacts" / key[:2] / f"{key}-{name}"
+
+    def incoming(self, run: str) -> Path:
+        """Where the cells of a run write."""
+        return self.folder / "incoming" / run
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction: all of the block is kept, on the disk, or nothing."""
+        with self.reading() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The database; its complaints are StoreErrors inside the block."""
+        try:
+            yield self.db
+        except sqlite3.Error as error:
+            raise _explained(self.folder / NAME, error) from error
+
+    def _finish(self, db: sqlite3.Connection, run: str, end: Ended) -> None:
+        """Inside a transaction: nobody else can put files or rows in place before it is over."""
+        assert end.result is not None
+        facts = canonical(end.result.facts)
+        changed = db.execute(
+            "UPDATE cells SET state = 'done', run = ?, seconds = ?, facts = ?, error = NULL, trace = NULL "
+            "WHERE key = ? AND state <> 'done'",
+            (run, end.seconds, facts, end.key),
+        ).rowcount
+        if not changed:
+            return
+        for name, file in end.files.items():
+            _move(file.path, self.path(end.key, name))
+            db.execute("INSERT INTO artifacts VALUES (?, ?, ?, ?)", (end.key, name, file.sha256, file.bytes))
+        for number, row in enumerate(end.result.rows):
+            values = [row[name] for name in ("attack", "title", "eps", "trials", "count", "total")]
+            correct = base64.b64decode(row["correct"])
+            db.execute("INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (end.key, number, *values, correct))
+
+    def _many(self, statement: str, keys: Collection[str]) -> Iterator[tuple[Any, ...]]:
+        listed = list(keys)
+        for start in range(0, len(listed), MANY):
+            part = listed[start : start + MANY]
+            yield from self.db.execute(f"{statement} ({','.join('?' * len(part))})", part)
+
+
+@contextmanager
+def opened(folder: Path | str, *, create: bool = False) -> Iterator[Store]:
+    """The store in ``folder``, made if ``create``.
+
+    Raises StoreError when it is missing, damaged, or of a newer version.
+    """
+    folder = Path(folder)
+    path = folder / NAME
+    if create:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(expected(str(folder), "a folder that can be written", error.strerror or error)) from error
+    elif not path.is_file():
+        raise StoreError(expected(str(folder), f"the folder of a study, with a {NAME}", "none"))
+    try:
+        db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+    except sqlite3.Error as error:
+        raise _explained(path, error) from error
+    with closing(db):
+        store = Store(folder, db)
+        with store.reading():
+            _prepare(store, path)
+        yield store
+
+
+def _prepare(store: Store, path: Path) -> None:
+    db = store.db
+    db.execute(f"PRAGMA busy_timeout = {int(1000 * PATIENCE)}")
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if version > schema.VERSION:
+        got = f"version {version}; a newer Windfirm may read it"
+        raise StoreError(expected(str(path), f"a store of version {schema.VERSION}", got))
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")  # a commit is on the disk when it returns
+    if version == 0:
+        with store.writing():
+            if int(db.execute("PRAGMA user_version").fetchone()[0]) == 0:  # else another run was faster
+                if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                    raise StoreError(expected(str(path), "a store of Windfirm", "another database"))
+                schema.create(db)
+
+
+def _release(db: sqlite3.Connection, runs: Sequence[str]) -> int:
+    return sum(
+        db.execute(
+            "UPDATE cells SET state = 'waiting', run = NULL WHERE run = ? AND state = 'running'", (run,)
+        ).rowcount
+        for run in runs
+    )
+
+
+def _move(source: Path, target: Path) -> None:
+    """Put a file, whose bytes are on the disk, in its place; so that it is still there after a power cut."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise StoreError(expected(str(target), "a place that can be written", error.strerror or error)) from error
+
+
+def _explained(path: Path, error: sqlite3.Error) -> StoreError:
+    """What SQLite complains of, in our wording."""
+    text = str(error)
+    if "full" in text:
+        return StoreError(expected(str(path), "room on the disk; all finished cells are safe", text))
+    if "locked" in text or "busy" in text:
+        return StoreError(expected(str(path), f"its turn to write within {PATIENCE:.0f} s", text))
+    if "readonly" in text or "unable to open" in text:
+        return StoreError(expected(str(path), "a database that can be written", text))
+    if isinstance(error, sqlite3.DatabaseError) and ("malformed" in text or "not a database" in text):
+        return StoreError(expected(str(path), "an undamaged database", text))
+    return StoreError(expected(str(path), "a database that can be used", text))

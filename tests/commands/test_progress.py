@@ -1,0 +1,49 @@
+import pytest
+
+from tests.study import toy
+from windfirm.commands.progress import duration, telling, total, words
+from windfirm.study.cell import Cell
+from windfirm.study.schedule import Board
+from windfirm.study.work import Ended, Result
+
+F = Cell("train", {"arch": "resnet56", "seed": 2})
+FGSM = Cell("attack", {"attack": "fgsm", "eps": 8 / 255, "seed": 2}, {"network": F.key})
+CLEAN = Cell("attack", {"attack": "clean", "seed": 2}, {"network": F.key})
+
+
+def test_progress_tells_what_runs_how_long_it_takes_and_the_last_result() -> None:
+    told: list[tuple[int, int, str]] = []
+    board = Board([F, FGSM, CLEAN])
+    tell = telling(board, lambda cell: None, 2, lambda done, of, note: told.append((done, of, note)))
+    board.take(1)
+    board.begin(F.key)
+    tell(board, [])
+    board.done(F.key)
+    board.begin(FGSM.key)
+    tell(board, [Ended(F.key, 30.0, Result())])
+    board.fail(FGSM.key, "no")
+    tell(board, [Ended(FGSM.key, 10.0, error="no")])
+    assert told == [
+        (0, 3, "1 running"),
+        (1, 3, "1 running, 30 s left; train resnet56, seed 2"),  # two cells of 30 s, two at a time
+        (1, 3, "1 failed, 10 s left; attack fgsm, 8/255, seed 2 failed: no"),
+    ]
+
+
+def test_a_measurement_is_told_with_its_row() -> None:
+    row = toy.row(bytes([1] * 4 + [2] * 28), 0.5)
+    assert words(CLEAN, Ended(CLEAN.key, 1.0, Result({}, [row]))) == "attack clean, seed 2: 4 of 16 right"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h"), (36_000, "10.0 h")],
+)
+def test_times_are_told_as_people_say_them(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_the_time_of_several_cells_is_shared_by_the_workers_and_unknown_when_one_is() -> None:
+    assert total([10.0, 20.0], 2) == 15.0
+    assert total([10.0, None], 2) is None
+    assert total([], 0) == 0.0

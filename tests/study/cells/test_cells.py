@@ -1,0 +1,141 @@
+"""The cells of a real study beside the functions that they call, called by hand."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from tests.study.nets import tiny
+from windfirm import data, seeds
+from windfirm.adjust.adjustments import adjust
+from windfirm.adjust.train import Recipe, train
+from windfirm.attack.registry import build
+from windfirm.data.augment import to_float
+from windfirm.evaluate.loop import evaluate
+from windfirm.evaluate.outcome import Outcome, unpack
+from windfirm.evaluate.transfer import transfer
+from windfirm.models.checkpoint import load
+from windfirm.prune.budget import Budget
+from windfirm.prune.propose import Target
+from windfirm.prune.schedule import prune_in_rounds
+from windfirm.study.drive import drive
+from windfirm.study.expand import INITIAL, MODEL, Graph, expand
+from windfirm.study.listing import measured
+from windfirm.study.local import InProcess
+from windfirm.study.plan import read
+from windfirm.study.schedule import Board
+from windfirm.study.store import opened
+
+STUDY = """
+seeds = [5]
+[network]
+arch = "tests.study.nets:tiny"
+[data]
+train = 48
+test = 16
+[train]
+epochs = 1
+lr = 0.05
+[prune]
+structure = "both"
+criterion = "expected-abs"
+ratio = 0.4
+rounds = 2
+[adjust]
+name = "fine-tuning"
+epochs = 1
+[[attack]]
+name = "semantic"
+trials = 2
+[[attack]]
+name = "fgsm"
+eps = "2/255"
+[[attack]]
+name = "fgsm"
+eps = "2/255"
+from = "F"
+"""
+
+
+def ran(folder: Path) -> Graph:
+    (folder / "s.toml").write_text(STUDY)
+    plan = read(folder / "s.toml")
+    graph = expand(plan)
+    with opened(folder, create=True) as store:
+        store.add_study("s", plan.to_json(), list(graph.cells.values()), graph.places)
+        board = Board(graph.cells.values())
+        drive(store, store.begin({}), board, InProcess("windfirm.study.cells:executors"))
+    assert board.errors == {}
+    return graph
+
+
+def networks(folder: Path) -> dict[str, nn.Module]:
+    """What the cells have kept, by role, and F as before training."""
+    with opened(folder) as store:
+        keys = {entry.role: str(entry.network) for entry in measured(store)}
+        found = {role: load(store.path(key, MODEL), tiny) for role, key in keys.items()}
+        return found | {"initial": load(store.path(keys["F"], INITIAL), tiny)}
+
+
+def by_hand() -> dict[str, nn.Module]:
+    images = data.load("embedded", "train", limit=48)
+    with seeds.default_stream(5, "init"):
+        initial: nn.Module = tiny()
+    f = copy.deepcopy(initial)
+    train(f, images.images, images.labels, Recipe(epochs=1, lr=0.05), seed=seeds.number(5, "train"))
+
+    def tune(model: nn.Module, number: int) -> None:
+        adjust("fine-tuning", model, images, epochs=1, seed=seeds.number(5, "round", number))
+
+    target = Target(Budget("ratio", 0.4), "both")
+    batches = [(to_float(images.images), images.labels)]
+    example = to_float(images.images[:1])
+    smaller, _ = prune_in_rounds(
+        copy.deepcopy(f), example, "expected-abs", target, 2, batches=batches, adjust=tune, seed=5
+    )
+    control = copy.deepcopy(f)
+    for number in (1, 2):
+        tune(control, number)
+    return {"initial": initial, "F": f, "F'": smaller, "control": control}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    ran(folder)
+    return folder
+
+
+def test_cells_end_with_the_very_networks_that_the_functions_make(folder: Path) -> None:
+    found, wanted = networks(folder), by_hand()
+    for role, network in wanted.items():
+        state = network.state_dict()
+        assert found[role].state_dict().keys() == state.keys()
+        assert all(torch.equal(value, state[name]) for name, value in found[role].state_dict().items()), role
+
+
+def test_rows_are_what_evaluate_returns(folder: Path) -> None:
+    images = data.load("embedded", "test", limit=16)
+    with opened(folder) as store:
+        rows = {(entry.role, entry.row["attack"]): unpack(entry.row) for entry in measured(store)}
+        costs = {entry.role: (entry.macs, entry.params) for entry in measured(store)}
+    assert len(rows) == 9
+    models = networks(folder)
+    made = transfer(
+        models["F"], {role: models[role] for role in costs}, images, build("fgsm", 32), name="F", eps=2 / 255, seed=5
+    )
+    for role, outcome in made.items():
+        assert same(rows.pop((role, "fgsm from F")), outcome)
+    for (role, name), row in rows.items():
+        attack = build(name, 32, **({"trials": 2} if name == "semantic" else {}))
+        assert same(row, evaluate(models[role], images, attack, eps=2 / 255, seed=5))
+    assert costs["F"] == costs["control"] == (12_239_488, 75_290)
+    assert costs["F'"][0] is not None
+    assert costs["F'"][0] < 12_239_488
+
+
+def same(row: Outcome, other: Outcome) -> bool:
+    plain = [(o.attack, o.title, o.eps, o.trials, o.correct.tolist()) for o in (row, other)]
+    return plain[0] == plain[1]

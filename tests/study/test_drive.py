@@ -1,0 +1,140 @@
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.study import toy
+from windfirm.errors import InputError
+from windfirm.study import listing
+from windfirm.study.cell import Cell
+from windfirm.study.local import InProcess, Workers, cores
+from windfirm.study.perform import perform
+from windfirm.study.schedule import TRIES
+from windfirm.study.store import Store, opened
+from windfirm.study.work import Ended, Executor, Result, Task
+
+SPEC = "tests.study.test_drive:executors"
+
+
+def executors(device: str) -> Mapping[str, Executor]:
+    return {"tell": tell, "fail": fail, "stumble": stumble, "die": die, "crash": crash}
+
+
+def tell(task: Task) -> Result:
+    print("what a cell prints is no answer")  # noqa: T201
+    return Result({"pid": os.getpid(), "threads": os.environ.get("OMP_NUM_THREADS"), "device": task.settings.get("d")})
+
+
+def fail(task: Task) -> Result:
+    raise InputError("layer1: expected a ratio in [0, 1), got 1.2")
+
+
+def crash(task: Task) -> Result:
+    return Result({"value": 1 / 0})
+
+
+def die(task: Task) -> Result:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def stumble(task: Task) -> Result:
+    """Dies the first time."""
+    mark = Path(task.settings["mark"])
+    if not mark.exists():
+        mark.touch()
+        die(task)
+    return Result({"tries": 2})
+
+
+def workers(folder: Path, count: int) -> Workers:
+    return Workers(SPEC, count, folder / "logs")
+
+
+def facts(folder: Path) -> dict[str, Mapping[str, object]]:
+    with opened(folder) as store:
+        return {shown.kind: shown.facts for shown in listing.shown(store)}
+
+
+def test_a_cell_that_fails_stops_no_other_and_its_error_is_kept(tmp_path: Path) -> None:
+    bad, worse = Cell("fail", {}), Cell("crash", {})
+    cells = [bad, Cell("tell", {}, {"network": bad.key}), worse, Cell("tell", {"number": 2})]
+    board = toy.run(tmp_path, cells, workers(tmp_path, 1))
+    assert +board.counts == {"done": 1, "failed": 2, "blocked": 1}
+    assert board.errors == {
+        bad.key: "layer1: expected a ratio in [0, 1), got 1.2",
+        worse.key: "ZeroDivisionError: division by zero",
+    }
+    with opened(tmp_path) as store:
+        found = {shown.kind: shown for shown in listing.shown(store) if shown.state == "failed"}
+    assert found["fail"].error == board.errors[bad.key]
+    assert 'return Result({"value": 1 / 0})' in str(found["crash"].trace)
+
+
+def test_workers_share_the_cores_and_what_cells_print_goes_to_their_logs(tmp_path: Path) -> None:
+    cells = [Cell("tell", {"number": number}) for number in range(6)]
+    toy.run(tmp_path, cells, workers(tmp_path, 2))
+    with opened(tmp_path) as store:
+        found = [shown.facts for shown in listing.shown(store)]
+    assert len(found) == 6
+    assert os.getpid() not in {entry["pid"] for entry in found}
+    assert {entry["threads"] for entry in found} == {str(max(1, cores() // 2))}
+    assert "what a cell prints is no answer" in "".join(path.read_text() for path in (tmp_path / "logs").iterdir())
+
+
+def test_a_cell_whose_worker_is_killed_is_done_by_another(tmp_path: Path) -> None:
+    board = toy.run(tmp_path, [Cell("stumble", {"mark": str(tmp_path / "mark")})], workers(tmp_path, 1))
+    assert +board.counts == {"done": 1}
+    assert facts(tmp_path)["stumble"] == {"tries": 2}
+
+
+def test_a_cell_that_kills_every_worker_fails(tmp_path: Path) -> None:
+    cell = Cell("die", {})
+    board = toy.run(tmp_path, [cell], workers(tmp_path, 1))
+    assert board.errors == {cell.key: f"lost its process {TRIES} times; the last time: signal 9"}
+    with opened(tmp_path) as store:
+        assert store.states([cell.key])[cell.key].error == board.errors[cell.key]
+
+
+def test_an_interrupt_gives_the_cells_back_at_once(tmp_path: Path) -> None:
+    class Interrupted:
+        free = 1
+
+        def submit(self, task: Task) -> None: ...
+
+        def wait(self, seconds: float) -> Sequence[Ended]:
+            raise KeyboardInterrupt
+
+        def close(self) -> None: ...
+
+    with pytest.raises(KeyboardInterrupt):
+        toy.run(tmp_path, toy.cells(1), Interrupted())
+    with opened(tmp_path) as store:
+        assert [dict(entry.cells) for entry in listing.studies(store)] == [{"waiting": 8}]
+
+
+def test_cells_that_another_run_finishes_meanwhile_are_taken_over(tmp_path: Path) -> None:
+    """The other run, here in the engine's wait, has the first cell when ours begins."""
+    cells = toy.cells(1)
+
+    class Waiting(InProcess):
+        def wait(self, seconds: float) -> Sequence[Ended]:
+            if self.tasks:
+                return super().wait(seconds)
+            task = other.task(cells[0], theirs)
+            other.exchange(theirs, [perform(self.executors, task)], [])
+            return ()
+
+    with opened(tmp_path, create=True) as other:
+        other.add_study("toy", {}, cells, [])
+        theirs = other.begin({})
+        assert other.exchange(theirs, [], [cells[0].key]) == [cells[0].key]
+        board = toy.run(tmp_path, cells, Waiting(toy.SPEC))
+        assert +board.counts == {"done": 8}
+        assert run_of(other, cells[0]) == theirs != run_of(other, cells[1])
+
+
+def run_of(store: Store, cell: Cell) -> str | None:
+    return store.states([cell.key])[cell.key].run

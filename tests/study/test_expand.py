@@ -1,0 +1,177 @@
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from windfirm.errors import InputError
+from windfirm.study.cell import Cell
+from windfirm.study.expand import Graph, expand
+from windfirm.study.plan import read
+
+STUDIES = Path(__file__).parents[2] / "studies"
+
+BASE = """\
+name = "s"
+[prune]
+structure = "filters"
+criterion = "l1"
+ratio = 0.5
+rounds = 2
+[adjust]
+name = "fine-tuning"
+[[attack]]
+name = "clean"
+"""
+
+
+def of(folder: Path, *changes: str, text: str = BASE) -> Graph:
+    path = folder / "s.toml"
+    path.write_text(text)
+    return expand(read(path, changes=changes))
+
+
+def kinds(graph: Graph) -> Counter[str]:
+    return Counter(cell.kind for cell in graph.cells.values())
+
+
+def measured(graph: Graph, role: str) -> Cell:
+    """The network that a role's measurement is of."""
+    (place,) = (place for place in graph.places if place.role == role)
+    return graph.cells[graph.cells[place.cell].inputs["network"]]
+
+
+def line(graph: Graph, cell: Cell) -> list[str]:
+    """The kinds of the networks that lead to one."""
+    found = [cell.kind]
+    while "network" in cell.inputs:
+        cell = graph.cells[cell.inputs["network"]]
+        found.append(cell.kind)
+    return found[::-1]
+
+
+def test_f_is_pruned_and_adjusted_round_by_round_and_the_control_is_adjusted_alike(tmp_path: Path) -> None:
+    graph = of(tmp_path)
+    assert line(graph, measured(graph, "F")) == ["train"]
+    assert line(graph, measured(graph, "F'")) == ["train", "prune", "adjust", "prune", "adjust"]
+    assert line(graph, measured(graph, "control")) == ["train", "adjust", "adjust"]
+    assert kinds(graph) == {"train": 1, "prune": 2, "adjust": 4, "attack": 3}
+    pruned, control = (measured(graph, role).settings for role in ("F'", "control"))
+    assert pruned == control
+
+
+def test_what_need_not_be_done_twice_is_one_cell(tmp_path: Path) -> None:
+    graph = of(tmp_path, text=BASE + "[[grid]]\nprune.ratio = [0.1, 0.3, 0.5]\n")
+    assert kinds(graph) == {"train": 1, "prune": 6, "adjust": 2 + 6, "attack": 1 + 1 + 3}
+    assert Counter(place.role for place in graph.places) == {"F": 3, "control": 3, "F'": 3}
+    both = {**graph.cells, **of(tmp_path, "prune.criterion=l2", "prune.ratio=0.1").cells}
+    assert kinds(Graph(both)) == {"train": 1, "prune": 8, "adjust": 10, "attack": 6}
+
+
+def test_an_adjustment_that_is_pointless_between_cuts_runs_after_the_last(tmp_path: Path) -> None:
+    graph = of(tmp_path, "adjust.name=w-ticket")
+    assert line(graph, measured(graph, "F'")) == ["train", "prune", "prune", "adjust"]
+    assert line(graph, measured(graph, "control")) == ["train", "adjust"]
+    assert measured(graph, "F'").inputs["initial"] == measured(graph, "F").key
+
+
+def test_without_an_adjustment_or_when_it_is_not_wanted_there_is_no_control(tmp_path: Path) -> None:
+    for change in ("adjust.name=none", "control=false"):
+        assert {place.role for place in of(tmp_path, change).places} == {"F", "F'"}
+
+
+def test_a_defence_is_trained_from_scratch_beside_f_and_may_be_pruned_too(tmp_path: Path) -> None:
+    graph = of(tmp_path, "defend.name=mixup", "prune.structure=none", "adjust.name=none")
+    f, defended = measured(graph, "F"), measured(graph, "F'")
+    assert defended.settings == {**f.settings, "defence": {"name": "mixup"}}
+    assert {place.role for place in graph.places} == {"F", "F'"}
+    graph = of(tmp_path, "defend.name=pgd-at", "defend.eps=4/255", "prune.rounds=1")
+    assert line(graph, measured(graph, "F'")) == ["train", "prune", "adjust"]
+    start = graph.cells[graph.cells[measured(graph, "F'").inputs["network"]].inputs["network"]]
+    assert start.settings["defence"] == {"name": "pgd-at", "eps": 4 / 255}
+
+
+def test_an_attack_may_take_fewer_images_than_the_others(tmp_path: Path) -> None:
+    graph = of(tmp_path, "data.test=100", text=BASE + '[[attack]]\nname = "fgsm"\nimages = 20\n')
+    cells = [cell.settings for cell in graph.cells.values() if cell.kind == "attack"]
+    assert {cell["attack"]: cell["data"]["images"] for cell in cells} == {"clean": 100, "fgsm": 20}
+    assert {cell["attack"]: cell.get("eps") for cell in cells} == {"clean": None, "fgsm": 8 / 255}
+
+
+def test_images_may_be_made_on_one_network_and_shown_to_each(tmp_path: Path) -> None:
+    attack = """[[attack]]\nname = "fgsm"\nfrom = ["F", "control"]\n"""
+    graph = of(tmp_path, text=BASE + attack)
+    shown = [(place, graph.cells[place.cell]) for place in graph.places]
+    networks = {place.role: cell.inputs["network"] for place, cell in shown}
+    pairs = {(cell.settings["from"], place.role) for place, cell in shown if "from" in cell.settings}
+    assert pairs == {(source, role) for source in ("F", "control") for role in ("F", "F'", "control")}
+    assert all(cell.inputs["source"] == networks[cell.settings["from"]] for _, cell in shown if "from" in cell.settings)
+    alone = of(tmp_path, "control=false", text=BASE + attack)
+    assert {cell.settings.get("from") for cell in alone.cells.values()} == {None, "F"}
+
+
+def test_every_seed_has_its_own_cells_but_weights_that_are_there_are_opened_once(tmp_path: Path) -> None:
+    assert kinds(of(tmp_path, "seeds=[0, 1]"))["train"] == 2
+    graph = of(tmp_path, "seeds=[0, 1]", "network.weights=shipped")
+    assert kinds(graph) == {"open": 1, "prune": 4, "adjust": 8, "attack": 6}
+
+
+def test_weights_in_a_file_are_known_by_their_bytes(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"one")
+    first = of(tmp_path, f"network.weights={tmp_path}")
+    (tmp_path / "model.safetensors").write_bytes(b"other")
+    second = of(tmp_path, f"network.weights={tmp_path}")
+    assert not first.cells.keys() & second.cells.keys()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            ["network.weights=shipped", "network.arch=resnet20"],
+            "network.weights: expected train, as the package has none of resnet20, got shipped",
+        ),
+        (
+            ["network.weights=shipped", "defend.name=mixup"],
+            "network.weights: expected train, so that F is trained as the network with the defence is, got shipped",
+        ),
+        (
+            ["adjust.name=none", "adjust.defence=mixup"],
+            "adjust.defence: expected an adjust.name that trains with it, got none",
+        ),
+        (["adjust.name=bn-only", "adjust.epochs=3"], "bn-only: expected no recipe, as it trains nothing, got epochs"),
+    ],
+)
+def test_settings_that_cannot_go_together_are_told(tmp_path: Path, changes: list[str], words: str) -> None:
+    with pytest.raises(InputError) as error:
+        of(tmp_path, *changes)
+    assert str(error.value) == f"s: {words}"
+
+
+def test_a_complaint_names_the_point_of_the_grid(tmp_path: Path) -> None:
+    text = BASE.replace("ratio = 0.5\n", "") + "[[grid]]\nprune.criterion = ['l2', 'pls']\n"
+    with pytest.raises(InputError) as error:
+        of(tmp_path, text=text)
+    wanted = "expected exactly one of rate, ratio, macs, params or latency, got none"
+    assert str(error.value) == f"s at prune.criterion l2: budget: {wanted}"
+
+
+@pytest.mark.parametrize("scale", ["smoke", "laptop", "gpu", "paper"])
+@pytest.mark.parametrize("name", ["table1", "table2", "table3", "table4", "beyond"])
+def test_the_studies_of_the_poster_have_a_control_for_every_cut_at_every_scale(name: str, scale: str) -> None:
+    graph = expand(read(STUDIES / f"{name}.toml", scale=scale))
+    at: dict[str, set[str]] = {}
+    for place in graph.places:
+        at.setdefault(str(place.point), set()).add(place.role)
+    cut = [roles for point, roles in at.items() if "'prune.structure': 'none'" not in point]
+    assert cut
+    assert all(roles == {"F", "F'", "control"} for roles in cut)
+    assert all(roles >= {"F", "F'"} for roles in at.values())
+
+
+def test_the_first_table_has_the_posters_rows_and_columns() -> None:
+    plan = read(STUDIES / "table1.toml", scale="paper")
+    rows: list[tuple[Any, ...]] = [tuple(point.axes.values()) for point in plan.points]
+    structures = ("filters", "layers", "both")
+    assert rows == [(arch, structure) for arch in ("resnet56", "mobilenet-v2") for structure in structures]
+    assert [entry.attack for entry in plan.measurements] == ["semantic", "occlusion", "fgsm", "clean"]
