@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install quickstart test check format bench bench-criteria bench-attacks
+.PHONY: help install quickstart test check format bench bench-criteria bench-attacks bench-studies
 
 help:
 	@echo "make quickstart   the main job: prune a ResNet-56, attack it, answer (needs nothing but Python)"
@@ -11,6 +11,7 @@ help:
 	@echo "make bench        speed of training beside a plain PyTorch loop"
 	@echo "make bench-criteria   speed of the pruning criteria beside the way that public code computes them"
 	@echo "make bench-attacks   speed and agreement of the attacks beside public libraries, those that are installed"
+	@echo "make bench-studies   the scheduler's overhead, and runs that are killed again and again"
 	@echo "make install      the virtual environment alone, in .venv"
 
 install: $(STAMP)
@@ -45,3 +46,7 @@ bench-criteria: $(STAMP)
 
 bench-attacks: $(STAMP)
 	$(BIN)/python -m benchmarks.attacks
+
+bench-studies: $(STAMP)
+	$(BIN)/python -m benchmarks.scheduling
+	$(BIN)/python -m benchmarks.faults
