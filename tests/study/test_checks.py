@@ -66,3 +66,11 @@ def test_a_network_that_does_not_fit_is_refused() -> None:
         InputError, match=r"^model: expected outputs of shape \(1, 4\) for the classes of patterns/test"
     ):
         checks(small_network(), IMAGES)
+
+
+def test_an_attack_that_is_not_finished_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step of a quarter of eps does not reach the border of the ball, forty do."""
+    monkeypatch.setattr("windfirm.study.checks.STEPS", (1, 40))
+    (found,) = checks(plain(), IMAGES).findings
+    assert found.kind == "more steps still help"
+    assert found.text.startswith("more steps bring pgd from ")

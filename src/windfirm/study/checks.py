@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from windfirm.attack.pgd import pgd
 from windfirm.data.images import Images
 from windfirm.evaluate import probes, warnings
-from windfirm.evaluate.loop import curve, fetch
+from windfirm.evaluate.loop import curve, evaluate, fetch
 from windfirm.evaluate.network import classify, private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.warnings import Checks
@@ -17,8 +18,10 @@ from windfirm.models.device import batch_size
 CHECKED = 200
 #: FGSM is followed up to half the range of a pixel, where every image can be made grey.
 EPSES = tuple(eps / 255 for eps in (0, 1, 2, 8, 32, 127.5))
-#: The size of FGSM on rescaled logits.
+#: The size of FGSM on rescaled logits, and of PGD.
 EPS = 8 / 255
+#: PGD of the second number of steps must find hardly anything that PGD of the first did not.
+STEPS = 10, 40
 #: Images that are shown again and again.
 REPEATED = 50
 
@@ -47,7 +50,12 @@ def checks(
         *probes.gradients(network, pixels, labels, batch, EPS),
     ]
     if probes.differentiable(network, pixels[:1]):
-        found += warnings.along(curve(model, some, EPSES, device=device), some.labels.numpy())
+        swept = curve(model, some, EPSES, device=device)
+        side = some.images.shape[-1]
+        fewer, more = (evaluate(model, some, pgd(side, steps=n), eps=EPS, device=device) for n in STEPS)
+        found += warnings.along(swept, some.labels.numpy())
+        found += warnings.still_helping(fewer, more, "steps")
+        found += warnings.among([*swept, more])
     return Checks(len(some), (*found, *warnings.among(outcomes)))
 
 
