@@ -11,7 +11,7 @@ from torch import nn
 
 from tests.commands.toys import NET, checkpoint, complaint, folder, listing, network, run, run_json
 from windfirm.adjust.adjustments import ADJUSTMENTS
-from windfirm.cli import ADJUSTMENTS as TOLD
+from windfirm.commands.declare.groups import ADJUSTMENTS as TOLD
 from windfirm.models.checkpoint import load, read_notes, save
 
 Capture = pytest.CaptureFixture[str]

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from tests.commands.toys import folder, run, run_json
-from windfirm.cli import CRITERIA as TOLD
+from windfirm.commands.declare.groups import CRITERIA as TOLD
 from windfirm.models.checkpoint import load
 from windfirm.models.cost import cost
 from windfirm.models.resnet import BasicBlock

@@ -7,7 +7,7 @@ import torch
 from tests.defend.nets import batch, shown, small
 from windfirm.adjust.objective import PLAIN
 from windfirm.adjust.train import Recipe, train
-from windfirm.cli import DEFENCES as TOLD
+from windfirm.commands.declare.groups import DEFENCES as TOLD
 from windfirm.defend.registry import DEFENCES, defence
 from windfirm.errors import CheckpointError, InputError
 

@@ -1,0 +1,103 @@
+"""The commands that run grids of experiments and query them, and those for data."""
+
+from windfirm.commands.declare.groups import Commands, command, common
+from windfirm.commands.options import COUNT, NONE_OR_MORE, Parser
+
+
+def data(commands: Commands) -> None:
+    """Data sets."""
+    parser = command(
+        commands,
+        "data",
+        "Fetch, list and verify data sets.",
+        "  windfirm data fetch cifar10\n  windfirm data fetch cifar10 --from ~/cifar-10-binary.tar.gz\n"
+        "  windfirm data list\n  windfirm data verify cifar10",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", title="actions")
+    fetch = actions.add_parser(
+        "fetch",
+        help="get a data set, check every byte, store it once",
+        description="Get a data set, check every byte, store it once.",
+    )
+    fetch.add_argument("name", metavar="NAME", help="cifar10")
+    fetch.add_argument("--from", dest="source", metavar="PATH", help="an archive or folder that is already here")
+    listing = actions.add_parser("list", help="what there is, and where", description="What there is, and where.")
+    verify = actions.add_parser(
+        "verify",
+        help="read every stored byte again and compare it with the known digest",
+        description="Read every stored byte again and compare it with the known digest.",
+    )
+    verify.add_argument("name", metavar="NAME", help="cifar10 or embedded")
+    for action in (fetch, listing, verify):
+        common(action)
+
+
+def run(commands: Commands) -> None:
+    """A grid of experiments."""
+    parser = command(
+        commands,
+        "run",
+        "Run a study, a grid of experiments, from its file; go on where it was stopped.",
+        "  windfirm run studies/table1.toml --scale smoke --dry-run\n"
+        "  windfirm run studies/table1.toml --scale laptop --workers 2 --out runs/table1\n"
+        "  windfirm run studies/table3.toml --set prune.rounds=3 --set data.name=cifar10",
+    )
+    parser.add_argument("study", metavar="STUDY", help="a study file (.toml)")
+    parser.add_argument("--scale", metavar="NAME", help="one of the file's scales, such as smoke, laptop, gpu, paper")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another value for a setting of the file; may be given several times",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="folder of the store; studies in one folder share their work (default: runs/NAME-SCALE)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the plan: cells, what is done, the time left")
+    group = parser.add_argument_group("how the work is done")
+    group.add_argument("--engine", default="local", metavar="E", help="local (default), or ray (wants windfirm[ray])")
+    group.add_argument(
+        "--workers",
+        type=NONE_OR_MORE,
+        default=1,
+        metavar="N",
+        help="local: processes, which share the cores or take one GPU each; 0 for this one alone (default: 1)",
+    )
+    group.add_argument(
+        "--threads", type=COUNT, metavar="N", help="cores for each cell (default: local, its share; ray, 1)"
+    )
+    group.add_argument("--address", metavar="A", help="ray: the cluster to join (default: one of its own here)")
+    common(parser, None, "this seed in place of those of the file")
+
+
+def study(commands: Commands) -> None:
+    """What a study holds."""
+    parser = command(
+        commands,
+        "study",
+        "What is in the folder of a run: studies, cells, rows; and its upkeep.",
+        "  windfirm study ls runs/table1\n  windfirm study rows runs/table1 --csv > rows.csv\n"
+        "  windfirm study show runs/table1 3fa9\n  windfirm study verify runs/table1",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", title="actions")
+
+    def action(name: str, line: str) -> Parser:
+        made: Parser = actions.add_parser(name, help=line[0].lower() + line[1:-1], description=line)
+        made.add_argument("folder", metavar="DIR", help="the folder of a run")
+        return made
+
+    listing = action("ls", "The studies and how far they are.")
+    show = action("show", "The cells of a study, or all about one cell.")
+    show.add_argument("what", nargs="?", metavar="WHAT", help="a study, or the first digits of a cell's key")
+    rows = action("rows", "The rows: right predictions under each attack.")
+    rows.add_argument("--study", metavar="NAME", help="those of one study (default: of all)")
+    rows.add_argument("--csv", action="store_true", help="as CSV, with a column for each axis of the grid")
+    gc = action("gc", "Remove cells that no study needs any more, and files that no cell has.")
+    gc.add_argument("--dry-run", action="store_true", help="only tell what would be removed")
+    verify = action("verify", "Read every byte again: the database, files, rows.")
+    verify.add_argument("--mend", action="store_true", help="have cells with damage done anew by the next run")
+    for made in (listing, show, rows, gc, verify):
+        common(made)
