@@ -37,6 +37,14 @@ def test_it_writes_weights_a_record_and_a_sheet_that_a_defence_then_uses(capsys:
     assert "look at style/sheet.png" in run(capsys, "train-stylizer", "--data", data, "--epochs", "1", "--out", "style")
 
 
+def test_the_sheet_is_full_however_few_images_there_are(capsys: Capture, tmp_path: Path) -> None:
+    data = folder(tmp_path / "few", 2, side=16)
+    run(capsys, "train-stylizer", "--data", data, "--epochs", "1", "--out", "style")
+    pixels = np.asarray(Image.open("style/sheet.png"))
+    assert pixels.shape == (7 * 6 * 18, 10 * 6 * 18, 3)
+    assert (pixels[-60:-40, -60:-40] < 255).any()  # a drawn image stands in the last place
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -68,7 +68,7 @@ def run(args: Namespace) -> None:
 
 def draw_sheet(stylizer: Stylizer, images: Images, path: Path) -> None:
     """A picture: images down the left, styles along the top, and each image in each style."""
-    chosen = to_float(images.images[: ROWS + COLUMNS])
+    chosen = to_float(images.images[torch.arange(ROWS + COLUMNS) % len(images)])  # few images stand there again
     content, styles = chosen[:ROWS], chosen[ROWS:]
     with torch.no_grad():
         drawn = [stylizer(content[i : i + 1].expand_as(styles), styles) for i in range(len(content))]
