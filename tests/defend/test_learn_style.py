@@ -1,4 +1,5 @@
 import copy
+import math
 
 import torch
 from torch import nn
@@ -32,6 +33,13 @@ def test_both_trainings_make_their_loss_smaller_and_end_in_a_plain_network() -> 
     assert not any(isinstance(module, nn.BatchNorm2d) for module in stylizer.modules())
     assert not stylizer.training
     assert not any(parameter.requires_grad for parameter in stylizer.parameters())
+
+
+def test_images_whose_side_cannot_be_halved_are_learnt_from_too() -> None:
+    images = coloured(16)
+    odd = Images(images.images[..., :7, :5], images.labels, images.classes, images.name)
+    history = learn(fresh().requires_grad_(True), odd, epochs=1)
+    assert all(math.isfinite(entry.loss) for entry in history)
 
 
 def test_the_same_seed_gives_the_same_stylizer() -> None:

@@ -6,8 +6,6 @@ that its images have the style's statistics at every resolution and the wanted c
 section 6.1; here each term is measured against the size of the maps, so that weights do not depend on the encoder).
 """
 
-from collections.abc import Iterator
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -66,11 +64,11 @@ def learn(
         model = Drawing(stylizer, len(images.classes))
     stages: list[nn.Sequential] = [*stylizer.encoder.resolutions(), stylizer.decoder]
 
-    def run(objective: Objective, lr: float, weight_decay: float) -> Iterator[Epoch]:
+    def run(objective: Objective, lr: float, weight_decay: float) -> list[Epoch]:
         recipe = Recipe(epochs, lr, BATCH, weight_decay=weight_decay)
         own = seeds.number(seed, objective.name)
         data = images.images, images.labels
-        yield from train(model, *data, recipe, seed=own, device=device, objective=objective, progress=progress)
+        return train(model, *data, recipe, seed=own, device=device, objective=objective, progress=progress)
 
     history: list[Epoch] = []
     for layers in stages if fresh else stages[-1:]:

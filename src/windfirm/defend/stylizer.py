@@ -36,11 +36,13 @@ KEY = "windfirm-stylizer"
 class Encoder(nn.Module):
     """Images (b, 3, h, w) in [0, 1] to one tensor of maps a resolution.
 
-    They are those after its first ReLU, where style is told; the last of all maps, the code, is the last of them.
+    They are those after its first ReLU, where style is told; the last of all maps, the code, is the last of them. Sides
+    that cannot be halved evenly are made longer first.
     """
 
     def __init__(self, plan: Plan, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
+        self.whole = 2 ** list(plan).count("down")
         self.normalize = Normalize(mean, std)
         self.stages = nn.ModuleList()
         channels = 3
@@ -56,7 +58,9 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """The maps, the finest first."""
-        x, maps = self.normalize(images), []
+        height, width = images.shape[-2:]
+        padded = F.pad(images, (0, -width % self.whole, 0, -height % self.whole), mode="replicate")
+        x, maps = self.normalize(padded), []
         for stage in self.resolutions():
             first = next(i for i, layer in enumerate(stage) if isinstance(layer, nn.ReLU)) + 1
             maps.append(stage[:first](x))
@@ -101,11 +105,8 @@ class Stylizer(nn.Module):
         return [item for item in self.plan if item != "down"][-1]
 
     def code(self, images: Tensor) -> Tensor:
-        """The code of ``images`` (b, 3, h, w) in [0, 1]; sides that cannot be halved evenly are made longer first."""
-        whole = 2 ** self.plan.count("down")
-        height, width = images.shape[-2:]
-        padded = F.pad(images, (0, -width % whole, 0, -height % whole), mode="replicate")
-        maps: list[Tensor] = self.encoder(padded)
+        """The code of ``images`` (b, 3, h, w) in [0, 1]."""
+        maps: list[Tensor] = self.encoder(images)
         return maps[-1]
 
     def draw(self, code: Tensor, height: int, width: int) -> Tensor:
