@@ -19,6 +19,15 @@ def test_eps_refuses_what_is_not_in_the_unit_interval(text: str) -> None:
     assert str(error.value) == f"eps: expected a number in [0, 1], such as 8/255, got {text}"
 
 
+def test_a_length_may_be_more_than_one_value_can_change() -> None:
+    assert parse_eps("3", "l2") == 3.0
+    assert show_eps(3.0) == "3"
+    with pytest.raises(InputError, match=r"^eps: expected a length of at least 0, such as 0\.5, got inf$"):
+        parse_eps("inf", "l2")
+    with pytest.raises(InputError, match=r"^eps: expected a number in \[0, 1\], such as 8/255, got 3$"):
+        parse_eps("3", None)
+
+
 @pytest.mark.parametrize("text", ["8/255", "0.25/255", "0/255", "7.65/255"])
 def test_eps_is_shown_as_it_is_read(text: str) -> None:
     assert show_eps(parse_eps(text)) == text

@@ -241,6 +241,7 @@ def test_a_change_may_be_as_long_as_the_norm_of_the_attack_allows() -> None:
     with pytest.raises(WindfirmError) as error:
         evaluate(model, images, attack, eps=0.9 * length)
     assert str(error.value) == f"attack toy: expected changes of at most {0.9 * length:.6g}, got {length:.6g}"
+    assert evaluate(model, images, attack, eps=3).eps == 3.0  # no single value can change by as much
 
 
 @pytest.mark.parametrize("name", ["fgsm", "pgd", "apgd-ce"])

@@ -82,6 +82,14 @@ def test_attacks_have_sizes_and_options(tmp_path: Path) -> None:
     ]
 
 
+def test_a_length_in_l2_may_be_above_one(tmp_path: Path) -> None:
+    text = STUDY.replace('name = "fgsm"\neps = ["2/255", "8/255"]', 'name = "pgd"\nnorm = "l2"\neps = [0.5, 3]')
+    assert [entry.eps for entry in of(tmp_path, text).measurements[:2]] == [0.5, 3.0]
+    assert complaint(tmp_path, text.replace("0.5, 3]", '"long"]')) == (
+        "sweep.toml:16: attack.eps: expected a length of at least 0, such as 0.5, got long"
+    )
+
+
 def test_trials_of_the_study_go_to_the_attacks_that_average_and_do_not_say_so(tmp_path: Path) -> None:
     plan = of(tmp_path, STUDY, "attacks.trials=3")
     assert [dict(m.options) for m in plan.measurements] == [{}, {}, {"turn": 0.5, "trials": 3}]

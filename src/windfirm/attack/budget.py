@@ -75,8 +75,8 @@ class Attack:
     packs: bool = False
 
 
-def parse_eps(text: str | float) -> float:
-    """A size of change in [0, 1] pixel units, from ``8/255``, ``0.25/255`` or ``0.03``.
+def parse_eps(text: str | float, norm: Norm | None = "linf") -> float:
+    """A size of change in pixel units, from ``8/255``, ``0.25/255`` or ``0.03``: in [0, 1], or any length in ``l2``.
 
     Raises InputError for anything else.
     """
@@ -85,14 +85,15 @@ def parse_eps(text: str | float) -> float:
         eps = float(above) / (float(below) if slash else 1.0)
     except (ValueError, ZeroDivisionError):
         eps = math.nan
-    if not 0 <= eps <= 1:
-        raise InputError(expected("eps", "a number in [0, 1], such as 8/255", text))
+    if not 0 <= eps <= (math.inf if norm == "l2" else 1) or eps == math.inf:
+        wanted = "a length of at least 0, such as 0.5" if norm == "l2" else "a number in [0, 1], such as 8/255"
+        raise InputError(expected("eps", wanted, text))
     return eps
 
 
 def show_eps(eps: float) -> str:
-    """The way people write it: ``8/255``, ``0.25/255``; parse_eps reads it back."""
-    return f"{eps * 255:.6g}/255"
+    """The way people write it: ``8/255``, ``0.25/255``, a length above 1 as it is; parse_eps reads it back."""
+    return f"{eps:.6g}" if eps > 1 else f"{eps * 255:.6g}/255"
 
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)

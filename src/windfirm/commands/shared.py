@@ -154,7 +154,6 @@ def chosen_attacks(args: Namespace, side: int) -> tuple[list[Attack], float]:
     An option goes to every attack that has one of that name. Raises InputError for one that no attack has, and what
     build raises.
     """
-    eps = parse_eps(args.eps)
     names = list(dict.fromkeys(args.attack or DEFAULT_ATTACKS))
     given = dict(args.option)
     known = {name: [option for option in kinds(name) if option in given] for name in names}
@@ -170,7 +169,8 @@ def chosen_attacks(args: Namespace, side: int) -> tuple[list[Attack], float]:
         if args.trials is not None and attack.average and attack.trials > 1:
             attack = build(name, side, **(options | {"trials": args.trials}))
         attacks.append(attack)
-    return attacks, eps
+    norms = {attack.norm for attack in attacks if attack.norm}
+    return attacks, parse_eps(args.eps, "l2" if norms == {"l2"} else "linf")
 
 
 def chosen_defence(args: Namespace, side: int) -> Objective:

@@ -52,7 +52,7 @@ def examples(
     """
     if not ids or not all(0 <= i < len(images) for i in ids):
         raise InputError(expected("examples", f"image numbers in [0, {len(images)})", list(ids)))
-    eps = parse_eps(eps)
+    eps = parse_eps(eps, attack.norm)
     chosen = torch.tensor(ids)
     views = {
         role: _views(private(model, device), images, attack, chosen, eps, seed, device)

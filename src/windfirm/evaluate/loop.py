@@ -55,7 +55,7 @@ def evaluate(
     whenever memory runs out; the result does not depend on it. Raises InputError when model and images do not fit
     together, and WindfirmError when an attack returns images that it may not return.
     """
-    eps = parse_eps(eps)
+    eps = parse_eps(eps, attack.norm)
     network, batches = private(model, device), _batches(images, batch, device)
     target = searched(network, images, device) if attack.norm else network
     count = len(images)

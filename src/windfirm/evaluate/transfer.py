@@ -44,7 +44,7 @@ def transfer(
     if not targets or not len(images):
         got = f"{len(targets)} and {len(images)}"
         raise InputError(expected("transfer", "at least one target and one image", got))
-    eps = parse_eps(eps)
+    eps = parse_eps(eps, attack.norm)
     maker = private(source, device)
     judges = {key: private(model, device) for key, model in targets.items()}
     batch = batch_size(device, images.images.shape) if batch is None else batch

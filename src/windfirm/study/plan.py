@@ -242,7 +242,8 @@ def _measured(entry: Mapping[str, Any], trials: int | None, at: Callable[[str], 
     sources = [name(ROLES)(at("from"), role) for role in _several(entry["from"])] if "from" in entry else [None]
     if attack.norm is None and "eps" in entry:
         raise InputError(expected(at("eps"), f"no eps, as {chosen} has none", show(entry["eps"])))
-    sizes = [None] if attack.norm is None else [eps(at("eps"), size) for size in _several(entry.get("eps", "8/255"))]
+    norm = attack.norm
+    sizes = [None] if norm is None else [eps(at("eps"), size, norm) for size in _several(entry.get("eps", "8/255"))]
     for source, size in itertools.product(sources, sizes):
         yield Measurement(chosen, options, size, images, source)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from windfirm.adjust.adjustments import ADJUSTMENTS
 from windfirm.adjust.schedule import SCHEDULES
-from windfirm.attack.budget import parse_eps
+from windfirm.attack.budget import Norm, parse_eps
 from windfirm.defend.registry import DEFENCES
 from windfirm.errors import InputError, expected, nearest
 from windfirm.models.registry import ARCHITECTURES
@@ -86,12 +86,13 @@ def texts(where: str, value: Any) -> list[str]:
     return value
 
 
-def eps(where: str, value: Any) -> float:
-    """A size of change, as a number in [0, 1]."""
+def eps(where: str, value: Any, norm: Norm = "linf") -> float:
+    """A size of change, as a number in [0, 1]; in ``l2`` as any length."""
     try:
-        return parse_eps(value if isinstance(value, str | int | float) else math.nan)
+        return parse_eps(value if isinstance(value, str | int | float) else math.nan, norm)
     except InputError as error:
-        raise InputError(expected(where, "a number in [0, 1], such as 8/255", show(value))) from error
+        wanted = str(error).removeprefix("eps: expected ").partition(", got ")[0]
+        raise InputError(expected(where, wanted, show(value))) from error
 
 
 def show(value: Any) -> str:
