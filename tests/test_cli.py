@@ -235,17 +235,19 @@ def test_words_that_cannot_be_parsed(capsys: Capture, words: list[str], text: st
         ),
         (
             ["inspect", "tests.commands.toys:not_a_network"],
-            "inspect: tests.commands.toys:not_a_network: expected a function that returns a torch.nn.Module, got str",
+            "inspect: tests.commands.toys:not_a_network: expected a function that makes a torch.nn.Module, got str",
         ),
         (
             ["inspect", "tests.commands.toys:broken"],
-            "inspect: tests.commands.toys:broken: expected a function that makes a network, got KeyError: 'width'",
+            "inspect: tests.commands.toys:broken: expected a function that makes a torch.nn.Module, "
+            "got KeyError: 'width'",
         ),
         (["attack", NET, "--device", "tpu"], "attack: --device: expected auto, cpu or cuda, got tpu"),
         (["attack", NET, "--eps", "8"], "attack: eps: expected a number in [0, 1], such as 8/255, got 8"),
         (
             ["attack", NET, "--attack", "fsgm"],
-            f"attack: attack: expected one of {', '.join(ATTACKS)}, got fsgm; did you mean fgsm?",
+            f"attack: attack: expected one of {', '.join(ATTACKS)}, or package.module:attack, "
+            "got fsgm; did you mean fgsm?",
         ),
         (
             ["attack", NET, "--attack", "pgd", "--attack", "fgsm", "--option", "stepz=3"],
@@ -340,7 +342,8 @@ def test_words_that_cannot_be_parsed(capsys: Capture, words: list[str], text: st
         ),
         (
             ["train", "resnet20", "--defence", "mix-up"],
-            f"train: defence: expected one of {', '.join(DEFENCES)}, got mix-up; did you mean mixup?",
+            f"train: defence: expected one of {', '.join(DEFENCES)}, or package.module:defence, "
+            "got mix-up; did you mean mixup?",
         ),
         (["train", "resnet20", "--eps", "4/255"], "train: --eps: expected a --defence that it is for, got none"),
         (

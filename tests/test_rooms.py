@@ -7,7 +7,7 @@ import pytest
 import windfirm
 
 ROOMS = ("data", "models", "prune", "adjust", "defend", "attack", "evaluate", "study", "report")
-ROOT = ("errors", "seeds", "files")
+ROOT = ("errors", "seeds", "files", "own")
 PACKAGE = Path(windfirm.__file__).parent
 
 

@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from windfirm.attack import ATTACKS, Budget, build
+from windfirm.attack import ATTACKS, Attack, Budget, build
 from windfirm.attack.corruptions import KINDS
 from windfirm.attack.registry import read
 from windfirm.errors import InputError
@@ -78,6 +78,52 @@ def test_a_shortened_ensemble_loses_its_name(options: dict[str, int]) -> None:
     assert "AutoAttack" not in attack.title
 
 
+def dimmer(side: int, *, steps: "int" = 2) -> Attack:
+    """Darkens by eps, whatever the number of steps."""
+
+    def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        return (images - budget.eps).clamp(min=0)
+
+    return Attack("dimmer", f"darker, in {steps} steps on {side} pixels", apply, trials=1, average=False, norm="linf")
+
+
+def disguised(side: int) -> Attack:
+    return Attack("pgd", "unchanged images", dimmer(side).apply, trials=1, average=False, norm=None)
+
+
+def unready(side: int) -> str:
+    return "soon"
+
+
+def broken(side: int) -> Attack:
+    raise KeyError("table")
+
+
+def test_an_attack_of_the_users_own_is_named_by_where_python_finds_it() -> None:
+    name = f"{__name__}:dimmer"
+    attack = build(name, 8, steps=read(name, "steps", "3"))
+    assert (attack.name, attack.title) == ("dimmer", "darker, in 3 steps on 8 pixels")
+    shown = torch.rand(2, 3, 8, 8)
+    darker = attack.apply(nn.Flatten(), shown, torch.zeros(2), Budget(eps=0.25))
+    assert torch.equal(darker, (shown - 0.25).relu())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing", "a module:attack that can be imported, got AttributeError: module"),
+        ("unready", "a function that makes a windfirm.attack.Attack, got str"),
+        ("broken", "a function that makes a windfirm.attack.Attack, got KeyError: 'table'"),
+        ("TITLES", "a function that makes a windfirm.attack.Attack, got dict"),
+        ("disguised", "an attack with a name of its own, got pgd"),
+    ],
+)
+def test_what_makes_no_attack_is_refused_with_one_line(name: str, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        build(f"{__name__}:{name}")
+    assert str(error.value).startswith(f"{__name__}:{name}: expected {message}")
+
+
 @pytest.mark.parametrize("name", ATTACKS)
 def test_every_attack_keeps_shape_type_and_range_and_ignores_its_company(name: str) -> None:
     torch.manual_seed(0)
@@ -96,8 +142,12 @@ def test_every_attack_keeps_shape_type_and_range_and_ignores_its_company(name: s
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("fsgm", {}, f"attack: expected one of {', '.join(ATTACKS)}, got fsgm; did you mean fgsm?"),
-        ("zzz", {}, f"attack: expected one of {', '.join(ATTACKS)}, got zzz"),
+        (
+            "fsgm",
+            {},
+            f"attack: expected one of {', '.join(ATTACKS)}, or package.module:attack, got fsgm; did you mean fgsm?",
+        ),
+        ("zzz", {}, f"attack: expected one of {', '.join(ATTACKS)}, or package.module:attack, got zzz"),
         ("fgsm", {"steps": 3}, "fgsm: expected no options, got steps"),
         ("semantic", {"pixels": 3}, "semantic: expected options out of turn, trials, got pixels"),
         ("semantic", {"turn": 2.0}, "semantic: expected a turn in [0, 1], got 2.0"),

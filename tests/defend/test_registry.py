@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.defend.nets import batch, shown, small
-from windfirm.adjust.objective import PLAIN
+from windfirm.adjust.objective import PLAIN, Objective
 from windfirm.adjust.train import Recipe, train
 from windfirm.commands.declare.groups import DEFENCES as TOLD
 from windfirm.defend.registry import DEFENCES, defence
@@ -13,7 +13,7 @@ from windfirm.errors import CheckpointError, InputError
 
 
 def test_the_help_names_every_defence() -> None:
-    assert TOLD.split(", ") == list(DEFENCES) == sorted(DEFENCES)
+    assert [name for name in TOLD.split(", ") if ":" not in name] == list(DEFENCES) == sorted(DEFENCES)
 
 
 @pytest.mark.parametrize("name", DEFENCES)
@@ -87,14 +87,27 @@ def test_the_training_loop_takes_it_and_goes_on_with_the_same_one_only(name: str
     assert all(torch.equal(value, halves.state_dict()[key]) for key, value in whole.state_dict().items())
 
 
+def patient(side: int, *, times: int = 2) -> Objective:
+    return Objective("patient", PLAIN.loss, {"times": times, "side": side})
+
+
+def test_a_defence_of_the_users_own_is_named_by_where_python_finds_it() -> None:
+    made = defence(f"{__name__}:patient", 8, times=3)
+    assert (made.name, made.options) == ("patient", {"times": 3, "side": 8})
+    with pytest.raises(InputError) as error:
+        defence(f"{__name__}:batch")
+    wanted = "a function that makes a windfirm.adjust.objective.Objective, got "
+    assert str(error.value).startswith(f"{__name__}:batch: expected {wanted}")
+
+
 NAMES = ", ".join(DEFENCES)
 
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("mix-up", {}, f"defence: expected one of {NAMES}, got mix-up; did you mean mixup?"),
-        ("none", {}, f"defence: expected one of {NAMES}, got none"),
+        ("mix-up", {}, f"defence: expected one of {NAMES}, or package.module:defence, got mix-up; did you mean mixup?"),
+        ("none", {}, f"defence: expected one of {NAMES}, or package.module:defence, got none"),
         ("mixup", {"eps": 0.1}, "mixup: expected no options, got eps"),
         ("pgd-at", {"step": 3}, "pgd-at: expected options out of eps, alpha, steps, got step; did you mean steps?"),
     ],

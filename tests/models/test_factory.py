@@ -57,7 +57,7 @@ def test_no_weights_are_asked_of_another_library(
     assert all(untrained.items() <= options.items() for options in calls)
     with pytest.raises(InputError) as error:
         named(f"{library}/huge")()
-    wanted = "a function that makes a network, got RuntimeError: Unknown model (huge)"
+    wanted = "a function that makes a torch.nn.Module, got RuntimeError: Unknown model (huge)"
     assert str(error.value) == f"{library}/huge: expected {wanted}"
 
 
@@ -105,8 +105,8 @@ def test_a_function_of_the_users_own() -> None:
     for spec, wanted in (
         ("nowhere.at_all:make", "a module:factory that can be imported, got ModuleNotFoundError: No module named"),
         (f"{TOYS}:missing", "a module:factory that can be imported, got AttributeError: module"),
-        (f"{TOYS}:not_a_network", "a function that returns a torch.nn.Module, got str"),
-        (f"{TOYS}:broken", "a function that makes a network, got KeyError: 'width'"),
+        (f"{TOYS}:not_a_network", "a function that makes a torch.nn.Module, got str"),
+        (f"{TOYS}:broken", "a function that makes a torch.nn.Module, got KeyError: 'width'"),
     ):
         with pytest.raises(InputError) as error:
             from_spec(spec)()

@@ -91,6 +91,12 @@ def test_a_defence_is_trained_from_scratch_beside_f_and_may_be_pruned_too(tmp_pa
     assert start.settings["defence"] == {"name": "pgd-at", "eps": 4 / 255}
 
 
+def test_a_defence_of_the_users_own_is_given_what_it_takes(tmp_path: Path) -> None:
+    name = "tests.defend.test_registry:patient"  # it has no eps
+    graph = of(tmp_path, f"defend.name={name}", "defend.eps=4/255", "prune.structure=none", "adjust.name=none")
+    assert measured(graph, "F'").settings["defence"] == {"name": name}
+
+
 def test_an_attack_may_take_fewer_images_than_the_others(tmp_path: Path) -> None:
     graph = of(tmp_path, "data.test=100", text=BASE + '[[attack]]\nname = "fgsm"\nimages = 20\n')
     cells = [cell.settings for cell in graph.cells.values() if cell.kind == "attack"]

@@ -188,6 +188,17 @@ def test_attacks_that_there_are_not_are_told_with_the_nearest(tmp_path: Path) ->
     assert words.endswith(", got fgms; did you mean fgsm?")
 
 
+def test_attacks_and_defences_of_the_users_own_are_named_by_where_python_finds_them(tmp_path: Path) -> None:
+    text = STUDY.replace('"semantic"\nturn = 0.5', '"tests.attack.test_registry:dimmer"\nsteps = 3\neps = 0.1')
+    plan = of(tmp_path, text, "train.defence=tests.defend.test_registry:patient")
+    own = plan.measurements[-1]
+    assert (own.attack, own.options, own.eps) == ("tests.attack.test_registry:dimmer", {"steps": 3}, 0.1)
+    assert plan.points[0].settings["train.defence"] == "tests.defend.test_registry:patient"
+    words = complaint(tmp_path, STUDY.replace('"semantic"\nturn = 0.5', '"no.such:attack"'))
+    wanted = "a module:attack that can be imported, got ModuleNotFoundError: No module named 'no'"
+    assert words == f"sweep.toml:18: attack.name: no.such:attack: expected {wanted}"
+
+
 def test_a_mistake_in_a_scale_is_told_with_its_line_there(tmp_path: Path) -> None:
     text = STUDY.replace("prune = { rounds = 1 }", "prune.rounds = -1")
     words = "sweep.toml:23: prune.rounds: expected a whole number of at least 1, got -1"

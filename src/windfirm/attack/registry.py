@@ -14,6 +14,7 @@ from windfirm.attack.fgsm import fgsm
 from windfirm.attack.pgd import pgd
 from windfirm.attack.square import square
 from windfirm.errors import InputError, expected, nearest
+from windfirm.own import imported, maker
 
 #: Name to factory: ``factory(side, **options) -> Attack``.
 ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
@@ -41,10 +42,11 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
 
 
 def build(name: str, image_side: int = 32, **options: Any) -> Attack:
-    """The attack called ``name`` for images ``image_side`` pixels high and wide.
+    """The attack called ``name``, or one of the user's own, for images ``image_side`` pixels high and wide.
 
-    Sizes that are not given in ``options`` grow with the side. Raises InputError for an unknown name or option, and for
-    a value out of range.
+    ``package.module:function`` names a factory like those of ATTACKS, which is imported. Sizes that are not given in
+    ``options`` grow with the side. Raises InputError for an unknown name or option, for a value out of range, and for
+    what is no such factory.
     """
     known = list(kinds(name))
     for option in options:
@@ -52,14 +54,25 @@ def build(name: str, image_side: int = 32, **options: Any) -> Attack:
             raise InputError(expected(name, f"options out of {', '.join(known)}" if known else "no options", option))
     if options.get("trials", 1) < 1:
         raise InputError(expected(name, "at least 1 trial", options["trials"]))
-    return ATTACKS[name](image_side, **options)
+    attack = factory(name)(image_side, **options)
+    if ":" in name and attack.name in ATTACKS:
+        raise InputError(expected(name, "an attack with a name of its own", attack.name))
+    return attack
+
+
+def factory(name: str) -> Callable[..., Attack]:
+    """What makes the attack called ``name``. Raises InputError for what there is not, or cannot be imported."""
+    if ":" in name:
+        return maker(name, imported(name, "attack"), Attack, "a windfirm.attack.Attack")
+    if name not in ATTACKS:
+        wanted = f"one of {', '.join(ATTACKS)}, or package.module:attack"
+        raise InputError(expected("attack", wanted, name) + nearest(name, ATTACKS))
+    return ATTACKS[name]
 
 
 def kinds(name: str) -> dict[str, Any]:
-    """The options of the attack called ``name``, and what type each value has. Raises InputError for unknown names."""
-    if name not in ATTACKS:
-        raise InputError(expected("attack", f"one of {', '.join(ATTACKS)}", name) + nearest(name, ATTACKS))
-    parameters = list(inspect.signature(ATTACKS[name]).parameters.values())[1:]
+    """The options of the attack called ``name``, and what type each value has. Raises InputError as factory does."""
+    parameters = list(inspect.signature(factory(name), eval_str=True).parameters.values())[1:]
     return {parameter.name: parameter.annotation for parameter in parameters}
 
 

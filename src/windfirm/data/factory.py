@@ -1,6 +1,5 @@
 """Images from a function of the user's own: ``package.module:factory``."""
 
-import importlib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected, first_line
+from windfirm.own import brief, imported
 
 WANTED = "Images, or (images (n, c, h, w) uint8 or in [0, 1], labels (n,)) and class names if you like"
 
@@ -21,16 +21,12 @@ def load_factory(spec: str, split: str) -> Images:
     256 values of a pixel), labels (n,), and, if they are not to be numbers up to the largest label, class names.
     Tensors and arrays are taken alike. Raises InputError for a function that is not there, raises, or returns others.
     """
-    module, _, name = spec.partition(":")
-    try:
-        function = getattr(importlib.import_module(module), name)
-    except Exception as error:  # the user's module may raise anything
-        raise InputError(expected(spec, "a module:function that can be imported", _brief(error))) from error
+    function = imported(spec, "function")
     where, arguments = (f"{spec}/{split}", (split,)) if _takes(function, split) else (spec, ())
     try:
         made = function(*arguments)
-    except Exception as error:  # and so may the function
-        raise InputError(expected(spec, f"a function that makes the {split} images", _brief(error))) from error
+    except Exception as error:  # the user's function may raise anything
+        raise InputError(expected(spec, f"a function that makes the {split} images", brief(error))) from error
     if isinstance(made, Images):
         return made
     if not isinstance(made, tuple) or len(made) not in (2, 3):
@@ -73,7 +69,3 @@ def _tensor(spec: str, values: object) -> Tensor:
         return torch.as_tensor(values).detach().cpu()
     except Exception as error:  # whatever torch says about a stranger's object
         raise InputError(expected(spec, WANTED, f"{type(values).__name__} ({first_line(error)})")) from error
-
-
-def _brief(error: Exception) -> str:
-    return f"{type(error).__name__}: {first_line(error)}"

@@ -14,6 +14,7 @@ from windfirm.defend.shape_texture import shape_texture
 from windfirm.defend.stylized import stylized
 from windfirm.defend.trades import trades
 from windfirm.errors import InputError, expected, nearest
+from windfirm.own import imported, maker
 
 #: Name to factory: ``factory(side, **options) -> Objective``.
 DEFENCES: Mapping[str, Callable[..., Objective]] = MappingProxyType(
@@ -31,17 +32,30 @@ DEFENCES: Mapping[str, Callable[..., Objective]] = MappingProxyType(
 
 
 def defence(name: str, side: int = 32, **options: Any) -> Objective:
-    """The defence called ``name`` for images ``side`` pixels high and wide, to be given to ``train`` or ``adjust``.
+    """The defence called ``name``, or one of the user's own, to be given to ``train`` or ``adjust``.
 
-    Sizes that are not given in ``options`` grow with the side. Raises InputError for an unknown name or option, and for
-    a value out of range.
+    ``package.module:function`` names a factory like those of DEFENCES, which is imported. ``side``: how many pixels
+    images are high and wide; sizes that are not given in ``options`` grow with it. Raises InputError for an unknown
+    name or option, for a value out of range, and for what is no such factory.
     """
-    if name not in DEFENCES:
-        raise InputError(expected("defence", f"one of {', '.join(DEFENCES)}", name) + nearest(name, DEFENCES))
-    factory = DEFENCES[name]
-    known = list(inspect.signature(factory).parameters)[1:]
+    known = kinds(name)
     for option in options:
         if option not in known:
             wanted = f"options out of {', '.join(known)}" if known else "no options"
             raise InputError(expected(name, wanted, option) + nearest(option, known))
-    return factory(side, **options)
+    return factory(name)(side, **options)
+
+
+def factory(name: str) -> Callable[..., Objective]:
+    """What makes the defence called ``name``. Raises InputError for what there is not, or cannot be imported."""
+    if ":" in name:
+        return maker(name, imported(name, "defence"), Objective, "a windfirm.adjust.objective.Objective")
+    if name not in DEFENCES:
+        wanted = f"one of {', '.join(DEFENCES)}, or package.module:defence"
+        raise InputError(expected("defence", wanted, name) + nearest(name, DEFENCES))
+    return DEFENCES[name]
+
+
+def kinds(name: str) -> list[str]:
+    """The options of the defence called ``name``. Raises InputError as factory does."""
+    return list(inspect.signature(factory(name)).parameters)[1:]

@@ -8,10 +8,14 @@ from typing import Any
 
 from torch import nn
 
-from windfirm.errors import InputError, expected, first_line, nearest
+from windfirm.errors import InputError, expected, nearest
 from windfirm.models.registry import ARCHITECTURES, build
+from windfirm.own import brief, imported, maker
 
 Factory = Callable[[], nn.Module]
+
+#: What a factory makes.
+NETWORK = nn.Module, "a torch.nn.Module"
 
 #: Prefix of a name → the module of that library which makes networks.
 LIBRARIES = {"timm": "timm", "torchvision": "torchvision.models"}
@@ -43,12 +47,12 @@ def named(name: str, classes: int | None = None) -> Factory:
     try:
         module = importlib.import_module(LIBRARIES[library])
     except Exception as error:  # a library built for another PyTorch raises anything
-        got = "an environment without it" if isinstance(error, ImportError) else _brief(error)
+        got = "an environment without it" if isinstance(error, ImportError) else brief(error)
         raise InputError(expected(name, f"the extra windfirm[{library}]", got)) from error
     options: dict[str, Any] = {} if classes is None else {"num_classes": classes}
     if library == "timm":
-        return _checked(lambda: module.create_model(entry, pretrained=False, **options), name)
-    return _checked(lambda: _torchvision(module, entry, options), name)
+        return maker(name, lambda: module.create_model(entry, pretrained=False, **options), *NETWORK)
+    return maker(name, lambda: _torchvision(module, entry, options), *NETWORK)
 
 
 def from_spec(spec: str, classes: int | None = None) -> Factory:
@@ -59,12 +63,7 @@ def from_spec(spec: str, classes: int | None = None) -> Factory:
     """
     if ":" not in spec:
         return named(spec, classes)
-    module, _, name = spec.partition(":")
-    try:
-        made = getattr(importlib.import_module(module), name)
-    except Exception as error:  # the user's module may raise anything
-        raise InputError(expected(spec, "a module:factory that can be imported", _brief(error))) from error
-    return _checked(made, spec)
+    return maker(spec, imported(spec, "factory"), *NETWORK)
 
 
 def _torchvision(module: Any, name: str, options: dict[str, Any]) -> nn.Module:
@@ -74,23 +73,3 @@ def _torchvision(module: Any, name: str, options: dict[str, Any]) -> nn.Module:
     untrained = {option: None for option in ("weights", "weights_backbone") if option in takes}
     model: nn.Module = make(**untrained, **options)
     return model
-
-
-def _checked(make: Factory, spec: str) -> Factory:
-    """``make``, whose errors and whose other results than a network are an InputError."""
-
-    def fresh() -> nn.Module:
-        try:
-            model = make()
-        except Exception as error:  # code from outside may raise anything
-            raise InputError(expected(spec, "a function that makes a network", _brief(error))) from error
-        if not isinstance(model, nn.Module):
-            raise InputError(expected(spec, "a function that returns a torch.nn.Module", type(model).__name__))
-        return model
-
-    return fresh
-
-
-def _brief(error: Exception) -> str:
-    """The kind of an error and the first line of what it says."""
-    return f"{type(error).__name__}: {first_line(error)}"

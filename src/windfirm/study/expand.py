@@ -8,7 +8,6 @@ Settings that a cell does not use are not in it, so that cells are shared as far
 the control by all criteria and ratios.
 """
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 from windfirm.adjust.adjustments import ADJUSTMENTS, describe, due
 from windfirm.adjust.objective import PLAIN
-from windfirm.defend.registry import DEFENCES, defence
+from windfirm.defend.registry import defence, kinds
 from windfirm.errors import InputError, expected
 from windfirm.models.source import shipped
 from windfirm.prune.both import COMPARING
@@ -165,7 +164,7 @@ def _factory(s: Settings) -> dict[str, str]:
 def _defence(name: str, eps: float) -> dict[str, Any] | None:
     if name == NONE:
         return None
-    return {"name": name, **({"eps": eps} if "eps" in inspect.signature(DEFENCES[name]).parameters else {})}
+    return {"name": name, **({"eps": eps} if "eps" in kinds(name) else {})}
 
 
 def _budget(s: Settings) -> Budget:

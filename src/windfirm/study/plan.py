@@ -20,21 +20,21 @@ seeds = [0]
 train.epochs = 1
 """
 
-import inspect
 import itertools
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from windfirm.attack.registry import ATTACKS, build
+from windfirm.attack.registry import ATTACKS, build, kinds
 from windfirm.errors import InputError, expected, nearest
 from windfirm.prune.budget import BUDGETS
 from windfirm.study.cell import canonical
 from windfirm.study.lines import Lines
-from windfirm.study.settings import SETTINGS, count, eps, listed, name, show, unknown
+from windfirm.study.settings import SETTINGS, count, eps, has_colon, listed, name, show, unknown
 
 #: What a study file has beside settings, tables and scales.
 TOP = ("name", "about", "scale", "seeds")
@@ -225,17 +225,16 @@ def _measurements(attacks: Any, trials: int | None, lines: Lines) -> Iterator[Me
 
 def _measured(entry: Mapping[str, Any], trials: int | None, at: Callable[[str], str]) -> Iterator[Measurement]:
     """One table [[attack]]: a measurement for each of its sizes and sources; ``at`` tells where its keys stand."""
-    chosen = name(ATTACKS)(at("name"), entry.get("name"))
+    chosen = name(ATTACKS, others=has_colon)(at("name"), entry.get("name"))
     options = {key: value for key, value in entry.items() if key not in OWN}
-    known = list(inspect.signature(ATTACKS[chosen]).parameters)[1:]
+    with _told(at("name")):
+        known = list(kinds(chosen))
     for option in options:
         if option not in known:
             wanted = f"options out of {', '.join([*OWN[1:], *known])}"
             raise InputError(expected(at(option), wanted, option) + nearest(option, known))
-    try:
+    with _told(at("name")):
         attack = build(chosen, **options)
-    except InputError as error:
-        raise InputError(f"{at('name')}: {error}") from error
     if trials is not None and attack.average and attack.trials > 1 and "trials" not in options:
         options["trials"] = trials
     images = count(at("images"), entry["images"]) if "images" in entry else None
@@ -246,6 +245,15 @@ def _measured(entry: Mapping[str, Any], trials: int | None, at: Callable[[str], 
     sizes = [None] if norm is None else [eps(at("eps"), size, norm) for size in _several(entry.get("eps", "8/255"))]
     for source, size in itertools.product(sources, sizes):
         yield Measurement(chosen, options, size, images, source)
+
+
+@contextmanager
+def _told(place: str) -> Iterator[None]:
+    """Put the place in the file before a complaint."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from error
 
 
 def _several(value: Any) -> list[Any]:

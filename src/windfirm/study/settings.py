@@ -100,7 +100,8 @@ def show(value: Any) -> str:
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
 
 
-def _has_colon(value: str) -> bool:
+def has_colon(value: str) -> bool:
+    """Whether it names something of the user's own, as ``package.module:name``."""
     return ":" in value
 
 
@@ -124,12 +125,12 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "train.batch": Setting(128, count),
         "train.schedule": Setting("onecycle", name(SCHEDULES)),
         "train.weight-decay": Setting(5e-4, number("a number of at least 0", lambda value: 0 <= value < math.inf)),
-        "train.defence": Setting(NONE, name(DEFENCES, none=True)),
+        "train.defence": Setting(NONE, name(DEFENCES, none=True, others=has_colon)),
         "train.eps": Setting(8 / 255, eps),
-        "defend.name": Setting(NONE, name(DEFENCES, none=True)),  # F' is trained with it, F is not
+        "defend.name": Setting(NONE, name(DEFENCES, none=True, others=has_colon)),  # F' is trained with it, F is not
         "defend.eps": Setting(8 / 255, eps),
         "prune.structure": Setting(NONE, name(STRUCTURES, none=True)),
-        "prune.criterion": Setting("pls", name(CRITERIA, others=_has_colon)),
+        "prune.criterion": Setting("pls", name(CRITERIA, others=has_colon)),
         "prune.rounds": Setting(1, count),
         **{f"prune.{budget}": Setting(None, _share) for budget in BUDGETS},
         "prune.ranking": Setting("global", name(RANKINGS)),
@@ -141,7 +142,7 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "adjust.name": Setting(NONE, name(ADJUSTMENTS, none=True)),
         "adjust.epochs": Setting(None, count),
         "adjust.lr": Setting(None, _positive),
-        "adjust.defence": Setting(NONE, name(DEFENCES, none=True)),
+        "adjust.defence": Setting(NONE, name(DEFENCES, none=True, others=has_colon)),
         "adjust.eps": Setting(8 / 255, eps),
         "attacks.trials": Setting(None, count),  # of attacks that average over draws, where they do not say so
         "control": Setting(True, truth),

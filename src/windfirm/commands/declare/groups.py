@@ -16,9 +16,10 @@ ATTACKS = (
     "clean, semantic, semantic-shift, semantic-search, semantic-grid, occlusion, occlusion-search, occlusion-worst; "
     "fgsm, pgd, apgd-ce, apgd-dlr, apgd-t, fab-t, square, autoattack, deepfool, which go as far as --eps; corruptions, "
     "or one of them: gaussian-noise, shot-noise, impulse-noise, speckle-noise, defocus-blur, glass-blur, motion-blur, "
-    "zoom-blur, gaussian-blur, snow, frost, fog, spatter, brightness, contrast, saturate, elastic, pixelate, jpeg"
+    "zoom-blur, gaussian-blur, snow, frost, fog, spatter, brightness, contrast, saturate, elastic, pixelate, jpeg; "
+    "or package.module:attack"
 )
-DEFENCES = "cutmix, cutout, fast-at, mixup, pgd-at, shape-texture, stylized, trades"
+DEFENCES = "cutmix, cutout, fast-at, mixup, pgd-at, shape-texture, stylized, trades, or package.module:defence"
 ADJUSTMENTS = "bn-only, distill, fine-tuning, scratch-b, scratch-e, w-ticket"
 DATA = "cifar10, embedded, a folder of class folders, or package.module:factory"
 

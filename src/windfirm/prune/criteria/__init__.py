@@ -1,6 +1,5 @@
 """Criteria by name: how much each unit of a structure matters. Higher = keep; a criterion never ranks or cuts."""
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -10,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from windfirm.errors import CutError, InputError, expected, first_line, nearest
+from windfirm.errors import CutError, InputError, expected, nearest
+from windfirm.own import imported
 from windfirm.prune.criteria.base import Criterion, Observer, Scores, Seen, Subject, criterion
 from windfirm.prune.criteria.bn_scale import bn_scale
 from windfirm.prune.criteria.cka import cka
@@ -80,12 +80,7 @@ def from_spec(spec: str, where: str = "criterion") -> Criterion:
     if ":" not in spec:
         wanted = f"{' or '.join(CRITERIA)} or package.module:criterion"
         raise InputError(expected(where, wanted, spec) + nearest(spec, CRITERIA))
-    module, _, name = spec.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except Exception as error:  # the user's module may raise anything
-        got = f"{type(error).__name__}: {first_line(error)}"
-        raise InputError(expected(spec, "a module:criterion that can be imported", got)) from error
+    found = imported(spec, "criterion")
     if not isinstance(found, Criterion):
         raise InputError(expected(spec, "a function made a criterion by windfirm.criterion", type(found).__name__))
     return found

@@ -1,0 +1,41 @@
+"""What a user wrote and names as ``package.module:name``. Never to be called with a name from a file of weights."""
+
+import functools
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from windfirm.errors import InputError, expected, first_line
+
+
+def imported(spec: str, what: str) -> Any:
+    """What ``spec`` names. ``what`` it should be is said in the InputError for all that cannot be imported."""
+    module, _, name = spec.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except Exception as error:  # the user's module may raise anything
+        raise InputError(expected(spec, f"a module:{what} that can be imported", brief(error))) from error
+
+
+def maker(spec: str, make: Callable[..., Any], kind: type, what: str) -> Callable[..., Any]:
+    """``make``, called ``spec``, whose errors and other results than a ``kind`` (``what`` in words) are InputErrors."""
+    wanted = f"a function that makes {what}"
+    if not callable(make):
+        raise InputError(expected(spec, wanted, type(make).__name__))
+
+    @functools.wraps(make)
+    def checked(*args: Any, **options: Any) -> Any:
+        try:
+            made = make(*args, **options)
+        except Exception as error:  # and so may the function
+            raise InputError(expected(spec, wanted, brief(error))) from error
+        if not isinstance(made, kind):
+            raise InputError(expected(spec, wanted, type(made).__name__))
+        return made
+
+    return checked
+
+
+def brief(error: Exception) -> str:
+    """The kind of an error and the first line of what it says."""
+    return f"{type(error).__name__}: {first_line(error)}"
