@@ -39,7 +39,13 @@ def test_every_adjustment_has_its_control_and_its_record(capsys: Capture, name: 
     trains = name != "bn-only"
     how = ("--adjust", name, "--control", "--rounds", "2", *(("--epochs", "2") if trains else ()))
     record = run_json(capsys, *words(*how, "--out", "out"))
-    assert listing(Path("out")) == ["control.safetensors", "model.safetensors", "record.json", "report.html"]
+    assert listing(Path("out")) == [
+        "MODEL_CARD.md",
+        "control.safetensors",
+        "model.safetensors",
+        "record.json",
+        "report.html",
+    ]
     told = record["adjustment"]
     runs = 1 if last else 2
     wanted = [2 if trains else 0] * runs

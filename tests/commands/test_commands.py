@@ -59,7 +59,7 @@ def test_only_rows_that_differ_in_numbers_of_the_name_are_alike() -> None:
 def test_prune_by_l1_leaves_a_network_that_loads_again_and_its_record(capsys: Capture, data: Path) -> None:
     words = ("prune", "F.safetensors", "--factory", NET, "--data", data, "--criterion", "l1", "--ratio", "0.4")
     record = run_json(capsys, *words, "--out", "out")
-    assert listing(Path("out")) == ["model.safetensors", "record.json", "report.html"]
+    assert listing(Path("out")) == ["MODEL_CARD.md", "model.safetensors", "record.json", "report.html"]
     assert json.loads(Path("out/record.json").read_text()) == record
     unknown = {"shape": None, "mean": None, "std": None}
     assert read_notes("out/model.safetensors") == {"pruned": record, "intake": unknown, "factory": NET}
@@ -72,7 +72,13 @@ def test_prune_by_l1_leaves_a_network_that_loads_again_and_its_record(capsys: Ca
 def test_prune_by_pls_in_rounds_with_fine_tuning_and_a_control(capsys: Capture, data: Path) -> None:
     words = ("prune", "F.safetensors", "--factory", NET, "--data", data, "--macs", "0.5", "--rounds", "2")
     text = run(capsys, *words, "--adjust", "fine-tuning", "--epochs", "1", "--control", "--out", "out")
-    assert listing(Path("out")) == ["control.safetensors", "model.safetensors", "record.json", "report.html"]
+    assert listing(Path("out")) == [
+        "MODEL_CARD.md",
+        "control.safetensors",
+        "model.safetensors",
+        "record.json",
+        "report.html",
+    ]
     record = json.loads(Path("out/record.json").read_text())
     assert [entry["number"] for entry in record["rounds"]] == [1, 2]
     assert record["after"]["macs"] <= 0.5 * record["before"]["macs"]

@@ -1,5 +1,6 @@
 """What ``windfirm prune`` writes and says of filters, layers and both, and of a criterion of the user's own."""
 
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -137,6 +138,24 @@ def test_a_share_of_the_time_is_said_to_be_measured(
     assert lines[0].startswith("round 1: 1 of 3 blocks, ")
     assert f" M MACs, {share:.1%} of the first network's time (measured), proved" in lines[0]
     assert "asked for: 70.0% of the time left" in lines
+
+
+def test_the_card_says_how_to_load_the_network_and_a_command_that_measures_it(capsys: Capture, data: Path) -> None:
+    run(capsys, *words(data, "--ratio", "0.2", "--criterion", "l1", "--mean", "0.5", "--std", "0.25"))
+    card = Path("out/MODEL_CARD.md").read_text(encoding="utf-8")
+    line = next(line for line in card.splitlines() if line.startswith("windfirm compare"))
+    assert line == (
+        f"windfirm compare {HERE}:residual out --factory {HERE}:residual --mean 0.5 --std 0.25 --data {data} "
+        "--out out/comparison.html"
+    )
+    found = run_json(capsys, *line.split()[1:], "--attack", "clean", "--checks", "0")
+    assert [subject["role"] for subject in found["subjects"]] == ["F", "F'"]
+    (python,) = [part.removeprefix("python\n") for part in card.split("```") if part.startswith("python\n")]
+    names: dict[str, nn.Module] = {}
+    with contextlib.chdir("out"):
+        exec(python, names)
+    record = json.loads(Path("out/record.json").read_text())
+    assert sum(p.numel() for p in names["network"].parameters()) == record["after"]["params"]
 
 
 def test_the_help_names_every_criterion() -> None:

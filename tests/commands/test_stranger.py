@@ -35,7 +35,13 @@ def test_from_photographs_to_a_smaller_network_and_what_it_stands(capsys: Captur
     record = json.loads(out)
     told = "photos/train: 1 of 101 files left out as unreadable: class07/0.jpg (a damaged image)"
     assert told in err.splitlines()
-    assert listing(Path("small")) == ["control.safetensors", "model.safetensors", "record.json", "report.html"]
+    assert listing(Path("small")) == [
+        "MODEL_CARD.md",
+        "control.safetensors",
+        "model.safetensors",
+        "record.json",
+        "report.html",
+    ]
     assert (record["data"], record["images"], record["skipped"]) == ("photos/train", 100, 1)
     assert record["input"] == [3, 64, 64]
     assert record["normalisation"] == {"mean": [0.5, 0.4, 0.3], "std": [0.3, 0.2, 0.1]}

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shlex
 from argparse import Namespace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -40,8 +41,9 @@ from windfirm.prune.propose import KINDS, STRUCTURES, Target
 from windfirm.prune.schedule import prune_in_rounds
 from windfirm.prune.select import RANKINGS
 from windfirm.prune.structure import anatomy
+from windfirm.report.card import card
 from windfirm.report.pruning import page
-from windfirm.study.provenance import hardware, versions
+from windfirm.study.provenance import digest, hardware, versions
 
 #: The part of a target that the record keeps beside its budget.
 KEPT = ("ranking", "floor", "protect", "plain")
@@ -59,7 +61,7 @@ UNITS = {"filters": "filters", "layers": "blocks", "both": "filters or blocks"}
 
 
 def run(args: Namespace) -> None:
-    """Prune in rounds, adjust after each, write ``model``, ``control``, ``record.json`` and ``report.html``."""
+    """Prune in rounds, adjust after each, write ``model``, ``control``, ``record.json``, a page and a model card."""
     one_of("--structure", args.structure, STRUCTURES)
     one_of("--choose", args.choose, CHOICES)
     criterion = from_spec(args.criterion, "--criterion")
@@ -105,6 +107,8 @@ def run(args: Namespace) -> None:
         before, after = cost(network, example), cost(smaller.cpu(), example)
         record = {
             "model": source.name,
+            "arch": source.arch,
+            "factory": maker,
             "structure": args.structure,
             "choose": args.choose if args.structure == "both" else None,
             "criterion": args.criterion,
@@ -119,6 +123,7 @@ def run(args: Namespace) -> None:
             "input": size,
             "normalisation": normalisation(source),
             "data": images.name if images else None,
+            "digest": digest(images) if images else None,
             "images": len(images) if images else 0,
             "skipped": len(images.skipped) if images else 0,
             "seed": args.seed,
@@ -132,6 +137,7 @@ def run(args: Namespace) -> None:
             _save(control.cpu(), place / "control.safetensors", source, {"control": args.adjust} | kept)
         write_text(place / "record.json", json.dumps(record, indent=1) + "\n")
         write_text(place / "report.html", page(record))
+        write_text(place / "MODEL_CARD.md", card(record, compare=_comparison(args, maker)))
     if args.json:
         print_json(record)
         return
@@ -165,6 +171,19 @@ def _maker(args: Namespace, source: Source) -> str | None:
         return None
     is_maker = source.name == args.model and not Path(args.model).exists()  # the folder of a run has its name as well
     return args.model if is_maker else args.factory  # type: ignore[no-any-return]
+
+
+def _comparison(args: Namespace, maker: str | None) -> str:
+    """The command that measures the smaller network beside the one it was made from."""
+    out = Path(args.out)
+    words = ["windfirm", "compare", args.model, str(out)]
+    words += ["--control", str(out / "control.safetensors")] if args.control else []
+    given = {name: getattr(args, name) for name in ("weights", "classes", "arch", "input", "mean", "std")}
+    for name, value in ({"factory": maker} | given | {"data": args.data}).items():
+        if value:
+            words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    words += ["--resize", args.resize] if args.resize != "crop" else []
+    return shlex.join([*words, "--out", str(out / "comparison.html")])
 
 
 def _save(network: nn.Module, path: Path, source: Source, notes: dict[str, object]) -> None:

@@ -4,28 +4,31 @@ import json
 from argparse import Namespace
 from pathlib import Path
 
-from windfirm import console
+from windfirm import console, data
 from windfirm.commands.rounds import describe
 from windfirm.commands.shared import print_json, printer, results
 from windfirm.evaluate.stored import to_json
 from windfirm.files import write_text
 from windfirm.models.checkpoint import save
 from windfirm.models.device import pick
-from windfirm.models.source import open_model
+from windfirm.models.source import Source, open_model
+from windfirm.report.card import card
 from windfirm.report.figure import Layer
 from windfirm.report.page import page
 from windfirm.report.table import table
 from windfirm.report.words import answer, doubts
-from windfirm.study.quickstart import Plan, quickstart
+from windfirm.study.provenance import digest
+from windfirm.study.quickstart import Plan, Report, quickstart
 
 
 def run(args: Namespace) -> None:
-    """Run the study, write page, networks and numbers, print the answer."""
+    """Run the study, write page, model card, networks and numbers, print the answer."""
     device = pick(args.device)
     source = open_model("resnet56")
     out = Path(args.out)
     with results(out) as place:
-        report = quickstart(source, Plan(), seed=args.seed, device=device, bar=console.bar)
+        plan = Plan()
+        report = quickstart(source, plan, seed=args.seed, device=device, bar=console.bar)
         save(report.smaller.cpu(), place / "pruned.safetensors", arch=source.arch)
         save(report.control.cpu(), place / "control.safetensors", arch=source.arch)
         document = to_json(report.comparison) | {
@@ -42,6 +45,9 @@ def run(args: Namespace) -> None:
             provenance={"command": f"windfirm quickstart --seed {args.seed}"} | report.provenance,
         )
         write_text(place / "report.html", text)
+        found = [*answer(report.comparison), *doubts(report.comparison)]
+        text = card(_record(report, plan, source, args.seed), file="pruned.safetensors", found=found)
+        write_text(place / "MODEL_CARD.md", text)
     if args.json:
         print_json(document)
         return
@@ -50,3 +56,31 @@ def run(args: Namespace) -> None:
     show.print(table(report.comparison))
     show.print(f"\n{report.provenance['data']}; {report.provenance['hardware']}; {report.provenance['time']}")
     show.print(f"page: {out / 'report.html'}   networks: {out / 'pruned.safetensors'}, {out / 'control.safetensors'}")
+
+
+def _record(report: Report, plan: Plan, source: Source, seed: int) -> dict[str, object]:
+    """The pruning as ``windfirm prune`` would write it down, for the model card."""
+    training = data.load("embedded", "train")[: plan.images]
+    networks = {subject.role: subject for subject in report.comparison.subjects}
+    before, after = ({"macs": networks[role].macs, "params": networks[role].params} for role in ("F", "F'"))
+    ran = [plan.epochs] * plan.rounds
+    return {
+        "model": source.name,
+        "arch": source.arch,
+        "structure": "filters",
+        "criterion": plan.criterion,
+        "target": {"macs": plan.macs, "protect": plan.protect},
+        "adjust": "fine-tuning",
+        "adjustment": {"name": "fine-tuning", "epochs": {"pruned": ran, "control": ran}},
+        "before": before,
+        "after": after,
+        "rounds": [describe(entry) for entry in report.rounds],
+        "input": training.images.shape[1:],
+        "normalisation": None,
+        "data": training.name,
+        "digest": digest(training),
+        "images": len(training),
+        "seed": seed,
+        "hardware": report.provenance["hardware"],
+        "versions": report.provenance["versions"],
+    }

@@ -37,10 +37,8 @@ SETTINGS = {
     "versions": "versions",
 }
 #: What holds for every round, or there would be none.
-PROVED = (
-    "Every cut was proved: the smaller network computes what the one before it does with those parts silenced. What "
-    "that did to accuracy and robustness is not measured here; windfirm compare does."
-)
+PROVED = "Every cut was proved: the smaller network computes what the one before it does with those parts silenced."
+UNMEASURED = "What that did to accuracy and robustness is not measured here; windfirm compare does."
 
 
 def page(record: Record) -> str:
@@ -55,13 +53,13 @@ def page(record: Record) -> str:
         styles=("page.css", "pruning.css"),
         title=f"{_name(record)}, pruned",
         sentences=sentences(record),
-        costs=_costs(record),
+        costs=costs(record),
         skyline=Markup(profile.skyline([layer for layer, _ in layers])),
         gone=any(profile.gone(layer) for layer, _ in layers),
         layers=[(layer.name, kind, layer.before, layer.after, _kept(layer)) for layer, kind in layers],
         rounds=[_told(entry, [layer.name for layer, _ in layers]) for entry in rounds],
         halves=f"{halves[0]:,} of {halves[1]:,}" if halves else "",
-        whole=_whole(rounds, record),
+        whole=whole(record),
         changed=list(dict.fromkeys(place for entry in rounds for place in entry.changed)),
         settings=[(label, said) for key, label in SETTINGS.items() if (said := _setting(record, key))],
     )
@@ -85,7 +83,7 @@ def sentences(record: Record) -> list[str]:
     if halves := _halves(rounds):
         more.append(f"Two halves of the images, each asked alone, agree on {halves[0]:,} of {halves[1]:,} choices.")
     if rounds:
-        more.append(PROVED)
+        more.append(f"{PROVED} {UNMEASURED}")
     return [said, *more]
 
 
@@ -100,7 +98,8 @@ def _setting(record: Record, key: str) -> str:
     return read.text(value)
 
 
-def _costs(record: Record) -> list[tuple[str, str, str, str]]:
+def costs(record: Record) -> list[tuple[str, str, str, str]]:
+    """What one image costs: the name of the cost, before, after, and the change."""
     pairs = [(what, unit, pair) for key, what, unit in COSTS if (pair := read.cost(record, key))]
     return [(what, _quantity(a, unit), _quantity(b, unit), words.change(a, b)) for what, unit, (a, b) in pairs]
 
@@ -134,10 +133,10 @@ def _halves(rounds: Sequence[Round]) -> tuple[int, int] | None:
     return (sum(agree for agree, _ in known), sum(of for _, of in known)) if known else None
 
 
-def _whole(rounds: Sequence[Round], record: Record) -> list[tuple[str, str]]:
+def whole(record: Record) -> list[tuple[str, str]]:
     """What stayed whole and why, each reason once."""
     reasons: dict[str, str] = {}
-    for entry in rounds:
+    for entry in read.rounds(record):
         reasons |= dict.fromkeys(entry.unscored, "the criterion has no score for it")
         reasons |= {name: reason.removeprefix(f"{name}: ") for name, reason in entry.refused.items()}
     for pattern in read.names(read.mapping(record.get("target")).get("protect")):
