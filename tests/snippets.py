@@ -10,9 +10,14 @@ from windfirm.cli import parser
 ROOT = Path(__file__).parent.parent
 
 
+def blocks_of(document: str, language: str) -> list[str]:
+    """The blocks of a document in one language."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
+
+
 def run_python(document: str) -> int:
     """Run the Python blocks of a document in order in one namespace, in the current folder; how many there were."""
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
+    blocks = blocks_of(document, "python")
     torch.manual_seed(0)
     names: dict[str, object] = {}
     for block in blocks:
@@ -20,8 +25,12 @@ def run_python(document: str) -> int:
     return len(blocks)
 
 
-def parse_commands(document: str) -> set[str]:
-    """Parse every line of a document that begins with ``windfirm``; the commands that occur."""
+def commands_of(document: str) -> list[list[str]]:
+    """The words of every line of a document that begins with ``windfirm``."""
     text = (ROOT / document).read_text(encoding="utf-8").replace("\\\n", " ")
-    lines = re.findall(r"^windfirm (.*?)(?:#.*)?$", text, re.MULTILINE)
-    return {parser().parse_args(line.split()).command for line in lines}
+    return [line.split() for line in re.findall(r"^windfirm (.*?)(?:#.*)?$", text, re.MULTILINE)]
+
+
+def parse_commands(document: str) -> set[str]:
+    """Parse every command of a document; those that occur."""
+    return {parser().parse_args(words).command for words in commands_of(document)}

@@ -1,10 +1,12 @@
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.snippets import ROOT, parse_commands, run_python
+from tests.snippets import ROOT, blocks_of, commands_of, parse_commands, run_python
 from windfirm.adjust.adjustments import ADJUSTMENTS
+from windfirm.cli import main
 from windfirm.defend.registry import DEFENCES
 from windfirm.prune.criteria import CRITERIA
 
@@ -20,6 +22,50 @@ def test_the_python_of_a_document_runs(document: str, tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_command_of_a_document_parses(document: str) -> None:
     assert parse_commands(document)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, whose modules are found and forgotten."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    for name in ("lab", "mine"):
+        monkeypatch.setitem(sys.modules, name, sys)  # so that the end of the test takes away what it imports
+        del sys.modules[name]
+    return tmp_path
+
+
+def test_the_researchers_study_runs_and_is_read(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = "docs/researcher.md"
+    (here / "lab.py").write_text(blocks_of(document, "python")[0], encoding="utf-8")
+    (here / "lab.toml").write_text(blocks_of(document, "toml")[0], encoding="utf-8")
+    assert main(["run", "lab.toml", "--scale", "smoke", "--workers", "0", "--out", "runs/lab-laptop"]) == 0
+    capsys.readouterr()
+    run_python(document)
+    lines = capsys.readouterr().out.splitlines()
+    attacks = [
+        (criterion, attack) for criterion in ("lab:largest", "random") for attack in ("clean", "exposure", "fgsm")
+    ]
+    assert [tuple(line.split()[:2]) for line in lines[:6]] == attacks
+    assert lines[6].startswith("largest - random, fgsm: ")
+    assert lines[7].startswith(("Clean accuracy", "F′ is "))
+
+
+def test_the_commands_that_name_what_is_ones_own_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = "docs/extend.md"
+    (here / "mine.py").write_text("".join(blocks_of(document, "python")[:-1]), encoding="utf-8")
+    for words in commands_of(document):
+        assert main(words) == 0
+    out = capsys.readouterr().out
+    assert "dim" in out
+    assert "asked for: 70.0% of the MACs left" in out
+
+
+def test_every_link_between_documents_leads_somewhere() -> None:
+    for document in ["README.md", *DOCUMENTS]:
+        folder = (ROOT / document).parent
+        for target in re.findall(r"\]\((?!http|#)([^)#]+)", read(document)):
+            assert (folder / target).exists(), f"{document}: {target}"
 
 
 def test_the_table_of_criteria_is_complete() -> None:
