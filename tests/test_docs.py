@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from benchmarks import make_api
 
 from tests.snippets import ROOT, blocks_of, commands_of, parse_commands, run_python
 from windfirm.adjust.adjustments import ADJUSTMENTS
@@ -59,6 +60,10 @@ def test_the_commands_that_name_what_is_ones_own_run(here: Path, capsys: pytest.
     out = capsys.readouterr().out
     assert "dim" in out
     assert "asked for: 70.0% of the MACs left" in out
+
+
+def test_the_reference_is_that_of_the_docstrings() -> None:
+    assert make_api.page() == make_api.PAGE.read_text(encoding="utf-8"), "run: python -m benchmarks.make_api"
 
 
 def test_every_link_between_documents_leads_somewhere() -> None:
