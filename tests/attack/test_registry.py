@@ -108,6 +108,14 @@ def test_an_attack_of_the_users_own_is_named_by_where_python_finds_it() -> None:
     assert torch.equal(darker, (shown - 0.25).relu())
 
 
+def test_an_attack_is_itself_and_has_no_options_any_more() -> None:
+    attack = dimmer(8)
+    assert build(attack, 32) is attack
+    with pytest.raises(InputError) as error:
+        build(attack, steps=3)
+    assert str(error.value) == "dimmer: expected no options, as it is made already, got steps"
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.evaluate.toys import labelled, small_network
+from windfirm.attack import build
 from windfirm.errors import InputError
 from windfirm.study.api import compare
 from windfirm.study.measure import measure, naming
@@ -20,6 +23,15 @@ def test_a_network_compared_with_itself_differs_nowhere() -> None:
     ]
     assert all((delta.points, delta.p) == (0, 1) for delta in found.deltas)
     assert found.images == 40
+
+
+def test_an_attack_of_ones_own_is_taken_as_it_is() -> None:
+    mine = replace(build("fgsm"), name="mine")
+    found = compare(MODEL, MODEL, DATA, attacks=["fgsm", mine, build("clean")], checked=0)
+    names = [outcome.attack for outcome in found.subjects[0].outcomes]
+    assert names == ["fgsm", "mine", "clean"]
+    first, second, _ = found.subjects[0].outcomes
+    assert (first.correct == second.correct).all()
 
 
 def test_margin_and_checks_are_passed_on() -> None:

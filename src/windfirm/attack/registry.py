@@ -41,13 +41,17 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
 )
 
 
-def build(name: str, image_side: int = 32, **options: Any) -> Attack:
+def build(name: str | Attack, image_side: int = 32, **options: Any) -> Attack:
     """The attack called ``name``, or one of the user's own, for images ``image_side`` pixels high and wide.
 
-    ``package.module:function`` names a factory like those of ATTACKS, which is imported. Sizes that are not given in
-    ``options`` grow with the side. Raises InputError for an unknown name or option, for a value out of range, and for
-    what is no such factory.
+    ``package.module:function`` names a factory like those of ATTACKS, which is imported; an Attack is itself. Sizes
+    that are not given in ``options`` grow with the side. Raises InputError for an unknown name or option, for a value
+    out of range, and for what is no such factory.
     """
+    if isinstance(name, Attack):
+        for option in options:
+            raise InputError(expected(name.name, "no options, as it is made already", option))
+        return name
     known = list(kinds(name))
     for option in options:
         if option not in known:

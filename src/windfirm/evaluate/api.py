@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from windfirm.attack.budget import Attack
 from windfirm.attack.registry import build
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
@@ -18,19 +19,18 @@ def attack(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
-    name: str,
+    name: str | Attack,
     *,
     eps: float | str = 8 / 255,
     seed: int = 0,
     device: torch.device | None = None,
     **options: Any,
 ) -> Outcome:
-    """What the attack called ``name`` does to ``model`` on ``images`` (n, c, h, w) in [0, 1] with ``labels`` (n,).
+    """What the attack called ``name``, or an Attack of your own, does to ``model`` on ``images`` with ``labels`` (n,).
 
-    Floating-point images are rounded to the 256 values of a pixel first. ``options`` are those of the attack, such as
-    ``trials=5``.
-    Outcome.correct tells for each image how many trials it survived. Raises InputError for unknown names and options
-    and for images outside [0, 1].
+    ``images`` (n, c, h, w) in [0, 1] are rounded to the 256 values of a pixel first. ``options`` are those of the
+    attack, such as ``trials=5``. Outcome.correct tells for each image how many trials it survived. Raises InputError
+    for unknown names and options and for images outside [0, 1].
     """
     data = as_images(model, images, labels)
     return evaluate(model, data, build(name, images.shape[-1], **options), eps=eps, seed=seed, device=device)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from windfirm.attack.budget import Attack
 from windfirm.attack.registry import build
 from windfirm.data.images import Images
 from windfirm.evaluate.api import as_images
@@ -20,7 +21,7 @@ def compare(
     images: Tensor | Images,
     labels: Tensor | None = None,
     *,
-    attacks: Sequence[str] = ("semantic", "occlusion", "fgsm"),
+    attacks: Sequence[str | Attack] = ("semantic", "occlusion", "fgsm"),
     control: nn.Module | None = None,
     eps: float = 8 / 255,
     epses: Sequence[float] = (),
@@ -31,19 +32,30 @@ def compare(
 ) -> Comparison:
     """F′ − F and F′ − control, image by image, on ``images`` (n, c, h, w) in [0, 1] with ``labels`` (n,).
 
-    Clean accuracy is always among the ``attacks``. ``epses`` asks for a curve of FGSM. ``images`` may be an Images,
-    which has its labels in it. ``margin``: the percentage points within which clean accuracy counts as the same.
-    ``checked`` of the images are used to look for reasons to doubt the outcomes; none where it is 0. Raises InputError
-    for unknown attacks and for networks that do not take these images.
+    Clean accuracy is always among the ``attacks``, which are names or of your own (see attack). ``epses`` asks for a
+    curve of FGSM. ``images`` may be an Images, which has its labels in it. ``margin``: the percentage points within
+    which clean accuracy counts as the same. ``checked`` of the images are used to look for reasons to doubt the
+    outcomes; none where it is 0. Raises InputError for unknown attacks and for networks that do not take these images.
     """
     data = images if isinstance(images, Images) else as_images(F, images, labels)
     side = data.images.shape[-1]
-    chosen = [build(name, side) for name in (*(name for name in attacks if name != "clean"), "clean")]
+    chosen = [attack for attack in (build(entry, side) for entry in attacks) if attack.name != "clean"]
     networks: dict[Role, nn.Module] = {"F": F, "F'": F_prime}
     if control:
         networks["control"] = control
     subjects = [
-        measure(role, role, network, data, chosen, eps=eps, epses=epses, checked=checked, seed=seed, device=device)
+        measure(
+            role,
+            role,
+            network,
+            data,
+            [*chosen, build("clean", side)],
+            eps=eps,
+            epses=epses,
+            checked=checked,
+            seed=seed,
+            device=device,
+        )
         for role, network in networks.items()
     ]
     return compare_subjects(subjects, data=data.name, seed=seed, margin=margin)
