@@ -2,10 +2,10 @@
 
 import functools
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from windfirm.errors import InputError, expected, first_line
+from windfirm.errors import InputError, expected, first_line, nearest
 
 
 def imported(spec: str, what: str) -> Any:
@@ -15,6 +15,19 @@ def imported(spec: str, what: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except Exception as error:  # the user's module may raise anything
         raise InputError(expected(spec, f"a module:{what} that can be imported", brief(error))) from error
+
+
+def factory(name: str, known: Mapping[str, Callable[..., Any]], what: str, kind: type) -> Callable[..., Any]:
+    """The one of ``known`` called ``name``, or one of the user's own. Raises InputError for what there is not.
+
+    ``what`` it is in a word; it makes a ``kind``.
+    """
+    if ":" in name:
+        return maker(name, imported(name, what), kind, f"a {kind.__module__}.{kind.__name__}")
+    if name not in known:
+        wanted = f"one of {', '.join(known)}, or package.module:{what}"
+        raise InputError(expected(what, wanted, name) + nearest(name, known))
+    return known[name]
 
 
 def maker(spec: str, make: Callable[..., Any], kind: type, what: str) -> Callable[..., Any]:

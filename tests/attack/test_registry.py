@@ -120,9 +120,9 @@ def test_an_attack_is_itself_and_has_no_options_any_more() -> None:
     ("name", "message"),
     [
         ("missing", "a module:attack that can be imported, got AttributeError: module"),
-        ("unready", "a function that makes a windfirm.attack.Attack, got str"),
-        ("broken", "a function that makes a windfirm.attack.Attack, got KeyError: 'table'"),
-        ("TITLES", "a function that makes a windfirm.attack.Attack, got dict"),
+        ("unready", "a function that makes a windfirm.attack.budget.Attack, got str"),
+        ("broken", "a function that makes a windfirm.attack.budget.Attack, got KeyError: 'table'"),
+        ("TITLES", "a function that makes a windfirm.attack.budget.Attack, got dict"),
         ("disguised", "an attack with a name of its own, got pgd"),
     ],
 )

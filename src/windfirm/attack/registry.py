@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, get_args
 
+from windfirm import own
 from windfirm.attack import apgd, corruptions, fab, occlusion, semantic
 from windfirm.attack.autoattack import autoattack
 from windfirm.attack.budget import Attack
@@ -13,8 +14,7 @@ from windfirm.attack.deepfool import deepfool
 from windfirm.attack.fgsm import fgsm
 from windfirm.attack.pgd import pgd
 from windfirm.attack.square import square
-from windfirm.errors import InputError, expected, nearest
-from windfirm.own import imported, maker
+from windfirm.errors import InputError, expected
 
 #: Name to factory: ``factory(side, **options) -> Attack``.
 ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
@@ -66,12 +66,7 @@ def build(name: str | Attack, image_side: int = 32, **options: Any) -> Attack:
 
 def factory(name: str) -> Callable[..., Attack]:
     """What makes the attack called ``name``. Raises InputError for what there is not, or cannot be imported."""
-    if ":" in name:
-        return maker(name, imported(name, "attack"), Attack, "a windfirm.attack.Attack")
-    if name not in ATTACKS:
-        wanted = f"one of {', '.join(ATTACKS)}, or package.module:attack"
-        raise InputError(expected("attack", wanted, name) + nearest(name, ATTACKS))
-    return ATTACKS[name]
+    return own.factory(name, ATTACKS, "attack", Attack)
 
 
 def kinds(name: str) -> dict[str, Any]:

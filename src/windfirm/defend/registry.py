@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from windfirm import own
 from windfirm.adjust.objective import Objective
 from windfirm.defend.adversarial import fast_at, pgd_at
 from windfirm.defend.cutmix import cutmix
@@ -14,7 +15,6 @@ from windfirm.defend.shape_texture import shape_texture
 from windfirm.defend.stylized import stylized
 from windfirm.defend.trades import trades
 from windfirm.errors import InputError, expected, nearest
-from windfirm.own import imported, maker
 
 #: Name to factory: ``factory(side, **options) -> Objective``.
 DEFENCES: Mapping[str, Callable[..., Objective]] = MappingProxyType(
@@ -48,12 +48,7 @@ def defence(name: str, side: int = 32, **options: Any) -> Objective:
 
 def factory(name: str) -> Callable[..., Objective]:
     """What makes the defence called ``name``. Raises InputError for what there is not, or cannot be imported."""
-    if ":" in name:
-        return maker(name, imported(name, "defence"), Objective, "a windfirm.adjust.objective.Objective")
-    if name not in DEFENCES:
-        wanted = f"one of {', '.join(DEFENCES)}, or package.module:defence"
-        raise InputError(expected("defence", wanted, name) + nearest(name, DEFENCES))
-    return DEFENCES[name]
+    return own.factory(name, DEFENCES, "defence", Objective)
 
 
 def kinds(name: str) -> list[str]:

@@ -40,22 +40,12 @@ def compare(
     data = images if isinstance(images, Images) else as_images(F, images, labels)
     side = data.images.shape[-1]
     chosen = [attack for attack in (build(entry, side) for entry in attacks) if attack.name != "clean"]
+    chosen.append(build("clean", side))
     networks: dict[Role, nn.Module] = {"F": F, "F'": F_prime}
     if control:
         networks["control"] = control
     subjects = [
-        measure(
-            role,
-            role,
-            network,
-            data,
-            [*chosen, build("clean", side)],
-            eps=eps,
-            epses=epses,
-            checked=checked,
-            seed=seed,
-            device=device,
-        )
+        measure(role, role, network, data, chosen, eps=eps, epses=epses, checked=checked, seed=seed, device=device)
         for role, network in networks.items()
     ]
     return compare_subjects(subjects, data=data.name, seed=seed, margin=margin)

@@ -23,7 +23,6 @@ train.epochs = 1
 import itertools
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,6 +33,7 @@ from windfirm.errors import InputError, expected, nearest
 from windfirm.prune.budget import BUDGETS
 from windfirm.study.cell import canonical
 from windfirm.study.lines import Lines
+from windfirm.study.measure import naming
 from windfirm.study.settings import SETTINGS, count, eps, has_colon, listed, name, show, unknown
 
 #: What a study file has beside settings, tables and scales.
@@ -227,13 +227,13 @@ def _measured(entry: Mapping[str, Any], trials: int | None, at: Callable[[str], 
     """One table [[attack]]: a measurement for each of its sizes and sources; ``at`` tells where its keys stand."""
     chosen = name(ATTACKS, others=has_colon)(at("name"), entry.get("name"))
     options = {key: value for key, value in entry.items() if key not in OWN}
-    with _told(at("name")):
+    with naming(at("name")):
         known = list(kinds(chosen))
     for option in options:
         if option not in known:
             wanted = f"options out of {', '.join([*OWN[1:], *known])}"
             raise InputError(expected(at(option), wanted, option) + nearest(option, known))
-    with _told(at("name")):
+    with naming(at("name")):
         attack = build(chosen, **options)
     if trials is not None and attack.average and attack.trials > 1 and "trials" not in options:
         options["trials"] = trials
@@ -245,15 +245,6 @@ def _measured(entry: Mapping[str, Any], trials: int | None, at: Callable[[str], 
     sizes = [None] if norm is None else [eps(at("eps"), size, norm) for size in _several(entry.get("eps", "8/255"))]
     for source, size in itertools.product(sources, sizes):
         yield Measurement(chosen, options, size, images, source)
-
-
-@contextmanager
-def _told(place: str) -> Iterator[None]:
-    """Put the place in the file before a complaint."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{place}: {error}") from error
 
 
 def _several(value: Any) -> list[Any]:
