@@ -87,6 +87,10 @@ def dimmer(side: int, *, steps: "int" = 2) -> Attack:
     return Attack("dimmer", f"darker, in {steps} steps on {side} pixels", apply, trials=1, average=False, norm="linf")
 
 
+def typed(side: int, *, steps: "Steps" = 2) -> Attack:  # type: ignore[name-defined]  # noqa: F821
+    return dimmer(side, steps=steps)
+
+
 def disguised(side: int) -> Attack:
     return Attack("pgd", "unchanged images", dimmer(side).apply, trials=1, average=False, norm=None)
 
@@ -120,6 +124,7 @@ def test_an_attack_is_itself_and_has_no_options_any_more() -> None:
     ("name", "message"),
     [
         ("missing", "a module:attack that can be imported, got AttributeError: module"),
+        ("typed", "options whose types can be looked up, got NameError: name 'Steps' is not defined"),
         ("unready", "a function that makes a windfirm.attack.budget.Attack, got str"),
         ("broken", "a function that makes a windfirm.attack.budget.Attack, got KeyError: 'table'"),
         ("TITLES", "a function that makes a windfirm.attack.budget.Attack, got dict"),

@@ -71,7 +71,11 @@ def factory(name: str) -> Callable[..., Attack]:
 
 def kinds(name: str) -> dict[str, Any]:
     """The options of the attack called ``name``, and what type each value has. Raises InputError as factory does."""
-    parameters = list(inspect.signature(factory(name), eval_str=True).parameters.values())[1:]
+    made = factory(name)
+    try:
+        parameters = list(inspect.signature(made, eval_str=True).parameters.values())[1:]
+    except Exception as error:  # types written as text may name anything
+        raise InputError(expected(name, "options whose types can be looked up", own.brief(error))) from error
     return {parameter.name: parameter.annotation for parameter in parameters}
 
 
