@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import re
 
 import numpy as np
@@ -43,7 +45,8 @@ def test_the_page_is_balanced_and_asks_nobody_for_anything() -> None:
     reader = read(html)
     outside_images = re.sub(r'"data:image/png;base64,[^"]*"', "", html)
     assert not re.search(r"https?:|//|@import|url\(", outside_images)
-    assert not {"script", "link", "iframe", "object", "form"} & set(reader.tags)
+    assert reader.tags.count("script") == 1  # the page's own, whose digest the page names
+    assert not {"link", "iframe", "object", "form"} & set(reader.tags)
     assert not re.search(r"\bnan\b|\binf\b|None", reader.text)
     assert all(value.startswith("data:image/png;base64,") for value in re.findall(r'src="([^"]*)"', html))
 
@@ -102,9 +105,20 @@ def test_warnings_and_calibration_are_shown() -> None:
 def test_names_from_outside_are_inert() -> None:
     html = full(EVIL, ("cat", EVIL))
     reader = read(html)
-    assert "<script" not in html
-    assert "script" not in reader.tags
+    assert html.count("<script") == reader.tags.count("script") == 1
     assert EVIL in reader.text
+
+
+def test_the_policy_admits_the_script_that_is_there_and_no_other() -> None:
+    html = full()
+    script = html.split("<script>")[1].split("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    assert f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}';" in html
+
+
+def test_every_example_says_whom_it_fooled() -> None:
+    # F and the control say 0, F' says 1, and the truth is 1.
+    assert set(re.findall(r'<td data-fooled="([^"]*)"', full())) == {"F control"}
 
 
 def test_a_label_without_a_name_is_a_number() -> None:

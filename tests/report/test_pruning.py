@@ -93,15 +93,19 @@ def test_everything_is_on_the_page_in_order() -> None:
     assert "untouched" not in text
 
 
-def test_it_opens_offline_and_runs_nothing() -> None:
+def test_it_opens_offline_and_runs_nothing_but_its_own_script() -> None:
     html = page(RECORD)
     assert not re.search(r"https?:|//|@import|url\(|src=|href=", html)
-    assert not {"script", "link", "iframe", "img"} & set(read(html).tags)
+    tags = read(html).tags
+    assert tags.count("script") == 1
+    assert not {"link", "iframe", "img"} & set(tags)
 
 
 def test_the_numbers_of_the_figure_stand_in_a_table_too() -> None:
     html = page(RECORD)
-    rows = re.findall(r"<tr><th scope=\"row\">(.*?)</th><td>(.*?)</td><td>(\d+)</td><td>(\d+)</td><td>(.*?)</td>", html)
+    cell = r"<td data-value=\"[\d.]+\">"
+    row = rf'<tr><th scope="row">(.*?)</th><td>(.*?)</td>{cell}(\d+)</td>{cell}(\d+)</td>{cell}(.*?)</td>'
+    rows = re.findall(row, html)
     assert [(name, kind, int(before), int(after)) for name, kind, before, after, _ in rows] == [
         tuple(entry.values()) for entry in LAYERS
     ]
@@ -136,7 +140,7 @@ def test_values_of_another_form_are_left_out() -> None:
 def test_names_from_outside_are_inert() -> None:
     layers = [{"layer": EVIL, "kind": EVIL, "before": 4, "after": 2}]
     html = page({**RECORD, "model": EVIL, "profile": layers, "data": EVIL})
-    assert "<script" not in html
+    assert html.count("<script") == 1
     assert EVIL in read(html).text
 
 

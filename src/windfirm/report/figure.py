@@ -9,7 +9,10 @@ from windfirm.evaluate.compare import Comparison, Role, Subject
 from windfirm.evaluate.curves import Curve
 from windfirm.evaluate.outcome import Outcome
 from windfirm.report import words
-from windfirm.report.chart import EPS, LOOKS, chart, plain, svg
+from windfirm.report.chart import chart
+from windfirm.report.drawing import EPS, plain
+from windfirm.report.drawing.look import ROLES
+from windfirm.report.drawing.svg import short, svg
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ def points(network: Subject) -> list[tuple[float, Outcome]]:
 
 def curve(comparison: Comparison) -> str:
     """Accuracy against eps for every network, with 95 % bands, as one ``<svg>``; empty when no sweep was measured."""
-    networks = [network for role in LOOKS if (network := words.subject(comparison, role)) and network.curve]
+    networks = [network for role in ROLES if (network := words.subject(comparison, role)) and network.curve]
     label = f"Accuracy against eps: {curve_title(comparison)}"
     return chart({network.role: points(network) for network in networks}, EPS, label)
 
@@ -70,8 +73,3 @@ def profile(layers: Sequence[Layer], widest: int) -> str:
             f'<text x="300" y="{y + 12}" text-anchor="end">{layer.after}/{layer.before}</text></g>'
         )
     return svg(300, row * len(layers), "Filters kept per layer", body)
-
-
-def short(name: str, longest: int) -> str:
-    """The end of a long name, which tells layers apart better than its beginning."""
-    return name if len(name) <= longest else f"…{name[-longest + 1 :]}"

@@ -1,4 +1,4 @@
-"""The comparison as one HTML page that opens offline: no request, no script, everything inside."""
+"""The comparison as one HTML page that opens offline: no request, everything inside."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,8 @@ from PIL import Image
 
 from windfirm.evaluate.compare import Comparison, Delta, with_average
 from windfirm.evaluate.examples import Example
-from windfirm.report import chart, figure, frame, table, words
+from windfirm.report import figure, frame, table, words
+from windfirm.report.drawing.look import ROLES
 from windfirm.report.figure import Layer
 
 #: Example images are at most this many pixels high and wide in the page; larger ones are reduced.
@@ -39,11 +40,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Strip:
-    """Examples of one attack side by side: labelled rows of one cell an example."""
+    """Examples of one attack side by side: labelled rows of one cell an example, and whom each example fooled."""
 
     attack: str
     title: str
     rows: list[tuple[str, list[Cell]]]
+    fooled: list[str]
 
 
 def page(
@@ -123,8 +125,9 @@ def _strips(comparison: Comparison, examples: Sequence[Example], classes: Sequen
     for attack in dict.fromkeys(example.attack for example in examples):
         chosen = [example for example in examples if example.attack == attack]
         for start in range(0, len(chosen), ABREAST):
-            rows = _rows(chosen[start : start + ABREAST], _factor(chosen), classes)
-            strips.append(Strip(attack, titles.get(attack, ""), rows))
+            abreast = chosen[start : start + ABREAST]
+            rows = _rows(abreast, _factor(chosen), classes)
+            strips.append(Strip(attack, titles.get(attack, ""), rows, [_fooled(example) for example in abreast]))
             titles[attack] = "continued"
     return strips
 
@@ -149,13 +152,18 @@ def _rows(examples: Sequence[Example], factor: float, classes: Sequence[str]) ->
         return [(label, attacked), (f"difference × {factor:g}", changed)]
 
     rows = [("clean", [Cell(_uri(e.image), f"{name(e.label)}, unchanged", name(e.label)) for e in examples])]
-    roles = [role for role in chart.LOOKS if all(role in example.views for example in examples)]
+    roles = [role for role in ROLES if all(role in example.views for example in examples)]
     if all(np.array_equal(e.views[role].image, e.views[roles[0]].image) for e in examples for role in roles):
         rows += images(roles[0], "attacked", verdict=False)
         return rows + [(f"{words.prime(role)} says", [said(e, role) for e in examples]) for role in roles]
     for role in roles:
         rows += images(role, f"attacked on {words.prime(role)}", verdict=True)
     return rows
+
+
+def _fooled(example: Example) -> str:
+    """The networks that got the attacked image wrong, as their roles side by side."""
+    return " ".join(role for role, view in example.views.items() if view.predicted != example.label)
 
 
 def _factor(examples: Sequence[Example]) -> float:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from math import ceil
 
-from windfirm.report.chart import svg
-from windfirm.report.figure import Layer, short
+from windfirm.report.drawing.svg import short, svg
+from windfirm.report.figure import Layer
 
 #: In SVG units: room left of the plot and above it, the plot's height and width, a layer's least and most width.
 LEFT, TOP, TALL, WIDE = 40, 12, 220, 860

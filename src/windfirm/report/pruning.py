@@ -50,13 +50,13 @@ def page(record: Record) -> str:
     halves = _halves(rounds)
     return frame.render(
         "pruning.html.jinja",
-        styles=("page.css", "pruning.css"),
+        styles=("pruning.css",),
         title=f"{_name(record)}, pruned",
         sentences=sentences(record),
         costs=costs(record),
         skyline=Markup(profile.skyline([layer for layer, _ in layers])),
         gone=any(profile.gone(layer) for layer, _ in layers),
-        layers=[(layer.name, kind, layer.before, layer.after, _kept(layer)) for layer, kind in layers],
+        layers=[(layer.name, kind, layer.before, layer.after, _value(layer), _kept(layer)) for layer, kind in layers],
         rounds=[_told(entry, [layer.name for layer, _ in layers]) for entry in rounds],
         halves=f"{halves[0]:,} of {halves[1]:,}" if halves else "",
         whole=whole(record),
@@ -142,6 +142,11 @@ def whole(record: Record) -> list[tuple[str, str]]:
     for pattern in read.names(read.mapping(record.get("target")).get("protect")):
         reasons.setdefault(pattern, "protected, as asked")
     return list(reasons.items())
+
+
+def _value(layer: Layer) -> str:
+    """The share of filters kept, for sorting; empty where there is none."""
+    return f"{layer.after / layer.before:.6f}" if layer.before else ""
 
 
 def _kept(layer: Layer) -> str:
