@@ -2,6 +2,7 @@ import errno
 import importlib
 import io
 import os
+import runpy
 import sys
 from pathlib import Path
 
@@ -112,6 +113,14 @@ def test_version(capsys: Capture) -> None:
     with pytest.raises(SystemExit) as end:
         main(["--version"])
     assert (end.value.code, capsys.readouterr().out) == (0, "windfirm 0.1.0\n")
+
+
+def test_the_package_runs_as_the_command_does(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["somewhere/windfirm/__main__.py", "study", "ls", "nowhere"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("windfirm", run_name="__main__", alter_sys=True)
+    wanted = "windfirm study: nowhere: expected the folder of a study, with a study.sqlite, got none\n"
+    assert (end.value.code, capsys.readouterr().err) == (2, wanted)
 
 
 @pytest.mark.parametrize(
