@@ -19,6 +19,7 @@ from windfirm.defend.registry import DEFENCES
 from windfirm.models.registry import ARCHITECTURES
 from windfirm.prune.criteria import CRITERIA
 from windfirm.prune.select import RANKINGS
+from windfirm.study.find import builtin
 
 COMMANDS = (
     "quickstart",
@@ -96,6 +97,7 @@ def test_help_names_what_there_is(capsys: Capture, monkeypatch: pytest.MonkeyPat
         ("compare", ATTACKS),
         ("prune", [*CRITERIA, *RANKINGS, *ADJUSTMENTS, *DEFENCES]),
         ("train", [*SCHEDULES, *DEFENCES]),
+        ("run", builtin()),
     ):
         words = help_of(capsys, command).replace(",", " ").replace(";", " ").split()
         assert set(names) <= set(words)

@@ -75,6 +75,14 @@ def test_a_dry_run_tells_what_is_to_be_done_and_how_long_it_will_take(folder: Pa
     assert not (folder / "new").exists()
 
 
+def test_a_study_of_the_package_goes_by_its_name(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = run_json(capsys, "run", "table1", "--scale", "smoke", "--dry-run")
+    assert (found["study"], found["out"]) == ("table1", "runs/table1-smoke")
+
+
 def test_rows_are_a_line_each(folder: Path, capsys: Capture) -> None:
     lines = list(csv.DictReader(io.StringIO(run(capsys, "study", "rows", folder / "out", "--csv"))))
     assert len(lines) == 10

@@ -7,9 +7,8 @@ import pytest
 from windfirm.errors import InputError
 from windfirm.study.cell import Cell
 from windfirm.study.expand import Graph, expand
+from windfirm.study.find import builtin, find
 from windfirm.study.plan import read
-
-STUDIES = Path(__file__).parents[2] / "studies"
 
 BASE = """\
 name = "s"
@@ -163,9 +162,9 @@ def test_a_complaint_names_the_point_of_the_grid(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scale", ["smoke", "laptop", "gpu", "paper"])
-@pytest.mark.parametrize("name", ["table1", "table2", "table3", "table4", "beyond"])
+@pytest.mark.parametrize("name", builtin())
 def test_the_studies_of_the_poster_have_a_control_for_every_cut_at_every_scale(name: str, scale: str) -> None:
-    graph = expand(read(STUDIES / f"{name}.toml", scale=scale))
+    graph = expand(read(find(name), scale=scale))
     at: dict[str, set[str]] = {}
     for place in graph.places:
         at.setdefault(str(place.point), set()).add(place.role)
@@ -176,7 +175,7 @@ def test_the_studies_of_the_poster_have_a_control_for_every_cut_at_every_scale(n
 
 
 def test_the_first_table_has_the_posters_rows_and_columns() -> None:
-    plan = read(STUDIES / "table1.toml", scale="paper")
+    plan = read(find("table1"), scale="paper")
     rows: list[tuple[Any, ...]] = [tuple(point.axes.values()) for point in plan.points]
     structures = ("filters", "layers", "both")
     assert rows == [(arch, structure) for arch in ("resnet56", "mobilenet-v2") for structure in structures]

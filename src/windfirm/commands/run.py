@@ -17,6 +17,7 @@ from windfirm.study.cell import Cell
 from windfirm.study.drive import Engine, drive
 from windfirm.study.estimate import Estimate, estimate
 from windfirm.study.expand import expand
+from windfirm.study.find import find
 from windfirm.study.listing import studies
 from windfirm.study.local import InProcess, Workers
 from windfirm.study.on_ray import OnRay
@@ -38,7 +39,7 @@ def run(args: Namespace) -> int:
     if args.address and args.engine != "ray":
         raise InputError(expected("--address", "the engine ray, whose cluster it is of", args.engine))
     changes = [*args.set, *([] if args.seed is None else [f"seeds=[{args.seed}]"])]
-    plan = read(args.study, scale=args.scale, changes=changes)
+    plan = read(find(args.study), scale=args.scale, changes=changes)
     graph = expand(plan)
     cells = list(graph.cells.values())
     out = Path(args.out or f"runs/{plan.name}{f'-{plan.scale}' if plan.scale else ''}")

@@ -1,6 +1,6 @@
 """The commands that run grids of experiments and query them, and those for data."""
 
-from windfirm.commands.declare.groups import Commands, command, common
+from windfirm.commands.declare.groups import STUDIES, Commands, command, common
 from windfirm.commands.options import COUNT, NONE_OR_MORE, Parser
 
 
@@ -38,11 +38,11 @@ def run(commands: Commands) -> None:
         commands,
         "run",
         "Run a study, a grid of experiments, from its file; go on where it was stopped.",
-        "  windfirm run studies/table1.toml --scale smoke --dry-run\n"
-        "  windfirm run studies/table1.toml --scale laptop --workers 2 --out runs/table1\n"
-        "  windfirm run studies/table3.toml --set prune.rounds=3 --set data.name=cifar10",
+        "  windfirm run table1 --scale smoke --dry-run\n"
+        "  windfirm run table1 --scale laptop --workers 2 --out runs/table1\n"
+        "  windfirm run my-sweep.toml --set prune.rounds=3 --set data.name=cifar10",
     )
-    parser.add_argument("study", metavar="STUDY", help="a study file (.toml)")
+    parser.add_argument("study", metavar="STUDY", help=f"a study file (.toml), or one inside: {STUDIES}")
     parser.add_argument("--scale", metavar="NAME", help="one of the file's scales, such as smoke, laptop, gpu, paper")
     parser.add_argument(
         "--set",
