@@ -6,6 +6,7 @@ two cuts. It never asks whether the network was cut: the control is F, adjusted 
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -131,6 +132,7 @@ def adjust(
     seed: int = 0,
     device: torch.device | None = None,
     objective: Objective = PLAIN,
+    checkpoint: Path | None = None,
     progress: Progress | None = None,
 ) -> list[Epoch]:
     """Adjust ``model`` in place by the adjustment called ``name`` on training ``images``; one entry per epoch.
@@ -138,7 +140,8 @@ def adjust(
     ``original`` is the network before its cut (scratch-b counts its MACs, it teaches in distill) and ``initial``
     that network before training (w-ticket); neither is changed, and both take what ``model`` takes. ``epochs`` and
     ``lr`` replace those of the recipe. Every step lessens ``objective``; distill has its own. bn-only trains nothing
-    and returns an empty list.
+    and returns an empty list. With ``checkpoint``, the state is kept there after every epoch; an adjustment that finds
+    it, called with the same network and arguments, continues, as ``train`` does.
 
     The control of a pruned network is its original, adjusted with the same arguments. Raises InputError for an unknown
     name and for what is missing, cannot be used together or does not fit; TrainingError when the loss is not finite.
@@ -156,7 +159,15 @@ def adjust(
     objective = entry.objective(given) if entry.objective else objective
     entry.start(model, given)
     return train(
-        model, images.images, images.labels, recipe, seed=seed, device=device, objective=objective, progress=progress
+        model,
+        images.images,
+        images.labels,
+        recipe,
+        seed=seed,
+        device=device,
+        objective=objective,
+        checkpoint=checkpoint,
+        progress=progress,
     )
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Protocol
 
 from windfirm.study.lease import beating
@@ -82,7 +83,7 @@ def _loop(store: Store, run: str, board: Board, engine: Engine, tell: Tell) -> N
 def _noted(board: Board, end: Ended) -> Ended:
     """``end``, noted on the board; a cell that was lost too often has failed."""
     if end.lost and not board.lose(end.key):
-        end = Ended(end.key, end.seconds, error=f"lost its process {TRIES} times; the last time: {end.trace}")
+        end = replace(end, error=f"lost its process {TRIES} times; the last time: {end.trace}", trace=None)
     if end.result is not None:
         board.done(end.key)
     elif end.error is not None:

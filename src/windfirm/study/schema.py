@@ -42,7 +42,7 @@ TABLES = (
         state    TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'running', 'done', 'failed')),
         run      TEXT REFERENCES runs (id), -- who works or worked on it
         started  REAL,
-        seconds  REAL,             -- how long it took
+        seconds  REAL,             -- how long it took, from where it last went on
         facts    TEXT,             -- JSON: what is known of it when done, such as macs and params of a network
         error    TEXT,             -- a line, when failed
         trace    TEXT              -- where it failed

@@ -3,6 +3,7 @@
     DIR/study.sqlite     cells, their states and rows, in SQLite's write-ahead mode; see schema.py for the tables
     DIR/artifacts/       files such as networks, named by the key of the cell that made them; never half written
     DIR/incoming/        what cells at work have written so far; of no use once their run is over
+    DIR/progress/        from where cells that were killed go on; see progress.py
 
 A cell is done when its files are in place and its rows committed, in one transaction: there is no half-done cell.
 One process, the driver of a run, writes; several runs may share a folder, and each cell is leased to one of them.
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from windfirm.errors import StoreError, expected
-from windfirm.study import schema
+from windfirm.study import progress, schema
 from windfirm.study.cell import Cell, canonical
 from windfirm.study.lease import Owner, is_alive, myself, new_id
 from windfirm.study.work import Ended, File, Task
@@ -147,13 +148,18 @@ class Store:
                 "UPDATE cells SET state = 'running', run = ?, started = ?, error = NULL, trace = NULL "
                 "WHERE key = ? AND state IN ('waiting', 'failed')"
             )
-            return [key for key in wanted if db.execute(lease, (run, now, key)).rowcount]
+            leased = [key for key in wanted if db.execute(lease, (run, now, key)).rowcount]
+        for end in ended:
+            if not end.lost:  # a cell that failed begins anew: what it went on from may have been the reason
+                progress.drop(self.progress, end.key, run)
+        return leased
 
     def task(self, cell: Cell, run: str) -> Task:
-        """What the one who does the cell needs; every input must be done."""
+        """What the one who does the cell needs; every input must be done, and the cell leased to ``run``."""
         with self.reading():
             inputs = {role: self.files(key) for role, key in cell.inputs.items()}
-        return Task(cell.key, cell.kind, cell.settings, inputs, self.incoming(run) / cell.key)
+        state = progress.take_over(self.progress, cell.key, run)
+        return Task(cell.key, cell.kind, cell.settings, inputs, self.incoming(run) / cell.key, state)
 
     def states(self, keys: Collection[str]) -> dict[str, State]:
         """How far the cells are; those that the store does not know are left out."""
@@ -178,6 +184,11 @@ class Store:
     def incoming(self, run: str) -> Path:
         """Where the cells of a run write."""
         return self.folder / "incoming" / run
+
+    @property
+    def progress(self) -> Path:
+        """Where cells that take long keep their states."""
+        return self.folder / "progress"
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:

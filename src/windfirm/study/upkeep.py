@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from windfirm.errors import StoreError
+from windfirm.study import progress as states
 from windfirm.study.store import Store
 
 #: A cell and all that it left, in the order in which they can go.
@@ -67,7 +68,7 @@ def sweep(store: Store, *, pretend: bool = False) -> Swept:
     store.reclaim()
     with store.writing() as db:
         cells = [key for (key,) in db.execute(USELESS)]
-        files, _ = _unowned(store, db, f"SELECT cell, name FROM artifacts WHERE cell NOT IN ({USELESS})")
+        files, _ = _unowned(store, db, f"SELECT key FROM cells WHERE key NOT IN ({USELESS})")
         found = Swept(len(cells), len(files), sum(path.stat().st_size for path in files))
         if not pretend:
             for cell in cells:
@@ -77,7 +78,7 @@ def sweep(store: Store, *, pretend: bool = False) -> Swept:
     if not pretend:
         # Files go after their records, so that none is missed when this is killed; and while nobody else can write.
         with store.writing() as db:
-            files, folders = _unowned(store, db, "SELECT cell, name FROM artifacts")
+            files, folders = _unowned(store, db, "SELECT key FROM cells")
             for path in files:
                 path.unlink(missing_ok=True)
             for folder in folders:
@@ -85,11 +86,15 @@ def sweep(store: Store, *, pretend: bool = False) -> Swept:
     return found
 
 
-def _unowned(store: Store, db: sqlite3.Connection, owned: str) -> tuple[list[Path], list[Path]]:
-    """The files that no cell of the query ``owned`` has, and the folders of runs that are over."""
-    kept = {store.path(cell, name) for cell, name in db.execute(owned)}
+def _unowned(store: Store, db: sqlite3.Connection, cells: str) -> tuple[list[Path], list[Path]]:
+    """The files that no cell of the query ``cells`` has or can go on from, and the folders of runs that are over."""
+    kept = {
+        store.path(cell, name) for cell, name in db.execute(f"SELECT cell, name FROM artifacts WHERE cell IN ({cells})")
+    }
+    ahead = {key for (key,) in db.execute(f"SELECT key FROM cells WHERE state <> 'done' AND key IN ({cells})")}
     alive = {run for (run,) in db.execute("SELECT id FROM runs WHERE ended IS NULL")}
     files = [path for path in (store.folder / "artifacts").glob("*/*") if path not in kept]
+    files += states.useless(store.progress, ahead, alive)
     folders = [path for path in (store.folder / "incoming").glob("*") if path.name not in alive]
     return files + [path for folder in folders for path in folder.rglob("*") if path.is_file()], folders
 

@@ -24,13 +24,13 @@ def load(line: bytes) -> Values:
 def from_task(task: Task) -> Values:
     """Plain values; see to_task."""
     inputs = {role: _from_files(files) for role, files in task.inputs.items()}
-    return vars(task) | {"inputs": inputs, "out": str(task.out)}
+    return vars(task) | {"inputs": inputs, "out": str(task.out), "progress": str(task.progress)}
 
 
 def to_task(values: Values) -> Task:
     """What from_task made plain."""
     inputs = {role: _to_files(files) for role, files in values["inputs"].items()}
-    return Task(**{**values, "inputs": inputs, "out": Path(values["out"])})
+    return Task(**{**values, "inputs": inputs, "out": Path(values["out"]), "progress": Path(values["progress"])})
 
 
 def from_ended(ended: Ended) -> Values:

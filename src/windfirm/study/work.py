@@ -33,13 +33,17 @@ class File:
 
 @dataclass(frozen=True)
 class Task:
-    """One cell to do: see Cell. ``inputs``: the files of each role by name. ``out``: where new files go, see new."""
+    """One cell to do: see Cell. ``inputs``: the files of each role by name. ``out``: where new files go, see new.
+
+    ``progress``: a file in which a cell that takes long may keep its state, and finds it when it was killed before.
+    """
 
     key: str
     kind: str
     settings: Mapping[str, Any]
     inputs: Mapping[str, Mapping[str, File]]
     out: Path
+    progress: Path
 
     def input(self, role: str, name: str) -> Path:
         """A file that the cell starts from. Raises StoreError when it is missing or damaged."""
@@ -69,7 +73,8 @@ class Result:
 class Ended:
     """How a cell ended. ``result`` and ``files`` (name to file) when it went well, else ``error``, a line.
 
-    ``lost``: the process that worked on it is gone, which says nothing about the cell. ``trace``: where it failed.
+    ``lost``: the process that worked on it is gone, which says nothing about the cell; with an ``error``, too often.
+    ``trace``: where it failed.
     """
 
     key: str

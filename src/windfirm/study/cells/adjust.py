@@ -24,6 +24,7 @@ def run(bench: Bench, task: Task) -> Result:
         seed=seeds.number(s["seed"], "round", s["round"]),
         device=bench.device,
         objective=objective(s["defence"], images),
+        checkpoint=task.progress,
     )
     facts = {"epochs": len(epochs)}
     last = {"loss": epochs[-1].loss, "accuracy": epochs[-1].accuracy} if epochs else {}

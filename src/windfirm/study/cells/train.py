@@ -28,6 +28,7 @@ def run(bench: Bench, task: Task) -> Result:
         seed=seeds.number(s["seed"], "train"),
         device=bench.device,
         objective=objective(s["defence"], images),
+        checkpoint=task.progress,
     )
     last = epochs[-1]
     return Result(keep(task, network, source, images) | {"loss": last.loss, "accuracy": last.accuracy})
