@@ -43,7 +43,7 @@ def scatter(series: Sequence[Series], *, x: Axis, y: str, label: str, area: str 
     if not points:
         return ""
     own = looks(shown)
-    names, rows = legend(shown, own, LEFT, RIGHT, mark)
+    names, rows = legend(shown, own, LEFT, RIGHT, mark, 12)
     up = fitted([value for point in points for value in (point.y, point.low, point.high)])
     plot = standard(fitted([point.x for point in points], 7), up, rows)
     largest = max((point.size for point in points if isfinite(point.size)), default=0)
@@ -76,12 +76,12 @@ def _marks(series: Series, look: Look, plot: Plot, largest: float, taken: list[B
         name = short(one.name or (series.name if len(series.points) == 1 else ""), LONGEST)
         if name and (room := _room(plot, _box(plot, one, largest), name, taken)):
             taken.append(room)
-            yield text(round(room.left, 1), round(room.bottom - 3, 1), name)
+            yield text(round(room.left, 1), round(room.bottom - 3, 1), name, more=' class="label"')
 
 
 def _room(plot: Plot, own: Box, name: str, taken: Sequence[Box]) -> Box | None:
     """A free place for ``name`` beside, above or below a marker inside the plot."""
-    width = LETTER * len(name)
+    width = LETTER * len(name) + 2
     x, y = (own.left + own.right) / 2, (own.top + own.bottom) / 2
     lefts = {"right": own.right + 4, "left": own.left - 4 - width, "middle": x - width / 2}
     tops = {"middle": y - LINE / 2, "above": own.top - LINE - 1, "below": own.bottom + 1}

@@ -7,7 +7,7 @@ from windfirm.report.drawing.look import Look
 from windfirm.report.drawing.series import Series
 
 #: About the width of a letter, in SVG units.
-LETTER = 6.8
+LETTER = 7
 #: The legend: the height of a row of it, the width of a sample, and letters at most in a name.
 ROW, SAMPLE, LETTERS = 22, 36, 40
 
@@ -62,20 +62,24 @@ def legend(
     left: float,
     right: float,
     sample: Callable[[Look], str] = sample_line,
+    room: float = SAMPLE,
 ) -> tuple[list[str], int]:
-    """The names from ``left`` to ``right`` in as many rows as they need, and the number of rows."""
-    parts, x, row = [], left, 0
-    for one, look in zip(series, looks, strict=True):
-        name = short(one.name, LETTERS)
-        width = SAMPLE + 8 + LETTER * len(name)
-        if x > left and x + width > right:
-            x, row = left, row + 1
+    """The names from ``left`` to ``right`` in as many rows as they need, and the number of rows.
+
+    ``room`` is the width of a ``sample``. More than one row stand in columns.
+    """
+    widths = [room + 30 + LETTER * len(short(one.name, LETTERS)) for one in series]
+    column = max(widths)
+    abreast = len(series) if sum(widths) <= right - left + 24 else max(1, int((right - left + 24) // column))
+    parts = []
+    for place, (one, look, width) in enumerate(zip(series, looks, widths, strict=True)):
+        row = place // abreast
+        x = left + (sum(widths[:place]) if abreast >= len(series) else column * (place % abreast))
         y = 16 + ROW * row
         parts.append(
             f'<g class="key" data-series="{escape(one.name)}">'
-            f'<rect class="touch" x="{x - 4:.1f}" y="{y - 11}" width="{width + 8:.1f}" height="{ROW}"/>'
-            f'<g transform="translate({x + SAMPLE / 2:.1f} {y})">{sample(look)}</g>{text(x + SAMPLE + 8, y + 4, name)}'
-            "</g>"
+            f'<rect class="touch" x="{x - 4:.1f}" y="{y - 11}" width="{width - 14:.1f}" height="{ROW}"/>'
+            f'<g transform="translate({x + room / 2:.1f} {y})">{sample(look)}</g>'
+            f"{text(x + room + 8, y + 4, short(one.name, LETTERS))}</g>"
         )
-        x += width + 24
-    return parts, row + 1
+    return parts, (len(series) - 1) // abreast + 1
