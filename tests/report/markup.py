@@ -2,6 +2,8 @@
 
 from html.parser import HTMLParser
 
+from hypothesis import strategies as st
+
 VOID = {"meta", "br", "img"}
 SVG_VOID = {"path", "rect"}
 
@@ -41,3 +43,30 @@ def read(html: str) -> Reader:
     reader.close()
     assert reader.open == []
     return reader
+
+
+#: Names that try to be more than names.
+EVIL = st.one_of(
+    st.text(st.sampled_from("<>\"'&/=;-!ax\n\x00 "), min_size=1),
+    st.sampled_from(['"><script>', "</title><img src=x>", "' onload='x", "]]><svg>", "<!--", "&lt;script&gt;"]),
+)
+
+
+class _Structure(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, ...]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, *(name for name, _ in attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        self.tags.append((f"/{tag}",))
+
+
+def structure(html: str) -> list[tuple[str, ...]]:
+    """Every tag with the names of its attributes, in order."""
+    parser = _Structure()
+    parser.feed(html)
+    parser.close()
+    return parser.tags

@@ -1,15 +1,14 @@
 import math
 import re
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.report import sheet
+from tests.report.markup import EVIL, structure
 from windfirm.report import drawing, frame
 from windfirm.report.drawing import Point, Series, plain
 from windfirm.report.drawing.axis import steps
@@ -108,28 +107,6 @@ def test_marked_values_are_round_few_and_around_the_values(low: float, length: f
     assert f"{step:.0e}"[0] in "125"
 
 
-class Tree(HTMLParser):
-    """Every tag with the names of its attributes, in order."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[Any] = []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, [name for name, _ in attrs]))
-
-    def handle_endtag(self, tag: str) -> None:
-        self.tags.append(f"/{tag}")
-
-
-EVIL = st.one_of(
-    st.text(st.sampled_from("<>\"'&/=;-!ax\n\x00 ")),
-    st.sampled_from(['"><script>', "</title><img src=x>", "' onload='x", "]]><svg>", "<!--", "&lt;script&gt;"]),
-)
-
-
 @settings(deadline=None, max_examples=40)
 @given(EVIL)
 def test_no_name_can_inject_markup(evil: str) -> None:
@@ -137,7 +114,7 @@ def test_no_name_can_inject_markup(evil: str) -> None:
     # As long as the evil name, so that legends and labels stand as they do there.
     plain_, strange = (sheet.figures("{}" + text) for text in ("n" * len(name), name))
     for title, figure in strange.items():
-        assert Tree(figure).tags == Tree(plain_[title]).tags
+        assert structure(figure) == structure(plain_[title])
 
 
 def test_text_in_figures_can_be_read_in_both_themes() -> None:

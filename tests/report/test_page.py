@@ -4,10 +4,12 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 from numpy.typing import NDArray
 
 from tests.report.made import GAIN, NAN, NOTHING, checked, comparison, every
-from tests.report.markup import read
+from tests.report.markup import EVIL as STRANGE
+from tests.report.markup import read, structure
 from windfirm.evaluate.examples import Example, View
 from windfirm.evaluate.warnings import Finding
 from windfirm.report import Layer, page
@@ -107,6 +109,12 @@ def test_names_from_outside_are_inert() -> None:
     reader = read(html)
     assert html.count("<script") == reader.tags.count("script") == 1
     assert EVIL in reader.text
+
+
+@settings(deadline=None, max_examples=15)
+@given(STRANGE)
+def test_no_name_can_inject_markup(evil: str) -> None:
+    assert structure(full(evil, ("cat", evil))) == structure(full("harmless", ("cat", "harmless")))
 
 
 def test_the_policy_admits_the_script_that_is_there_and_no_other() -> None:

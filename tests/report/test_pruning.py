@@ -2,8 +2,10 @@ import re
 from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
 
-from tests.report.markup import read
+from tests.report.markup import EVIL as STRANGE
+from tests.report.markup import read, structure
 from windfirm.report import profile
 from windfirm.report.figure import Layer
 from windfirm.report.pruning import page, sentences
@@ -142,6 +144,16 @@ def test_names_from_outside_are_inert() -> None:
     html = page({**RECORD, "model": EVIL, "profile": layers, "data": EVIL})
     assert html.count("<script") == 1
     assert EVIL in read(html).text
+
+
+@settings(deadline=None, max_examples=15)
+@given(STRANGE)
+def test_no_name_can_inject_markup(evil: str) -> None:
+    def named(name: str) -> str:
+        layers = [{"layer": name, "kind": name, "before": 4, "after": 2}]
+        return page({**RECORD, "model": name, "profile": layers, "data": name, "command": name})
+
+    assert structure(named(f"x{evil}x")) == structure(named("harmless"))
 
 
 def test_bars_by_hand() -> None:
