@@ -157,7 +157,7 @@ def test_examples_are_filtered_by_whom_they_fooled(window: Browser, written: dic
         cells = window.script(f"return {STRIPS}.map(strip => [...strip.rows].map(row => {VISIBLE}))")
         assert len({count for strip in cells for count in strip}) == 1  # every row of both strips
         said = window.script("return document.querySelector('.filter output').textContent")
-        assert said == f"{2 * cells[0][0]} of 10 images"
+        assert said == f"{2 * cells[0][0]} of 10 examples"
         shown[button] = cells[0][0]
     assert shown == {"all": 5, "only F fooled": 2, "only F′ fooled": 1, "both": 1, "neither": 1}
 

@@ -86,6 +86,13 @@ def test_nothing_to_draw_is_no_figure() -> None:
     assert drawing.bars([], [], label="l") == drawing.heat([], [], [], label="l", said=[]) == ""
 
 
+def test_a_series_without_points_changes_no_look() -> None:
+    svg = drawing.lines([Series("a", ()), series("b", 1, 2)], x=X, y="%", label="l")
+    assert 'class="line s1"' in svg
+    assert 'class="line s0"' not in svg
+    assert svg.count('class="key"') == 1
+
+
 def test_looks_differ_and_go_by_position() -> None:
     roles = [Series("F", (), "F"), Series("control", (), "control"), Series("F′", (), "F'")]
     many = looks([*roles, *(Series(str(i), ()) for i in range(64))])

@@ -104,7 +104,7 @@ function filter(section) {
       all += strip.rows[0].querySelectorAll("[data-fooled]").length;
     }
     buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.textContent === chosen)));
-    count.textContent = `${shown} of ${all} images`;
+    count.textContent = `${shown} of ${all} examples`;
   };
   const buttons = Object.keys(choices).map((chosen) => {
     const button = make("button", { type: "button" }, chosen);

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from windfirm.report.drawing.axis import PERCENT, Axis, spread
-from windfirm.report.drawing.look import Look, looks
+from windfirm.report.drawing.look import Look, shown
 from windfirm.report.drawing.plot import (
     BELOW,
     LEFT,
@@ -18,7 +18,7 @@ from windfirm.report.drawing.plot import (
     under,
     whisker,
 )
-from windfirm.report.drawing.series import Point, Series, measured
+from windfirm.report.drawing.series import Point, Series
 from windfirm.report.drawing.svg import drawn, legend, point, stroke, svg
 
 
@@ -29,15 +29,14 @@ def lines(series: Sequence[Series], *, x: Axis, y: str, label: str, zero: bool =
     scale that fits them and zero. ``y`` is the label of that scale, ``label`` says what the figure is. Intervals are
     bands, or lines with caps where ``band`` is false.
     """
-    shown = [one for one in measured(tuple(series)) if one.points]
-    every = sorted({point.x for one in shown for point in one.points})
+    known, own = shown(series)
+    every = sorted({point.x for one in known for point in one.points})
     if len(every) < 2:
         return ""
-    own = looks(shown)
-    names, rows = legend(shown, own, LEFT, RIGHT)
-    up = fitting(shown) if zero else PERCENT
+    names, rows = legend(known, own, LEFT, RIGHT)
+    up = fitting(known) if zero else PERCENT
     plot = standard(spread(every, x), up, rows)
-    pairs = list(zip(shown, own, strict=True))
+    pairs = list(zip(known, own, strict=True))
     body = [*beside(plot, numeral(up, signed=zero), y), *under(plot, x.tick, x.label)]
     if zero:
         body.append(f'<path class="axis" d="M{plot.left:g},{plot.y(0):.1f}H{plot.right:g}"/>')

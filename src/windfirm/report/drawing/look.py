@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from windfirm.evaluate.compare import Role
-from windfirm.report.drawing.series import Series
+from windfirm.report.drawing.series import Series, measured
 
 
 @dataclass(frozen=True)
@@ -51,3 +51,9 @@ def _looks(series: Iterable[Series]) -> Iterable[Look]:
         form = (place + place // COLOURS) % COLOURS
         yield Look(f"s{place % COLOURS}", DASHES[form], MARKERS[form])
         place += 1
+
+
+def shown(series: Sequence[Series]) -> tuple[list[Series], list[Look]]:
+    """The series that have something to draw, and their looks: one that has nothing changes no other's look."""
+    pairs = [(measured(one), look) for one, look in zip(series, looks(series), strict=True)]
+    return [one for one, _ in pairs if one.points], [look for one, look in pairs if one.points]

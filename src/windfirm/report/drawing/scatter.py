@@ -6,9 +6,9 @@ from itertools import product
 from math import isfinite, sqrt
 
 from windfirm.report.drawing.axis import Axis, fitted
-from windfirm.report.drawing.look import Look, looks
+from windfirm.report.drawing.look import Look, shown
 from windfirm.report.drawing.plot import BELOW, LEFT, RIGHT, WIDTH, Plot, beside, numeral, standard, under, whisker
-from windfirm.report.drawing.series import Point, Series, measured
+from windfirm.report.drawing.series import Point, Series
 from windfirm.report.drawing.svg import LETTER, drawn, legend, mark, point, short, svg, text
 
 #: The half width of a marker as it is, and how many times wider the largest may be.
@@ -38,18 +38,17 @@ def scatter(series: Sequence[Series], *, x: Axis, y: str, label: str, area: str 
     The scales fit the values. A point is labelled by its ``name``, or by that of its series where it is the only one,
     as long as there is room beside it.
     """
-    shown = [one for one in measured(tuple(series)) if one.points]
-    points = [point for one in shown for point in one.points]
+    known, own = shown(series)
+    points = [point for one in known for point in one.points]
     if not points:
         return ""
-    own = looks(shown)
-    names, rows = legend(shown, own, LEFT, RIGHT, mark, 12)
+    names, rows = legend(known, own, LEFT, RIGHT, mark, 12)
     up = fitted([value for point in points for value in (point.y, point.low, point.high)])
     plot = standard(fitted([point.x for point in points], 7), up, rows)
     largest = max((point.size for point in points if isfinite(point.size)), default=0)
     body = [*beside(plot, numeral(up), y), *under(plot, x.tick, x.label)]
     taken = [_box(plot, point, largest) for point in points]
-    for one, look in zip(shown, own, strict=True):
+    for one, look in zip(known, own, strict=True):
         body.append(drawn(one, list(_marks(one, look, plot, largest, taken))))
     if area and largest:
         body.append(text(RIGHT, plot.top - 6, f"area: {area}", "end"))

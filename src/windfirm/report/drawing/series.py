@@ -38,17 +38,7 @@ class Series:
     role: Role | None = None
 
 
-def measured(series: tuple[Series, ...]) -> tuple[Series, ...]:
-    """Each series with the points that can be drawn, from left to right. None is left out: looks go by position."""
-    return tuple(
-        replace(
-            one,
-            points=tuple(
-                sorted(
-                    (point for point in one.points if math.isfinite(point.x) and math.isfinite(point.y)),
-                    key=lambda point: point.x,
-                )
-            ),
-        )
-        for one in series
-    )
+def measured(series: Series) -> Series:
+    """The same with the points that can be drawn, from left to right."""
+    known = [point for point in series.points if math.isfinite(point.x) and math.isfinite(point.y)]
+    return replace(series, points=tuple(sorted(known, key=lambda point: point.x)))
