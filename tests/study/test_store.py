@@ -20,7 +20,7 @@ ROW = toy.row(hashlib.sha256(b"row").digest(), 0.5)
 def added(store: Store) -> str:
     """The id of a run on a store that knows F and its measurement, as the study "one"."""
     store.add_study("one", {"name": "one"}, [F, CLEAN], [Place(CLEAN.key, "F", {"arch": "toy"}, 0)])
-    return store.begin({})
+    return store.begin({"hardware": "here"})
 
 
 def finished(store: Store, run: str, cell: Cell, content: bytes | None = None, *rows: dict[str, object]) -> None:
@@ -48,24 +48,13 @@ def test_rows_and_files_come_back_as_they_were(tmp_path: Path) -> None:
         finished(store, run, CLEAN, None, ROW)
     with opened(tmp_path) as store:
         (entry,) = listing.measured(store, "one")
-        assert entry == listing.Measured("one", "F", {"arch": "toy"}, 0, ROW, 7, 3, CLEAN.key, F.key)
+        assert entry == listing.Measured(
+            "one", "F", {"arch": "toy"}, 0, ROW, 7, 3, CLEAN.key, F.key, 2.0, {"hardware": "here"}
+        )
         path = store.files(F.key)["model.safetensors"].checked()
         assert path == tmp_path / "artifacts" / F.key[:2] / f"{F.key}-model.safetensors"
         assert path.read_bytes() == b"weights"
         assert verify(store) == []
-
-
-def test_a_csv_has_a_line_a_row_and_a_column_an_axis(tmp_path: Path) -> None:
-    with opened(tmp_path, create=True) as store, (tmp_path / "rows.csv").open("w") as file:
-        run = added(store)
-        finished(store, run, F)
-        finished(store, run, CLEAN, None, ROW)
-        assert listing.write_csv(store, "one", file) == 1
-    head, line = (tmp_path / "rows.csv").read_text().splitlines()
-    assert head == "study,role,arch,seed,attack,eps,trials,count,total,accuracy,macs,params,cell,network"
-    right = ROW["count"]
-    assert isinstance(right, int)
-    assert line == f"one,F,toy,0,toy,0.5,1,{right},16,{right / 16},7,3,{CLEAN.key},{F.key}"
 
 
 def test_a_cell_belongs_to_one_run_and_the_first_to_finish_it_wins(tmp_path: Path) -> None:

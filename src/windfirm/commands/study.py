@@ -10,7 +10,7 @@ from typing import Any
 from windfirm import console
 from windfirm.commands.printing import grid, print_json, printer
 from windfirm.errors import InputError, expected
-from windfirm.study import listing, upkeep
+from windfirm.study import listing, rows, upkeep
 from windfirm.study.store import Store, opened
 
 #: How the command ends when something is damaged.
@@ -88,7 +88,7 @@ def _rows(args: Namespace, store: Store) -> int:
     if args.json:
         print_json([asdict(entry) for entry in listing.measured(store, args.study)])
     elif args.csv:
-        listing.write_csv(store, args.study, sys.stdout)
+        rows.write_csv(listing.measured(store, args.study), sys.stdout)
     else:
         columns = ("study", "point", "role", "seed", "attack", "eps", "right", "of", "accuracy, %")
         table = grid(*columns, left=("study", "point", "role", "attack"))

@@ -1,18 +1,16 @@
 """Reading a store: which studies there are, how far they are, and their rows."""
 
 import base64
-import csv
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any
 
 from windfirm.errors import StoreError, expected, nearest
 from windfirm.study.store import Store
 
-#: The columns of a CSV file before and after those of the grid.
-BEFORE = ("study", "role")
-AFTER = ("seed", "attack", "eps", "trials", "count", "total", "accuracy", "macs", "params", "cell", "network")
+#: What is told of the making of a row.
+ABOUT = ("data", "digest", "scale", "hardware", "versions")
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,8 @@ class Measured:
     """A row in its place. ``row`` is what windfirm.evaluate.outcome.unpack takes.
 
     ``point``: the values on the axes of the grid. ``macs`` and ``params`` are those of the network that was measured;
-    ``cell`` and ``network`` are the keys of the measurement and of what made the network.
+    ``cell`` and ``network`` are the keys of the measurement and of what made the network. ``seconds``: how long
+    it took. ``about``: the ``data`` and their ``digest``, ``hardware``, ``versions``, as far as they are known.
     """
 
     study: str
@@ -42,6 +41,8 @@ class Measured:
     params: int | None
     cell: str
     network: str | None
+    seconds: float | None
+    about: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -84,37 +85,31 @@ def settings_of(store: Store, study: str) -> dict[str, Any]:
     return settings
 
 
+def seconds_of(store: Store, study: str) -> float:
+    """How long the cells of a study took, added up."""
+    took = (
+        "SELECT total(seconds) FROM members JOIN cells ON cells.key = members.cell WHERE study = ? AND state = 'done'"
+    )
+    with store.reading() as db:
+        return float(db.execute(took, (study,)).fetchone()[0])
+
+
 def measured(store: Store, study: str | None = None) -> Iterator[Measured]:
-    """The rows of a study, or of all, in the order of role, point, seed and attack; read one by one."""
+    """The rows of a study, or of all, in the order of point, seed, role and attack; read one by one."""
     with store.reading() as db:
         found = db.execute(
-            "SELECT study, role, point, seed, attack, title, eps, trials, count, total, correct, macs, params, cell, "
-            "network FROM measurements WHERE ?1 IS NULL OR study = ?1 "
-            "ORDER BY study, point, seed, role, attack, eps, cell, number",
+            "SELECT study, role, point, seed, attack, title, eps, trials, count, total, correct, macs, params, "
+            "m.cell, network, cells.seconds, json_patch(coalesce(facts, '{}'), coalesce(about, '{}')) "
+            "FROM measurements AS m JOIN cells ON cells.key = m.cell LEFT JOIN runs ON runs.id = cells.run "
+            "WHERE ?1 IS NULL OR study = ?1 ORDER BY study, point, seed, role, attack, eps, m.cell, number",
             (study,),
         )
-        for name, role, point, seed, *row, correct, macs, params, cell, network in found:
+        for name, role, point, seed, *row, correct, macs, params, cell, network, seconds, facts in found:
             values = dict(zip(("attack", "title", "eps", "trials", "count", "total"), row, strict=True))
             values["correct"] = base64.b64encode(correct).decode("ascii")
-            yield Measured(name, role, json.loads(point), seed, values, macs, params, cell, network)
-
-
-def write_csv(store: Store, study: str | None, file: TextIO) -> int:
-    """One line for each row, with a column for each axis of the grid; how many rows."""
-    with store.reading() as db:
-        points = db.execute("SELECT DISTINCT point FROM places WHERE ?1 IS NULL OR study = ?1", (study,)).fetchall()
-    axes = sorted({name for (point,) in points for name in json.loads(point)})
-    out = csv.writer(file, lineterminator="\n")
-    out.writerow((*BEFORE, *axes, *AFTER))
-    count = 0
-    for entry in measured(store, study):
-        count += 1
-        row = entry.row
-        values = [row[name] for name in ("attack", "eps", "trials", "count", "total")]
-        costs = entry.macs, entry.params
-        last = entry.seed, *values, row["count"] / row["total"], *costs, entry.cell, entry.network
-        out.writerow((entry.study, entry.role, *(_plain(entry.point.get(axis)) for axis in axes), *last))
-    return count
+            known = json.loads(facts)
+            about = {key: known[key] for key in ABOUT if key in known}
+            yield Measured(name, role, json.loads(point), seed, values, macs, params, cell, network, seconds, about)
 
 
 def shown(store: Store, *, study: str | None = None, key: str | None = None) -> list[Shown]:
@@ -130,7 +125,3 @@ def shown(store: Store, *, study: str | None = None, key: str | None = None) -> 
         Shown(name, kind, state, seconds, json.loads(settings), json.loads(inputs), json.loads(facts or "{}"), *why)
         for name, kind, state, seconds, settings, inputs, facts, *why in found
     ]
-
-
-def _plain(value: object) -> object:
-    return json.dumps(value) if isinstance(value, list | dict) else value

@@ -5,13 +5,14 @@ from windfirm.evaluate.loop import evaluate
 from windfirm.evaluate.outcome import pack
 from windfirm.evaluate.transfer import transfer
 from windfirm.study.cells.bench import Bench, opened
+from windfirm.study.provenance import digest
 from windfirm.study.work import Result, Task
 
 
 def run(bench: Bench, task: Task) -> Result:
-    """Evaluate; facts: the images. Where there is an input ``source``, images are made on that network.
+    """Evaluate; facts: the images and their digest.
 
-    Raises what evaluate and transfer raise.
+    Where there is an input ``source``, images are made on that network. Raises what evaluate and transfer raise.
     """
     s = task.settings
     source = opened(task, "network")
@@ -24,4 +25,4 @@ def run(bench: Bench, task: Task) -> Result:
         outcome = outcomes["network"]
     else:
         outcome = evaluate(source.model, images, attack, seed=s["seed"], device=bench.device, **size)
-    return Result({"data": images.name, "images": len(images)}, [pack(outcome)])
+    return Result({"data": images.name, "images": len(images), "digest": digest(images)}, [pack(outcome)])

@@ -1,0 +1,76 @@
+"""A few images of a study as its networks saw them: the networks of one point and one seed, attacked once more."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from windfirm import data
+from windfirm.attack.budget import show_eps
+from windfirm.attack.registry import build
+from windfirm.evaluate.examples import Example, examples
+from windfirm.models.source import open_model
+from windfirm.study.expand import MODEL
+from windfirm.study.listing import Measured, Shown, measured, shown
+from windfirm.study.store import Store
+
+#: Images of each attack, and attacks that are shown.
+IMAGES, ATTACKS = 6, 6
+#: Attacks that take too long for a few pictures, or leave an image as it is.
+LEFT_OUT = ("clean", "autoattack", "square")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """``examples`` of several attacks, ``titles`` that say what these are, the classes; of which point and seed."""
+
+    examples: tuple[Example, ...]
+    titles: dict[str, str]
+    classes: tuple[str, ...]
+    point: dict[str, Any]
+    seed: int
+
+
+def pictures(store: Store, study: str, *, device: torch.device | None = None) -> Pictures | None:
+    """Those of the first point and seed of ``study`` that has F and F'; None when there is none.
+
+    Raises StoreError for damaged networks, and DataError where the images are no longer to be had.
+    """
+    rows = list(measured(store, study))
+    point = next((row.point for row in rows if row.role == "F'"), None)
+    if point is None:
+        return None
+    seed = min(row.seed for row in rows if row.point == point and row.role == "F'")
+    chosen = [row for row in rows if row.point == point and row.seed == seed]
+    networks = _networks(store, chosen)
+    cells = [_cell(store, row) for row in chosen if row.role == "F'" and row.row["attack"] not in LEFT_OUT]
+    largest = sorted((cell.settings for cell in cells if "source" not in cell.inputs), key=lambda s: s.get("eps", 0))
+    asked = list({settings["attack"]: settings for settings in largest}.values())[:ATTACKS]
+    if not asked or not {"F", "F'"} <= networks.keys():
+        return None
+    images = data.load(asked[0]["data"]["name"], "test", limit=asked[0]["data"]["images"])
+    made: list[Example] = []
+    titles = {}
+    for settings in asked:
+        attack = build(settings["attack"], images.images.shape[-1], **settings["options"])
+        eps = settings.get("eps", 8 / 255)
+        ids = range(min(IMAGES, len(images)))
+        titles[attack.name] = attack.title if attack.norm is None else f"{attack.title}, eps {show_eps(eps)}"
+        made += examples(networks, images, attack, ids, eps=eps, seed=settings["seed"], device=device)
+    return Pictures(tuple(made), titles, images.classes, dict(point), seed)
+
+
+def _networks(store: Store, rows: list[Measured]) -> dict[str, nn.Module]:
+    """The networks by role, F first."""
+    keys = {row.role: row.network for row in rows if row.network}
+    factory = {row.role: _cell(store, row).settings.get("factory") for row in rows}
+    return {
+        role: open_model(str(store.files(keys[role])[MODEL].checked()), factory=factory[role]).model
+        for role in ("F", "control", "F'")
+        if role in keys
+    }
+
+
+def _cell(store: Store, row: Measured) -> Shown:
+    return shown(store, key=row.cell)[0]
