@@ -11,12 +11,15 @@ from tests.report.browser import Browser, axe, browser, lacking
 from tests.report.made import GAIN, checked, comparison, every
 from tests.report.sheet import sheet
 from tests.report.test_pruning import RECORD
+from tests.report.test_study import swept, table3
 from windfirm.evaluate.examples import Example, View
 from windfirm.evaluate.warnings import Finding
-from windfirm.report import Layer, page, pruning
+from windfirm.report import Layer, page, pruning, study
+from windfirm.report.page import strips
+from windfirm.report.summary import summary
 
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking() or "there is a browser")
-PAGES = ("compare", "pruning", "sheet")
+PAGES = ("compare", "pruning", "sheet", "study")
 
 BUTTONS, STRIPS = ("[...document.querySelectorAll('.filter button')]", "[...document.querySelectorAll('.strip')]")
 VISIBLE = "[...row.querySelectorAll('td')].filter(e => e.getBoundingClientRect().width).length"
@@ -51,7 +54,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         profile=[Layer(f"layer{i}.0.conv1", 16, 16 - i) for i in range(14)],
         provenance={"command": "windfirm compare " + 30 * "a-long-name/"},
     )
-    texts = {"compare": compared, "pruning": pruning.page(RECORD), "sheet": sheet()}
+    studies = [summary(table3()), summary(swept())]
+    pictures = {"table3": ("Some.", strips([example(number, "fgsm") for number in range(len(FOOLED))], ("cat",), {}))}
+    studied = study.page(studies, title="Studies", pictures=pictures)
+    texts = {"compare": compared, "pruning": pruning.page(RECORD), "sheet": sheet(), "study": studied}
     paths = {name: folder / f"{name}.html" for name in texts}
     for name, path in paths.items():
         path.write_text(texts[name], encoding="utf-8")

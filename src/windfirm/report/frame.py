@@ -39,5 +39,13 @@ def digest(script: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode('ascii')}"
 
 
+def drawing(svg: str) -> str:
+    """``svg`` as a file of its own, with the style that it has in a page."""
+    start, _, rest = svg.partition(">")
+    opened = start.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    style = "".join(map(_resource, STYLES))
+    return f"{opened}>\n<style>\n{style}svg {{ background: var(--paper); }}\n</style>{rest}\n"
+
+
 def _resource(name: str) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8")

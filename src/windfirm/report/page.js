@@ -120,6 +120,5 @@ function filter(section) {
 
 document.querySelectorAll("table.sortable").forEach(sortable);
 document.querySelectorAll("svg").forEach(toggles);
-for (const section of document.querySelectorAll("section")) {
-  if (section.querySelector(".strip [data-fooled]")) filter(section);
-}
+const filtered = [...document.querySelectorAll(".strip [data-fooled]")].map((cell) => cell.closest("section"));
+new Set(filtered).forEach(filter);

@@ -80,7 +80,7 @@ def page(
         sureness_head=table.SURENESS,
         curve=Markup(figure.curve(comparison)),
         curve_title=figure.curve_title(comparison),
-        strips=_strips(comparison, examples, classes),
+        strips=strips(examples, classes, dict(_methods(comparison))),
         profile=[Markup(figure.profile(part, widest)) for part in _halves(profile)],
         methods=_methods(comparison),
         provenance=dict(provenance or {}),
@@ -119,17 +119,18 @@ def _halves(layers: Sequence[Layer]) -> list[Sequence[Layer]]:
     return [part for part in (layers[:middle], layers[middle:]) if part]
 
 
-def _strips(comparison: Comparison, examples: Sequence[Example], classes: Sequence[str]) -> list[Strip]:
-    titles = dict(_methods(comparison))
-    strips = []
+def strips(examples: Sequence[Example], classes: Sequence[str], titles: Mapping[str, str]) -> list[Strip]:
+    """``examples`` side by side, a few abreast; ``titles`` says what the attacks are."""
+    titles = dict(titles)
+    made = []
     for attack in dict.fromkeys(example.attack for example in examples):
         chosen = [example for example in examples if example.attack == attack]
         for start in range(0, len(chosen), ABREAST):
             abreast = chosen[start : start + ABREAST]
             rows = _rows(abreast, _factor(chosen), classes)
-            strips.append(Strip(attack, titles.get(attack, ""), rows, [_fooled(example) for example in abreast]))
+            made.append(Strip(attack, titles.get(attack, ""), rows, [_fooled(example) for example in abreast]))
             titles[attack] = "continued"
-    return strips
+    return made
 
 
 def _rows(examples: Sequence[Example], factor: float, classes: Sequence[str]) -> list[tuple[str, list[Cell]]]:

@@ -1,0 +1,108 @@
+"""Studies as one HTML page that opens offline: the answer, the tables, figures, pictures, how to do it again."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup
+
+from windfirm.report import frame, study_figures, study_table, study_words, words
+from windfirm.report.page import Strip
+from windfirm.report.summary import Gain, Line, Summary
+
+
+def page(
+    summaries: Sequence[Summary],
+    *,
+    title: str,
+    pictures: Mapping[str, tuple[str, Sequence[Strip]]] | None = None,
+    provenance: Mapping[str, str] | None = None,
+) -> str:
+    """The whole page as text. Every text is escaped.
+
+    ``pictures``: by study, a sentence on what is seen, and strips of attacked images.
+    ``provenance``: what else is to be said of how it was made.
+    """
+    return frame.render(
+        "study.html.jinja",
+        styles=("study.css",),
+        title=title,
+        studies=[_study(summary, *(pictures or {}).get(summary.study, ("", ()))) for summary in summaries],
+        provenance=dict(provenance or {}),
+    )
+
+
+def about(summary: Summary) -> list[tuple[str, str]]:
+    """How a study was made: data, scale, hardware and versions as its rows say, several where they differ."""
+    names = {"digest": "SHA-256 of the images"}
+    rows = [(names.get(key, key), "; ".join(values)) for key, values in summary.about.items() if values]
+    return [*rows, ("seeds", ", ".join(map(str, summary.seeds)))]
+
+
+def _study(summary: Summary, pictured: str, strips: Sequence[Strip]) -> dict[str, object]:
+    return {
+        "name": summary.study,
+        "title": summary.title,
+        "sentences": study_words.answer(summary),
+        "doubts": study_words.doubts(summary),
+        "head": summary.head,
+        "columns": summary.columns,
+        "legend": _legend(summary),
+        "groups": [[_row(summary, line) for line in lines] for lines in study_table.groups(summary)],
+        "accuracies": _accuracies(summary),
+        "missing": study_table.missing(summary),
+        "figures": [(figure.title, figure.note, Markup(figure.svg)) for figure in study_figures.figures(summary)],
+        "pictured": pictured,
+        "strips": strips,
+        "about": about(summary),
+        "form": summary.form is not None,
+    }
+
+
+def _legend(summary: Summary) -> list[str]:
+    """What the small lines of a place say, in their order."""
+    lines = ["95 % interval", "paired p, Holm"]
+    lines += ["F′ − control", "95 % interval"] if "control" in summary.versus() else []
+    return lines + (["the poster’s"] if summary.form else [])
+
+
+def _row(summary: Summary, line: Line) -> dict[str, object]:
+    cells = []
+    for column in summary.columns:
+        gain, beside = (line.gains.get(v, {}).get(column) for v in ("F", "control"))
+        strong = (line.label, column) in study_table.best(summary, "F")
+        cells.append(_cell(gain, beside, strong))
+    change = words.change(line.macs.get("F", math.nan), line.macs.get("F'", math.nan))
+    return {"label": line.label, "cells": cells, "macs": change, "macs_value": f"{100 * (line.left - 1):.6g}"}
+
+
+def _cell(gain: Gain | None, beside: Gain | None, best: bool) -> dict[str, object] | None:
+    if gain is None:
+        return None
+    delta = gain.delta
+    return {
+        "value": f"{delta.points:.6g}",
+        "points": words.poster(delta.points),
+        "best": best,
+        "shown": delta.verdict != "none shown",
+        "interval": words.interval(delta.low, delta.high),
+        "p": words.p_phrase(delta.adjusted),
+        "control": words.poster(beside.delta.points) if beside else "",
+        "control_shown": beside is not None and beside.delta.verdict != "none shown",
+        "control_interval": words.interval(beside.delta.low, beside.delta.high) if beside else "",
+        "published": "" if gain.published is None else words.poster(gain.published),
+        "agrees": gain.agrees,
+        "each": ", ".join(f"seed {seed}: {words.signed(points)}" for seed, points in gain.each.items()),
+    }
+
+
+def _accuracies(summary: Summary) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Accuracy in percent of every network, with its interval."""
+    rows = []
+    for label, shares in study_table.accuracies(summary):
+        known = [shares.get(column) for column in summary.columns]
+        cells = [
+            (words.decimal(s.percent), f"{words.decimal(s.low)} to {words.decimal(s.high)}") if s else ("", "")
+            for s in known
+        ]
+        rows.append((label, cells))
+    return rows

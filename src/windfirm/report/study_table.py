@@ -1,0 +1,240 @@
+"""A study's tables: in the poster's form as Markdown and LaTeX, and one record a number for other programs."""
+
+import csv
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from windfirm.evaluate.compare import Versus
+from windfirm.report import words
+from windfirm.report.summary import Gain, Line, Share, Summary
+
+#: What LaTeX reads as something else.
+SPECIAL = re.compile(r"[\\{}$&#^_%~<>|\"]")
+LATEX = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}"}
+LATEX |= {">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"}
+#: What Markdown reads as something else.
+MARKUP = re.compile(r"[\\`*_\[\]<>|&~#]")
+#: What a stock LaTeX has no letter for. What is not here and not Latin is replaced by a question mark.
+LETTERS = {
+    "ℓ": r"$\ell$",
+    "−": "$-$",
+    "′": "$'$",
+    "–": "--",
+    "±": r"$\pm$",
+    "…": r"\ldots{}",
+    "\N{NO-BREAK SPACE}": "~",
+}
+
+
+def groups(summary: Summary) -> list[list[Line]]:
+    """Lines that are looked at together: in the poster's first table those of one architecture."""
+    found: dict[str, list[Line]] = {}
+    for line in summary.lines:
+        found.setdefault(line.row.partition("/")[0] if "/" in line.row else "", []).append(line)
+    return [*found.values()]
+
+
+def best(summary: Summary, versus: Versus) -> set[tuple[str, str]]:
+    """The largest gain of every column of every group, as (label of the line, column); none where nothing compares."""
+    found = set()
+    for lines in groups(summary):
+        for column in summary.columns:
+            known = [
+                (line.gains[versus][column].delta.points, line.label) for line in lines if column in line.gains[versus]
+            ]
+            if len(known) > 1:
+                found.add((max(known)[1], column))
+    return found
+
+
+def agreement(summary: Summary) -> tuple[int, int, int]:
+    """Of the poster's numbers that were measured: how many signs agree, of how many, and of those beyond chance."""
+    told = [gain for line in summary.lines for gain in line.gains.get("F", {}).values() if gain.agrees is not None]
+    beyond = [gain for gain in told if gain.agrees and gain.delta.verdict != "none shown"]
+    return sum(bool(gain.agrees) for gain in told), len(told), len(beyond)
+
+
+def missing(summary: Summary) -> list[tuple[str, str]]:
+    """The poster's places that this study has no number for, as (row, column) in words."""
+    if summary.form is None:
+        return []
+    have = {(line.row, column) for line in summary.lines for column in line.gains.get("F", {})}
+    return [(summary.form.label(row), column) for row, column in summary.form.published if (row, column) not in have]
+
+
+def markdown(summary: Summary) -> str:
+    """Accuracies, then F′ − F and F′ − control, each with interval and p-value. Ends with a line break."""
+    parts = [_piped(["accuracy, %", *map(md, summary.columns)], _accuracies(summary))]
+    for versus in summary.versus():
+        strong = best(summary, versus)
+        rows = []
+        for line in summary.lines:
+            cells = [md(line.label)]
+            for column in summary.columns:
+                gain = line.gains[versus].get(column)
+                cells.append(_told(gain, (line.label, column) in strong) if gain else "")
+            rows.append(cells)
+        parts.append(_piped([f"F′ − {versus}", *map(md, summary.columns)], rows))
+    return "\n".join(parts)
+
+
+def latex(summary: Summary) -> str:
+    """One ``table*`` for each comparison, for a document that loads booktabs. Ends with a line break."""
+    parts = []
+    for versus in summary.versus():
+        strong = best(summary, versus)
+        head = " & ".join(map(tex, (summary.head, *summary.columns)))
+        body = []
+        for number, lines in enumerate(groups(summary)):
+            body += [r"\midrule"] if number else []
+            for line in lines:
+                gains = [line.gains[versus].get(column) for column in summary.columns]
+                top = [
+                    _tex_points(gain, (line.label, c) in strong) for gain, c in zip(gains, summary.columns, strict=True)
+                ]
+                ends = [_tex_interval(gain) for gain in gains]
+                body.append(" & ".join([tex(line.label), *top]) + r" \\")
+                body.append(" & ".join(["", *ends]) + r" \\[2pt]")
+        caption = f"{summary.title}: F′ − {versus} in percentage points"
+        lines_ = [
+            r"\begin{table*}",
+            r"\centering",
+            rf"\caption{{{tex(caption)}. {tex(_caption(summary))}}}",
+            rf"\begin{{tabular}}{{l{'r' * len(summary.columns)}}}",
+            r"\toprule",
+            head + r" \\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table*}",
+        ]
+        parts.append("\n".join(lines_) + "\n")
+    return "\n".join(parts)
+
+
+def records(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
+    """One for each comparison in each place of the tables; a number that is not there is None."""
+    made = []
+    for summary in summaries:
+        for line in summary.lines:
+            for versus, gains in line.gains.items():
+                for column, gain in gains.items():
+                    values = {
+                        name: _finite(value) for name, value in vars(gain.delta).items() if isinstance(value, float)
+                    }
+                    shares = {who: _finite(line.shares[who][column].percent) for who in ("F'", versus)}
+                    made.append(
+                        {
+                            "study": summary.study,
+                            "line": line.label,
+                            "point": dict(line.point),
+                            "column": column,
+                            "versus": versus,
+                            "accuracy": shares["F'"],
+                            "accuracy_versus": shares[versus],
+                            **{name: values[name] for name in ("points", "low", "high", "p", "adjusted", "smallest")},
+                            "verdict": gain.delta.verdict,
+                            "seeds": {str(seed): points for seed, points in gain.each.items()},
+                            "spread": _finite(gain.spread),
+                            "macs_left": _finite(line.left),
+                            "published": gain.published,
+                            "sign_agrees": gain.agrees,
+                        }
+                    )
+    return made
+
+
+def tidy_csv(summaries: Sequence[Summary]) -> str:
+    """The records as CSV, without the points of the single seeds."""
+    made = [
+        {**entry, **{f"point.{k}": v for k, v in entry["point"].items()}, "seeds": len(entry["seeds"])}
+        for entry in records(summaries)
+    ]
+    names = dict.fromkeys(name for entry in made for name in entry if name != "point")
+    file = io.StringIO()
+    out = csv.DictWriter(file, [*names], extrasaction="ignore", lineterminator="\n")
+    out.writeheader()
+    out.writerows(made)
+    return file.getvalue()
+
+
+def tex(text: str) -> str:
+    """``text`` as LaTeX prints it, letter by letter; what a stock installation cannot print is a question mark."""
+    text = " ".join(text.split())
+    text = SPECIAL.sub(lambda found: LATEX.get(found[0], f"\\{found[0]}"), text)
+    return "".join(LETTERS.get(c, c if c.isprintable() and ord(c) < 0x180 else "?") for c in text)
+
+
+def accuracies(summary: Summary) -> list[tuple[str, Mapping[str, Share]]]:
+    """Every network with its shares by column; one that several lines have in common stands before them, once."""
+    rows = []
+    for lines in groups(summary):
+        several = lines[0].label.partition(", ")[0] if len(groups(summary)) > 1 else ""
+        shared = [
+            role for role in ("F", "control") if len(lines) > 1 and _alike([line.shares.get(role) for line in lines])
+        ]
+        rows += [(", ".join(filter(None, (several, role))), lines[0].shares[role]) for role in shared]
+        for line in lines:
+            own = [role for role in ("F", "control", "F'") if role in line.shares and role not in shared]
+            rows += [(f"{line.label}: {words.prime(role)}", line.shares[role]) for role in own]
+    return rows
+
+
+def _alike(shares: Sequence[Mapping[str, Share] | None]) -> bool:
+    return shares[0] is not None and all(one == shares[0] for one in shares)
+
+
+def _accuracies(summary: Summary) -> list[list[str]]:
+    return [
+        [md(label), *(words.decimal(shares[c].percent) if c in shares else "" for c in summary.columns)]
+        for label, shares in accuracies(summary)
+    ]
+
+
+def _told(gain: Gain, strong: bool) -> str:
+    points = words.poster(gain.delta.points)
+    ends = words.interval(gain.delta.low, gain.delta.high)
+    said = f"{f'**{points}**' if strong else points} [{ends}], {words.p_phrases(gain.delta)}"
+    return said if gain.published is None else f"{said}; poster {words.poster(gain.published)}"
+
+
+def _tex_points(gain: Gain | None, strong: bool) -> str:
+    if gain is None:
+        return ""
+    text = tex(words.poster(gain.delta.points))
+    text = rf"\textbf{{{text}}}" if strong else text
+    return text + ("$^{*}$" if gain.delta.verdict != "none shown" else "")
+
+
+def _tex_interval(gain: Gain | None) -> str:
+    if gain is None:
+        return ""
+    ends = f"[{words.interval(gain.delta.low, gain.delta.high)}]"
+    return rf"{{\scriptsize {tex(ends)}}}"
+
+
+def _caption(summary: Summary) -> str:
+    images = words.listing([f"{count:,}" for count in summary.images])
+    seeds = f"{len(summary.seeds)} seed{'s' if len(summary.seeds) > 1 else ''}"
+    return (
+        f"{images} images, {seeds}. Below each mean its 95 % interval; bold: the largest of its column; starred: "
+        f"beyond chance at the 5 % level after Holm's correction for {summary.tests} tests"
+    )
+
+
+def _piped(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in (head, rule, *rows))
+
+
+def md(text: str) -> str:
+    """``text`` as Markdown shows it, letter by letter: no cell ends early and no markup begins."""
+    return MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,173 @@
+"""What a study's numbers allow one to say, in sentences, each with its limits."""
+
+from collections.abc import Sequence
+
+from windfirm.evaluate.compare import Versus
+from windfirm.evaluate.warnings import among
+from windfirm.report import words
+from windfirm.report.study_figures import amounts
+from windfirm.report.study_table import agreement, missing
+from windfirm.report.summary import Gain, Summary
+
+#: Columns that are no attack.
+NO_ATTACK = ("clean", "generalization")
+#: Columns that are means of others.
+MEANS = ("average", "robustness", "generalization")
+#: Accuracy in percent that counts as none.
+FLOOR = 1.0
+#: Columns, and kinds of lines, that are told of in a sentence.
+MEANT, KINDS = 6, 4
+#: Warnings told one by one; the rest is counted.
+TOLD = 8
+
+
+def answer(summary: Summary) -> list[str]:
+    """The poster's question for a whole study: against F, against the control, on clean images, as far as it goes."""
+    sentences = [
+        _robust(summary),
+        _clean(summary),
+        _poster(summary),
+        *_floors(summary),
+        *_growth(summary),
+        _limits(summary),
+    ]
+    return [sentence for sentence in sentences if sentence]
+
+
+def doubts(summary: Summary) -> list[str]:
+    """What the outcomes of each network say against each other: reasons to doubt an attack. One line a reason."""
+    found: dict[str, None] = {}
+    for line in summary.lines:
+        for role, by_seed in line.outcomes.items():
+            for seed, outcomes in by_seed.items():
+                attacks = [outcome for name, outcome in outcomes.items() if name not in MEANS]
+                for finding in among(attacks):
+                    who = f"{words.prime(role)} of {line.label}, seed {seed}"
+                    found[f"Warning, {who}: {finding.kind}: {finding.text}."] = None
+    lines = [*found]
+    return lines if len(lines) <= TOLD else [*lines[:TOLD], f"{len(lines) - TOLD:,} more warnings of this kind."]
+
+
+def attacked(summary: Summary) -> list[str]:
+    """The columns that are attacks on the network itself, without means of several."""
+    return [c for c in summary.columns if c not in (*NO_ATTACK, *MEANS) and " from " not in c]
+
+
+def _robust(summary: Summary) -> str:
+    columns = attacked(summary)
+    if not columns or not summary.versus():
+        return "Nothing here compares a pruned network with another under an attack."
+    said = [_counts(summary, columns, "F", "compared with F, F′")]
+    if "control" in summary.versus():
+        who = "compared with the control, which had the same extra training, it"
+        said.append(_counts(summary, columns, "control", who))
+    else:
+        said.append("no control was trained, so the change cannot be told from the extra training that followed it")
+    text = f"{'; '.join(said)}. {_by_column(summary, columns)}".strip()
+    return text[0].upper() + text[1:]
+
+
+def _counts(summary: Summary, columns: Sequence[str], versus: Versus, who: str) -> str:
+    places = [gain for column in columns for _, gain in summary.gains(versus, column)]
+    return f"{who} {_ways(places)}"
+
+
+def _ways(places: Sequence[Gain]) -> str:
+    more, less = (sum(gain.delta.verdict == way for gain in places) for way in ("more", "less"))
+    if not more and not less:
+        return f"differs beyond chance in none of {len(places):,} cases under attack"
+    return f"is more robust in {more:,} and less in {less:,} of {len(places):,} cases under attack"
+
+
+def _by_column(summary: Summary, columns: Sequence[str]) -> str:
+    """The mean gain of each attack against either rival, so that the extra training is seen."""
+    said = []
+    for column in columns[:MEANT]:
+        means = []
+        for versus in summary.versus():
+            gains = [gain.delta.points for _, gain in summary.gains(versus, column)]
+            if gains:
+                means.append(f"{words.signed(sum(gains) / len(gains))} over {'F' if versus == 'F' else 'the control'}")
+        if means:
+            said.append(f"{column} {words.listing(means)}")
+    return f"Mean gain in points: {'; '.join(said)}." if said else ""
+
+
+def _clean(summary: Summary) -> str:
+    column = next((name for name in NO_ATTACK if name in summary.columns), None)
+    found = summary.gains("F", column) if column else []
+    if not found:
+        return ""
+    points = [gain.delta.points for _, gain in found]
+    lost = [line.label for line, gain in found if gain.delta.points < 0 and (gain.delta.lost or gain.delta.high < 0)]
+    said = f"On clean images F′ − F is {_range(points)} points"
+    return f"{said}; F′ is less accurate in {words.listing(lost)}." if lost else f"{said}; no loss is shown."
+
+
+def _poster(summary: Summary) -> str:
+    if summary.form is None:
+        return ""
+    same, of, beyond = agreement(summary)
+    lacking = missing(summary)
+    said = f"Of the poster’s {len(summary.form.published)} numbers in its table {summary.form.number}, {of} have a "
+    said += f"counterpart here; {same} of them have its sign, {beyond} beyond chance" if of else "counterpart here"
+    return f"{said}{f'; {len(lacking)} were not measured' if lacking and of else ''}."
+
+
+def _floors(summary: Summary) -> list[str]:
+    """Attacks of many steps that leave nothing, which say what a gain under a single step is worth."""
+    floors, iterative = [], [c for c in attacked(summary) if c.startswith(words.ITERATIVE)]
+    for column in iterative:
+        known = [
+            shares[column].percent for line in summary.lines for shares in line.shares.values() if column in shares
+        ]
+        if known and max(known) < FLOOR:
+            floors.append(f"{column} (at most {words.decimal(max(known))} %)")
+    fgsm = any(column.startswith("fgsm") for column in summary.columns)
+    if floors:
+        rest = ", so gains under FGSM say nothing about a determined attacker" if fgsm else ""
+        return [f"Every network is at the floor under {words.listing(floors)}{rest}."]
+    if fgsm and not iterative:
+        return ["FGSM takes a single step: accuracy under it says nothing yet about iterative attacks such as PGD."]
+    return []
+
+
+def _growth(summary: Summary) -> list[str]:
+    """Whether gains grow with what is removed, where several amounts were."""
+    versus: Versus = "control" if "control" in summary.versus() else "F"
+    sentences = []
+    for kind, lines in list(amounts(summary).items())[:KINDS]:
+        least, most = (pick(lines, key=lambda line: 1 - line.left) for pick in (min, max))
+        said = [
+            f"{column} {words.signed(least.gains[versus][column].delta.points)} to "
+            f"{words.signed(most.gains[versus][column].delta.points)}"
+            for column in [*attacked(summary)[:MEANT], "clean"]
+            if column in least.gains[versus] and column in most.gains[versus]
+        ]
+        ends = f"{100 * (1 - least.left):.0f} % to {100 * (1 - most.left):.0f} % of the MACs"
+        if said:
+            sentences.append(f"{kind}, from {ends} removed: F′ − {versus} goes, in points, {'; '.join(said)}.")
+    return sentences
+
+
+def _limits(summary: Summary) -> str:
+    images = words.listing([f"{count:,}" for count in summary.images])
+    data = words.listing(summary.about.get("data", ())) or "the test images"
+    who = f"On {images} images of {data} and {_several(len(summary.seeds), 'seed')}"
+    trainings = (
+        "intervals are for other images and other trainings; from so few trainings they are rather too narrow"
+        if len(summary.seeds) > 1
+        else "intervals are for other images, not for other trainings"
+    )
+    tests = f"a difference is named where p < 0.05 after Holm’s correction for all {summary.tests:,} tests of the table"
+    rough = "A smoke run, whose numbers mean nothing. " if summary.about.get("scale") == ("smoke",) else ""
+    return f"{rough}{who}; {trainings}; p-values are for other images; {tests} and the interval leaves out zero."
+
+
+def _range(points: Sequence[float]) -> str:
+    low, high = words.signed(min(points)), words.signed(max(points))
+    return low if low == high else f"between {low} and {high}"
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

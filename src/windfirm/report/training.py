@@ -1,0 +1,102 @@
+"""A training's record as a page: accuracy and, where training images were held out, robustness epoch by epoch."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup
+
+from windfirm.evaluate.intervals import wilson
+from windfirm.report import frame, words
+from windfirm.report import record as read
+from windfirm.report.drawing import Point, Series, lines, plain
+from windfirm.report.record import Record
+
+#: What the record says of the making, and how it is called on the page.
+SETTINGS = ("command", "seed", "recipe", "defence", "extras", "data", "hardware", "versions", "processes")
+
+
+def page(record: Record) -> str:
+    """The whole page as text. ``record`` is what ``windfirm train`` wrote into ``record.json``."""
+    return frame.render(
+        "training.html.jinja",
+        title=title(record),
+        sentences=sentences(record),
+        figure=Markup(figure(record)),
+        head=HEAD,
+        epochs=table(record),
+        settings=[(name, said) for name in SETTINGS if (said := read.text(record.get(name)))],
+    )
+
+
+HEAD = ("epoch", "loss", "training images, %", "held out, clean", "held out, FGSM")
+
+
+def title(record: Record) -> str:
+    """The command without its options."""
+    return " ".join(read.text(record.get("command")).split()[:3]).removeprefix("windfirm ") or "A training"
+
+
+def sentences(record: Record) -> list[str]:
+    """How it ended, and what became of robustness on the way."""
+    epochs = _epochs(record)
+    if not epochs:
+        return ["No epoch is in the record."]
+    last = epochs[-1]
+    said = f"After {len(epochs)} epochs the loss is {words.decimal(read.number(last.get('loss')), 3)}, and "
+    said += f"{words.decimal(100 * read.number(last.get('accuracy')))} % of the augmented training images are right."
+    held, told = _held(record), [said]
+    known = [(read.number(epoch.get("fgsm")), number) for number, epoch in enumerate(epochs, 1)]
+    best = max((entry for entry in known if math.isfinite(entry[0])), default=None)
+    if held and best:
+        now = known[-1][0]
+        told.append(
+            f"Of {held:,} training images held out, {now:,.0f} are right under FGSM in the end; the most, "
+            f"{best[0]:,.0f}, were after epoch {best[1]}. Test images were not opened."
+        )
+    return told
+
+
+def figure(record: Record) -> str:
+    """Accuracy on held-out images, clean and under FGSM, after every epoch; empty without them."""
+    held, epochs = _held(record), _epochs(record)
+    if not held:
+        return ""
+    series = [
+        Series(name, tuple(_points(epochs, key, held, name))) for key, name in (("clean", "clean"), ("fgsm", "FGSM"))
+    ]
+    return lines(series, x=plain("epoch"), y="accuracy, %", label=f"Accuracy on {held:,} held-out training images")
+
+
+def table(record: Record) -> list[tuple[str, ...]]:
+    """One line an epoch, as HEAD says."""
+    return [
+        (
+            str(number),
+            words.decimal(read.number(epoch.get("loss")), 3),
+            words.decimal(100 * read.number(epoch.get("accuracy"))),
+            read.text(epoch.get("clean")) or words.NONE,
+            read.text(epoch.get("fgsm")) or words.NONE,
+        )
+        for number, epoch in enumerate(_epochs(record), 1)
+    ]
+
+
+def _points(epochs: Sequence[Mapping[str, object]], key: str, held: int, name: str) -> list[Point]:
+    found = []
+    for number, epoch in enumerate(epochs, 1):
+        right = read.number(epoch.get(key))
+        if 0 <= right <= held:
+            share, (low, high) = right / held, wilson(right, held)
+            said = f"{name}, epoch {number}: {words.decimal(100 * share)} %"
+            found.append(Point(number, 100 * share, 100 * low, 100 * high, said))
+    return found
+
+
+def _held(record: Record) -> int:
+    held = read.number(read.mapping(record.get("extras")).get("probe"))
+    return int(held) if held > 0 else 0
+
+
+def _epochs(record: Record) -> list[Mapping[str, object]]:
+    found = record.get("epochs")
+    return [read.mapping(entry) for entry in found] if isinstance(found, list) else []

@@ -1,0 +1,44 @@
+"""The files of a study's report beside the page: one text with tables and figures, LaTeX, CSV, JSON, drawings."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from windfirm.report import study_figures, study_table, study_words
+from windfirm.report.frame import drawing
+from windfirm.report.study import about
+from windfirm.report.study_table import md
+from windfirm.report.summary import Summary
+
+TEX = "% Tables for a document with \\usepackage{booktabs}.\n"
+
+
+def written(summaries: Sequence[Summary], *, title: str, provenance: Mapping[str, str]) -> dict[str, str]:
+    """Text by file name. ``report.md`` shows the drawings, which are files beside it."""
+    drawings: dict[str, str] = {}
+    parts = [f"# {md(title)}\n"]
+    for summary in summaries:
+        parts.append(f"## {md(summary.title)}\n" if summary.title != title else "")
+        parts.append("\n\n".join(map(md, study_words.answer(summary))) + "\n")
+        parts += ["\n".join(f"> {md(line)}" for line in study_words.doubts(summary)) + "\n"]
+        parts.append(study_table.markdown(summary))
+        for number, figure in enumerate(study_figures.figures(summary), 1):
+            name = f"{_file_name(summary.study)}-{number}.svg"
+            drawings[name] = drawing(figure.svg)
+            parts.append(f"![{md(figure.title)}]({name})\n\n{md(figure.title)}. {md(figure.note)}\n")
+        parts.append(_listed(about(summary)))
+    parts.append(_listed([*provenance.items()]))
+    return {
+        "report.md": "\n".join(part for part in parts if part.strip()),
+        "tables.tex": TEX + "\n".join(map(study_table.latex, summaries)),
+        "tables.csv": study_table.tidy_csv(summaries),
+        "tables.json": json.dumps(study_table.records(summaries), indent=1, ensure_ascii=False) + "\n",
+        **drawings,
+    }
+
+
+def _listed(rows: Sequence[tuple[str, str]]) -> str:
+    return "".join(f"- {md(name)}: {md(text)}\n" for name, text in rows)
+
+
+def _file_name(study: str) -> str:
+    return "".join(c if (c.isalnum() and c.isascii()) or c in "-_" else "-" for c in study)

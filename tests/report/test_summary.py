@@ -1,0 +1,133 @@
+import math
+from statistics import mean, stdev
+
+import pytest
+from scipy import stats
+
+from tests.report.made import comparison, every
+from tests.report.studied import ABOUT, THREE, four, outcome, row, rows
+from windfirm.errors import InputError
+from windfirm.report.summary import rows_of, summaries, summary
+
+PLS = {"prune.criterion": "pls"}
+L1 = {"prune.criterion": "l1"}
+
+
+def test_a_line_says_what_became_of_each_accuracy_against_f_and_against_the_control() -> None:
+    found = summary(rows("table3", PLS, THREE))
+    assert found.columns == ("semantic", "occlusion", "fgsm", "clean", "average")
+    (line,) = found.lines
+    points = {versus: {c: gain.delta.points for c, gain in gains.items()} for versus, gains in line.gains.items()}
+    assert points["F"] == pytest.approx({"semantic": 2, "occlusion": -2, "fgsm": 10, "clean": -1, "average": 9 / 4})
+    assert points["control"] == pytest.approx({"semantic": 1, "occlusion": -2, "fgsm": 6, "clean": -1, "average": 1})
+    assert line.shares["F'"]["average"].percent == pytest.approx((72 + 78 + 30 + 92) / 4)
+    assert line.left == pytest.approx(0.9)
+    assert found.about["digest"] == (ABOUT["digest"],)
+
+
+def test_the_p_value_of_one_seed_is_mcnemars_and_is_corrected_for_the_whole_table() -> None:
+    found = summary(rows("table3", PLS, THREE))
+    delta = found.lines[0].gains["F"]["fgsm"].delta
+    assert delta.p == pytest.approx(stats.binomtest(10, 10, 0.5).pvalue)  # right on 10 images more, wrong on none more
+    assert found.tests == 10
+    assert delta.adjusted == pytest.approx(10 * delta.p)  # the smallest of ten
+    assert delta.verdict == "more"
+    assert found.lines[0].gains["F"]["semantic"].delta.verdict == "none shown"
+
+
+def test_seeds_are_averaged_and_their_spread_is_told() -> None:
+    gained = [2, 5, 8]
+    made = [
+        row("mine", role, {}, seed, outcome("fgsm", 20 + (gain if role == "F'" else 0)))
+        for seed, gain in enumerate(gained)
+        for role in ("F", "F'")
+    ]
+    gain = summary(made).lines[0].gains["F"]["fgsm"]
+    assert gain.each == pytest.approx(dict(enumerate(gained)))
+    assert gain.delta.points == pytest.approx(mean(gained))
+    assert gain.spread == pytest.approx(stdev(gained))
+    assert gain.delta.low < mean(gained) < gain.delta.high
+
+
+def test_the_posters_numbers_stand_beside_those_against_f_and_nowhere_else() -> None:
+    line = summary(rows("table3", PLS, THREE)).lines[0]
+    assert {c: gain.published for c, gain in line.gains["F"].items()} == {
+        "semantic": 1.58,
+        "occlusion": 2.76,
+        "fgsm": 3.68,
+        "clean": 0.60,
+        "average": 2.15,
+    }
+    assert {c: gain.agrees for c, gain in line.gains["F"].items()} == {
+        "semantic": True,
+        "occlusion": False,
+        "fgsm": True,
+        "clean": False,
+        "average": True,
+    }
+    assert all(gain.published is None and gain.agrees is None for gain in line.gains["control"].values())
+    assert all(g.published is None for g in summary(rows("mine", PLS, THREE)).lines[0].gains["F"].values())
+
+
+def test_table_4_brings_attacks_together_as_the_poster_does() -> None:
+    line = summary(rows("table4", {"defend.name": "mixup"}, THREE)).lines[0]
+    gains = {column: gain.delta.points for column, gain in line.gains["F"].items()}
+    assert gains["robustness"] == pytest.approx((2 - 2 + 10) / 3)
+    assert gains["generalization"] == pytest.approx(-1)
+    assert gains["average"] == pytest.approx((10 / 3 - 1) / 2)
+
+
+def test_lines_come_in_the_posters_order_and_others_behind_them() -> None:
+    made = [
+        *rows("table3", {"prune.criterion": "random"}, THREE),
+        *rows("table3", PLS, THREE),
+        *rows("table3", L1, THREE),
+    ]
+    assert [line.label for line in summary(made).lines] == ["ℓ1-norm", "PLS", "Random"]
+
+
+def test_labels_of_a_study_of_ones_own_tell_what_differs() -> None:
+    made = [
+        *rows("mine", {"prune.ratio": 0.1, "adjust.name": "fine-tuning", **PLS}, THREE),
+        *rows("mine", {"prune.ratio": 0.3, "adjust.name": "fine-tuning", **PLS}, THREE),
+    ]
+    found = summary(made)
+    assert [line.label for line in found.lines] == ["0.1", "0.3"]
+    assert found.head == "ratio"
+
+
+def test_an_attack_of_several_sizes_has_a_column_for_each_and_the_posters_takes_its_own() -> None:
+    sizes = (2 / 255, 8 / 255)
+    made = [row("mine", role, {}, 0, outcome("fgsm", 9, eps=eps)) for role in ("F", "F'") for eps in sizes]
+    assert summary(made).columns == ("fgsm 2/255", "fgsm 8/255")
+    made = [
+        row("table2", role, {"adjust.name": "w-ticket"}, 0, outcome("fgsm", 9, eps=eps))
+        for role in ("F", "F'")
+        for eps in sizes
+    ]
+    assert summary(made).columns == ("fgsm", "fgsm 2/255")
+
+
+def test_what_was_not_measured_is_in_no_place() -> None:
+    partial = {"F": four(70, 80, 20, 93), "F'": {"fgsm": 30}}
+    line = summary(rows("table3", PLS, partial)).lines[0]
+    assert [*line.gains["F"]] == ["fgsm"]
+    assert line.gains["control"] == {}
+
+
+def test_studies_of_one_file_are_summed_up_one_by_one() -> None:
+    made = [*rows("table3", PLS, THREE), *rows("mine", {}, THREE)]
+    assert [found.study for found in summaries(made)] == ["table3", "mine"]
+
+
+def test_no_rows_are_refused() -> None:
+    with pytest.raises(InputError, match=r"^report: expected rows of a study, got none$"):
+        summary([])
+
+
+def test_a_comparison_becomes_a_study_of_one_point() -> None:
+    found = summary(rows_of(comparison(every((2.0, 1.0, 3.0, 0.0001)))))
+    gains = found.lines[0].gains["F"]
+    assert gains["fgsm 8/255"].delta.points == pytest.approx(100 * (223 - 186) / 1000)
+    assert gains["clean"].delta.points == pytest.approx(-0.4)
+    assert math.isfinite(gains["clean"].delta.smallest)
