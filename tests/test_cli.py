@@ -32,6 +32,7 @@ COMMANDS = (
     "compare",
     "run",
     "study",
+    "report",
     "export",
 )
 ACTIONS = [

@@ -74,6 +74,7 @@ def parser() -> Parser:
         measuring.compare,
         studies.run,
         studies.study,
+        studies.report,
         pruning.export,
     ):
         declare(commands)

@@ -101,3 +101,27 @@ def study(commands: Commands) -> None:
     verify.add_argument("--mend", action="store_true", help="have cells with damage done anew by the next run")
     for made in (listing, show, rows, gc, verify):
         common(made)
+
+
+def report(commands: Commands) -> None:
+    """A page and tables."""
+    parser = command(
+        commands,
+        "report",
+        "A study, a pruning run or a comparison as a page, and as tables.",
+        "  windfirm report runs/table1-laptop\n  windfirm report runs/half --out page\n"
+        "  windfirm report --from rows.csv.gz --out tables",
+    )
+    parser.add_argument(
+        "path", nargs="?", metavar="PATH", help="the folder of a study or a run, or what windfirm compare --json wrote"
+    )
+    parser.add_argument(
+        "--from", dest="source", metavar="FILE", help="rows as CSV, as windfirm study rows --csv writes"
+    )
+    parser.add_argument("--study", action="append", default=[], metavar="NAME", help="only this study; may be repeated")
+    parser.add_argument("--title", metavar="TEXT", help="the title of the page")
+    parser.add_argument(
+        "--no-pictures", dest="pictures", action="store_false", help="without attacked images of a study"
+    )
+    parser.add_argument("--out", metavar="DIR", help="folder for page, tables and drawings (default: PATH/report)")
+    common(parser)

@@ -1,0 +1,194 @@
+"""``windfirm report``: a study, a pruning run or a comparison as a page, and as tables for papers and programs."""
+
+import gzip
+import io
+import json
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from windfirm import console
+from windfirm.commands.progress import duration
+from windfirm.commands.shared import print_json, printer, results
+from windfirm.errors import InputError, WindfirmError, expected
+from windfirm.evaluate.stored import from_json
+from windfirm.files import write_text
+from windfirm.models.device import pick
+from windfirm.report import page as comparison_page
+from windfirm.report import pruning, run_table, study, training, written
+from windfirm.report.page import Strip, strips
+from windfirm.report.summary import Summary, rows_of, summaries
+from windfirm.study import rows as csv_rows
+from windfirm.study.listing import Measured, measured, seconds_of, settings_of
+from windfirm.study.pictures import pictures
+from windfirm.study.provenance import versions
+from windfirm.study.settings import SETTINGS
+from windfirm.study.store import NAME, Store, opened
+
+#: What is looked for in a folder, in this order.
+RECORD, COMPARISON = "record.json", "comparison.json"
+ROWS = "rows.csv.gz"
+
+
+def run(args: Namespace) -> None:
+    """Read what there is and write the report beside it, or into ``--out``."""
+    where = Path(args.source or args.path or "")
+    if bool(args.source) == bool(args.path):
+        raise InputError(
+            expected("report", "a study, a run or --from FILE, one of them", "both" if args.path else "none")
+        )
+    files = _files(args, where)
+    out = Path(
+        args.out or (where / "report" if where.is_dir() else where.with_name(f"{where.name.partition('.')[0]}-report"))
+    )
+    with results(out) as place:
+        for name, content in files.items():
+            if isinstance(content, bytes):
+                (place / name).write_bytes(content)
+            else:
+                write_text(place / name, content)
+    if args.json:
+        print_json({"out": str(out), "files": {name: len(content) for name, content in files.items()}})
+        return
+    printer().print(
+        "\n".join(
+            [
+                *_answer(files),
+                f"page: {out / 'report.html'}   more: {', '.join(n for n in files if n != 'report.html')}",
+            ]
+        )
+    )
+
+
+def _files(args: Namespace, where: Path) -> dict[str, str | bytes]:
+    """What the report is made of, by file name. Raises InputError for a place where there is nothing to report."""
+    if (where / NAME).is_file():
+        return _of_store(args, where)
+    if where.is_dir():
+        for name in (COMPARISON, RECORD):
+            if (where / name).is_file():
+                return _of_json(args, where / name)
+        raise InputError(expected(str(where), f"a folder with {NAME}, {COMPARISON} or {RECORD}", "another"))
+    if where.suffix == ".json":
+        return _of_json(args, where)
+    return _of_rows(args, where)
+
+
+def _of_store(args: Namespace, where: Path) -> dict[str, str | bytes]:
+    provenance: dict[str, str] = {}
+    with opened(where) as store:
+        for name in args.study:
+            settings_of(store, name)  # raises when there is none of that name
+        found = [row for row in measured(store) if not args.study or row.study in args.study]
+        found.sort(key=lambda row: args.study.index(row.study) if args.study else 0)
+        for name in dict.fromkeys(row.study for row in found):
+            provenance |= _made(store, name)
+        drawn = {name: _pictures(args, store, name) for name in dict.fromkeys(row.study for row in found)}
+    return _of_measured(args, found, where, {name: strip for name, strip in drawn.items() if strip}, provenance)
+
+
+def _made(store: Store, study: str) -> dict[str, str]:
+    """How a study was made: the command, the settings that all its points share and that are not the defaults."""
+    kept = settings_of(store, study)
+    points = [point["settings"] for point in kept["points"]]
+    fixed = {
+        name: value
+        for name, value in points[0].items()
+        if all(point.get(name) == value for point in points) and value not in (SETTINGS[name].default, None)
+    }
+    scale = f" --scale {kept['scale']}" if kept.get("scale") else ""
+    said = ", ".join(
+        f"{name} {value if isinstance(value, str) else json.dumps(value)}" for name, value in fixed.items()
+    )
+    return {
+        f"{study}": f"windfirm run {study}{scale}",
+        f"{study}, settings": said,
+        f"{study}, time": f"{duration(seconds_of(store, study))} of work, all cells one after another",
+    }
+
+
+def _pictures(args: Namespace, store: Store, study: str) -> tuple[str, Sequence[Strip]] | None:
+    """What is seen, and the strips; None, with a word on stderr, where networks or images are not to be had."""
+    if not args.pictures:
+        return None
+    try:
+        found = pictures(store, study, device=pick(args.device))
+    except WindfirmError as error:
+        console.say(f"{study}: no pictures: {error}")
+        return None
+    if found is None:
+        return None
+    point = ", ".join(map(str, found.point.values()))
+    said = f"The first images, of {point or study} with seed {found.seed}; the tables count all of them."
+    return said, strips(found.examples, found.classes, found.titles)
+
+
+def _of_rows(args: Namespace, where: Path) -> dict[str, str | bytes]:
+    try:
+        raw = where.read_bytes()
+        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        wanted = "the folder of a study or a run, or rows as CSV"
+        raise InputError(expected(str(where), wanted, getattr(error, "strerror", None) or error)) from error
+    found = [*csv_rows.read_csv(io.StringIO(text, newline=""), str(where))]
+    if args.study:
+        found = [row for row in found if row.study in args.study]
+    return _of_measured(args, found, where)
+
+
+def _of_measured(
+    args: Namespace,
+    found: Sequence[Measured],
+    where: Path,
+    drawn: Mapping[str, tuple[str, Sequence[Strip]]] | None = None,
+    about: Mapping[str, str] | None = None,
+) -> dict[str, str | bytes]:
+    if not found:
+        raise InputError(expected(str(where), "rows of a study that has run", "none"))
+    made = summaries(found)
+    file = io.StringIO(newline="")
+    csv_rows.write_csv(found, file)
+    rows = gzip.compress(file.getvalue().encode("utf-8"), 9, mtime=0)  # the same rows are the same file
+    title = args.title or _title(made)
+    provenance = {**(about or {}), "tables again": f"windfirm report --from {ROWS}", "this page": versions()}
+    page = study.page(made, title=title, pictures=drawn, provenance=provenance)
+    return {"report.html": page, **written.written(made, title=title, provenance=provenance), ROWS: rows}
+
+
+def _of_json(args: Namespace, where: Path) -> dict[str, str | bytes]:
+    try:
+        document: Any = json.loads(where.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            expected(str(where), "the JSON of a run", getattr(error, "strerror", None) or error)
+        ) from error
+    if not isinstance(document, Mapping) or not {"subjects", "rounds", "epochs"} & document.keys():
+        raise InputError(expected(str(where), "the JSON that compare, prune or train wrote", "another"))
+    if "subjects" in document:
+        return _of_comparison(args, document)
+    if "rounds" in document:
+        found = run_table.of_pruning(document)
+        return {"report.html": pruning.page(document), **run_table.written(pruning.sentences(document), found)}
+    found = run_table.of_training(document)
+    return {"report.html": training.page(document), **run_table.written(training.sentences(document), found)}
+
+
+def _of_comparison(args: Namespace, document: Mapping[str, Any]) -> dict[str, str | bytes]:
+    comparison = from_json(document)
+    title = args.title or " and ".join(dict.fromkeys(subject.name for subject in comparison.subjects))
+    provenance = {name: str(text) for name, text in dict(document.get("provenance") or {}).items()}
+    made = summaries(rows_of(comparison))
+    page = comparison_page(comparison, title=title, provenance=provenance)
+    return {"report.html": page, **written.written(made, title=title, provenance=provenance)}
+
+
+def _title(made: Sequence[Summary]) -> str:
+    return made[0].title if len(made) == 1 else "Does pruning make networks harder to fool?"
+
+
+def _answer(files: Mapping[str, str | bytes]) -> list[str]:
+    """The first lines of the text, for a terminal."""
+    text = files.get("report.md", "")
+    lines = str(text).splitlines()
+    return [line for line in lines if line and not line.startswith(("#", "|", "!", ">", "-"))][:3]

@@ -1,0 +1,110 @@
+import csv
+import gzip
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.commands.test_study import STUDY, Capture, written
+from tests.commands.toys import complaint, run, run_json
+from tests.report.made import comparison, every
+from tests.report.studied import THREE, rows
+from windfirm.cli import main
+from windfirm.evaluate.stored import to_json
+from windfirm.study.rows import write_csv
+
+FILES = {"report.html", "report.md", "tables.tex", "tables.csv", "tables.json"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small study that was run."""
+    folder = tmp_path_factory.mktemp("reported")
+    study = STUDY.replace('"tests.study.nets:tiny"', '"resnet20"').replace("epochs = 1", "epochs = 1")
+    assert main(["run", str(written(folder, study)), "--out", str(folder / "out"), "--workers", "0", "--json"]) == 0
+    return folder / "out"
+
+
+def test_a_study_has_a_page_tables_rows_and_pictures(folder: Path, capsys: Capture) -> None:
+    said = run(capsys, "report", folder)
+    out = folder / "report"
+    assert FILES | {"rows.csv.gz"} <= {path.name for path in out.iterdir()}
+    assert said.splitlines()[-1].startswith(f"page: {out / 'report.html'}")
+    page = (out / "report.html").read_text()
+    assert 'data-fooled="' in page
+    assert "windfirm run tiny" in page
+    assert "adjust.name fine-tuning" in page
+
+
+def test_tables_are_computed_again_from_the_rows_alone(folder: Path, capsys: Capture, tmp_path: Path) -> None:
+    run(capsys, "report", folder, "--out", tmp_path / "a", "--no-pictures")
+    run(capsys, "report", "--from", tmp_path / "a" / "rows.csv.gz", "--out", tmp_path / "b")
+    for name in ("tables.csv", "tables.json", "tables.tex", "rows.csv.gz"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    plain = gzip.decompress((tmp_path / "a" / "rows.csv.gz").read_bytes()).decode()
+    assert plain == run(capsys, "study", "rows", folder, "--csv")
+
+
+def test_pictures_that_cannot_be_made_are_told_and_the_rest_is_there(
+    folder: Path, capsys: Capture, tmp_path: Path
+) -> None:
+    hidden = list(folder.glob("artifacts/*/*model.safetensors"))
+    for path in hidden:
+        path.rename(path.with_suffix(".gone"))
+    try:
+        assert main(["report", str(folder), "--out", str(tmp_path / "out")]) == 0
+    finally:
+        for path in hidden:
+            path.with_suffix(".gone").rename(path)
+    assert "tiny: no pictures: " in capsys.readouterr().err
+    assert 'data-fooled="' not in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_rows_as_csv_are_enough(capsys: Capture, tmp_path: Path) -> None:
+    with (tmp_path / "rows.csv").open("w") as file:
+        write_csv(rows("table3", {"prune.criterion": "pls"}, THREE), file)
+    found = run_json(capsys, "report", "--from", tmp_path / "rows.csv")
+    assert found["out"] == str(tmp_path / "rows-report")
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "rows-report" / "tables.csv").read_text())))
+    assert {(line["column"], line["versus"]): float(line["points"]) for line in lines}["fgsm", "control"] == 6.0
+
+
+def test_a_comparison_a_pruning_and_a_training_have_their_pages(capsys: Capture, tmp_path: Path) -> None:
+    compared = to_json(comparison(every((2.0, 1.0, 3.0, 0.0001))))
+    (tmp_path / "mine.json").write_text(json.dumps(compared))
+    run(capsys, "report", tmp_path / "mine.json", "--out", tmp_path / "c")
+    assert "Is the pruned network" in (tmp_path / "c" / "report.html").read_text()
+    for name, record in (
+        ("prune", {"model": "m", "rounds": []}),
+        ("train", {"epochs": [{"loss": 1.0, "accuracy": 0.5}]}),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "record.json").write_text(json.dumps(record))
+        run(capsys, "report", tmp_path / name, "--out", tmp_path / f"{name}-out")
+        assert {path.name for path in (tmp_path / f"{name}-out").iterdir()} == FILES
+
+
+def test_what_there_is_nothing_to_report_of_is_told(capsys: Capture, tmp_path: Path) -> None:
+    assert complaint(capsys, "report") == (
+        "windfirm report: report: expected a study, a run or --from FILE, one of them, got none"
+    )
+    assert complaint(capsys, "report", tmp_path) == (
+        f"windfirm report: {tmp_path}: expected a folder with study.sqlite, comparison.json or record.json, got another"
+    )
+    missing = tmp_path / "no.csv"
+    assert complaint(capsys, "report", "--from", missing) == (
+        f"windfirm report: {missing}: expected the folder of a study or a run, or rows as CSV, "
+        "got No such file or directory"
+    )
+    (tmp_path / "other.json").write_text("[]")
+    assert complaint(capsys, "report", tmp_path / "other.json") == (
+        f"windfirm report: {tmp_path / 'other.json'}: expected the JSON that compare, prune or train wrote, got another"
+    )
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_study_that_is_not_there_is_told(folder: Path, capsys: Capture) -> None:
+    assert complaint(capsys, "report", folder, "--study", "tinny") == (
+        f"windfirm report: {folder}: expected a study tiny, got tinny; did you mean tiny?"
+    )
