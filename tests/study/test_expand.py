@@ -121,6 +121,12 @@ def test_every_seed_has_its_own_cells_but_weights_that_are_there_are_opened_once
     assert kinds(graph) == {"open": 1, "prune": 4, "adjust": 8, "attack": 6}
 
 
+def test_of_a_rate_the_first_rounds_are_shared_by_all_that_have_more(tmp_path: Path) -> None:
+    text = BASE + "[[grid]]\nprune.rounds = [1, 2, 3]\n"
+    assert kinds(of(tmp_path, "prune.rate=0.1", text=text))["prune"] == 3
+    assert kinds(of(tmp_path, "prune.ratio=0.1", text=text))["prune"] == 1 + 2 + 3
+
+
 def test_weights_in_a_file_are_known_by_their_bytes(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"one")
     first = of(tmp_path, f"network.weights={tmp_path}")
@@ -179,4 +185,4 @@ def test_the_first_table_has_the_posters_rows_and_columns() -> None:
     rows: list[tuple[Any, ...]] = [tuple(point.axes.values()) for point in plan.points]
     structures = ("filters", "layers", "both")
     assert rows == [(arch, structure) for arch in ("resnet56", "mobilenet-v2") for structure in structures]
-    assert [entry.attack for entry in plan.measurements] == ["semantic", "occlusion", "fgsm", "clean"]
+    assert [entry.attack for entry in plan.measurements][:4] == ["semantic", "occlusion", "fgsm", "clean"]

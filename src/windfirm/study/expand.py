@@ -85,7 +85,7 @@ def _expand(graph: Graph, point: Point, seed: int, measurements: tuple[Measureme
                 continue
             data = _data(s, "test")
             if entry.images is not None:
-                data["images"] = entry.images
+                data["images"] = min(entry.images, data["images"] or entry.images)
             settings = {
                 "attack": entry.attack,
                 "options": entry.options,
@@ -125,7 +125,7 @@ def _pruned(graph: Graph, s: Settings, seed: int, number: int, network: Cell, fi
         "budget": asked.name,
         "share": asked.share,
         "round": number,
-        "rounds": s["prune.rounds"],
+        "rounds": None if asked.name == "rate" else s["prune.rounds"],  # a rate is the same however many follow
         "ranking": s["prune.ranking"],
         "floor": s["prune.floor"],
         "protect": s["prune.protect"],

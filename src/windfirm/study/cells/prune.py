@@ -35,7 +35,7 @@ def run(bench: Bench, task: Task) -> Result:
         from_spec(s["criterion"]),
         target,
         s["round"],
-        s["rounds"],
+        s["rounds"] or s["round"],
         batches=Batches(images, batch_size(bench.device, images.images.shape), normalised(nn.Identity())),
         seed=s["seed"],
     )
