@@ -33,6 +33,7 @@ COMMANDS = (
     "run",
     "study",
     "report",
+    "reproduce",
     "export",
 )
 ACTIONS = [

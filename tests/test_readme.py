@@ -12,4 +12,14 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_every_command_of_the_readme_parses() -> None:
-    assert parse_commands("README.md") == {"data", "train", "inspect", "prune", "attack", "compare", "export", "run", "report"}
+    assert parse_commands("README.md") == {
+        "data",
+        "train",
+        "inspect",
+        "prune",
+        "attack",
+        "compare",
+        "export",
+        "run",
+        "report",
+    }

@@ -75,6 +75,7 @@ def parser() -> Parser:
         studies.run,
         studies.study,
         studies.report,
+        studies.reproduce,
         pruning.export,
     ):
         declare(commands)

@@ -62,6 +62,7 @@ def test_a_run_tells_what_failed_and_why_and_goes_on_with_the_rest(folder: Path,
         "not done, as what they need failed: 3 cells",
         f"{folder / 'out'}: 10 of 14 cells of tiny done, 10 rows",
         f"rows:  windfirm study rows {folder / 'out'} --csv",
+        f"page:  windfirm report {folder / 'out'}",
     ]
 
 

@@ -33,6 +33,15 @@ ROWS = "rows.csv.gz"
 
 def run(args: Namespace) -> None:
     """Read what there is and write the report beside it, or into ``--out``."""
+    out, files = report(args)
+    if args.json:
+        print_json({"out": str(out), "files": {name: len(content) for name, content in files.items()}})
+        return
+    printer().print("\n".join(told(out, files)))
+
+
+def report(args: Namespace) -> tuple[Path, Mapping[str, str | bytes]]:
+    """Write it; the folder, and what is in it by file name."""
     where = Path(args.source or args.path or "")
     if bool(args.source) == bool(args.path):
         raise InputError(
@@ -48,17 +57,13 @@ def run(args: Namespace) -> None:
                 (place / name).write_bytes(content)
             else:
                 write_text(place / name, content)
-    if args.json:
-        print_json({"out": str(out), "files": {name: len(content) for name, content in files.items()}})
-        return
-    printer().print(
-        "\n".join(
-            [
-                *_answer(files),
-                f"page: {out / 'report.html'}   more: {', '.join(n for n in files if n != 'report.html')}",
-            ]
-        )
-    )
+    return out, files
+
+
+def told(out: Path, files: Mapping[str, str | bytes]) -> list[str]:
+    """The answer in a few lines, and where the rest is."""
+    rest = ", ".join(name for name in files if name != "report.html")
+    return [*_answer(files), f"page: {out / 'report.html'}   more: {rest}"]
 
 
 def _files(args: Namespace, where: Path) -> dict[str, str | bytes]:

@@ -3,6 +3,7 @@
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,41 @@ SPEC = "windfirm.study.cells:executors"
 FAILED = 3
 
 
+@dataclass(frozen=True)
+class Ran:
+    """How a run of a study ended: its plan, its cells, the rows that it has now, the folder."""
+
+    plan: Plan
+    board: Board
+    rows: int
+    out: Path
+
+    def document(self) -> dict[str, Any]:
+        """As plain values."""
+        failed = [
+            {"cell": key, "what": words(self.board.cells[key]), "error": error}
+            for key, error in self.board.errors.items()
+        ]
+        counts = {name: self.board.counts[name] for name in ("done", "failed", "blocked")}
+        head = {"study": self.plan.name, "out": str(self.out), "rows": self.rows}
+        return head | {"cells": counts, "failures": failed}
+
+
 def run(args: Namespace) -> int:
     """Do what is not done yet and tell how it went; 3 when cells failed, else 0."""
+    ran = carry_out(args)
+    if ran is None:
+        return 0
+    if args.json:
+        print_json(ran.document())
+    else:
+        lines = [*told(ran), f"rows:  windfirm study rows {ran.out} --csv", f"page:  windfirm report {ran.out}"]
+        printer().print("\n".join(lines))
+    return FAILED if ran.board.errors else 0
+
+
+def carry_out(args: Namespace) -> Ran | None:
+    """Do what is not done yet of one study; None where ``--dry-run`` only asked for the plan, which is printed."""
     one_of("--engine", args.engine, ("local", "ray"))
     if args.address and args.engine != "ray":
         raise InputError(expected("--address", "the engine ray, whose cluster it is of", args.engine))
@@ -47,7 +81,7 @@ def run(args: Namespace) -> int:
     device = pick(args.device)
     if args.dry_run:
         _show(args, plan, cells, out)
-        return 0
+        return None
     with opened(out, create=True) as store:
         store.reclaim()
         store.add_study(plan.name, plan.to_json(), cells, graph.places)
@@ -58,8 +92,7 @@ def run(args: Namespace) -> int:
         with console.bar(f"run {plan.name}") as tick:
             drive(store, store.begin(about), board, engine, telling(board, seconds, args.workers, tick))
         rows = next(entry.rows for entry in studies(store) if entry.name == plan.name)
-    _tell(args, plan, board, rows, out)
-    return FAILED if board.errors else 0
+    return Ran(plan, board, rows, out)
 
 
 def _engine(args: Namespace, out: Path, device: torch.device) -> Engine:
@@ -112,16 +145,11 @@ def _show(args: Namespace, plan: Plan, cells: list[Cell], out: Path) -> None:
     printer().print(f"\n{plan.name}{scale}: {points}, seeds {seeds}; {len(cells):,} cells, {len(done):,} done{last}")
 
 
-def _tell(args: Namespace, plan: Plan, board: Board, rows: int, out: Path) -> None:
+def told(ran: Ran) -> list[str]:
     """How many cells are done, which failed and why."""
-    failed = [{"cell": key, "what": words(board.cells[key]), "error": error} for key, error in board.errors.items()]
-    counts = {name: board.counts[name] for name in ("done", "failed", "blocked")}
-    if args.json:
-        print_json({"study": plan.name, "out": str(out), "rows": rows, "cells": counts, "failures": failed})
-        return
-    lines = [f"failed: {entry['what']} ({entry['cell'][:8]}): {entry['error']}" for entry in failed]
-    if counts["blocked"]:
-        lines.append(f"not done, as what they need failed: {counts['blocked']} cells")
-    lines.append(f"{out}: {counts['done']:,} of {len(board.cells):,} cells of {plan.name} done, {rows:,} rows")
-    lines.append(f"rows:  windfirm study rows {out} --csv")
-    printer().print("\n".join(lines))
+    board = ran.board
+    lines = [f"failed: {words(board.cells[key])} ({key[:8]}): {error}" for key, error in board.errors.items()]
+    if board.counts["blocked"]:
+        lines.append(f"not done, as what they need failed: {board.counts['blocked']} cells")
+    done = f"{board.counts['done']:,} of {len(board.cells):,} cells of {ran.plan.name} done, {ran.rows:,} rows"
+    return [*lines, f"{ran.out}: {done}"]

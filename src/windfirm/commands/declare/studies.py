@@ -43,33 +43,7 @@ def run(commands: Commands) -> None:
         "  windfirm run my-sweep.toml --set prune.rounds=3 --set data.name=cifar10",
     )
     parser.add_argument("study", metavar="STUDY", help=f"a study file (.toml), or one inside: {STUDIES}")
-    parser.add_argument("--scale", metavar="NAME", help="one of the file's scales, such as smoke, laptop, gpu, paper")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="another value for a setting of the file; may be given several times",
-    )
-    parser.add_argument(
-        "--out",
-        metavar="DIR",
-        help="folder of the store; studies in one folder share their work (default: runs/NAME-SCALE)",
-    )
-    parser.add_argument("--dry-run", action="store_true", help="print the plan: cells, what is done, the time left")
-    group = parser.add_argument_group("how the work is done")
-    group.add_argument("--engine", default="local", metavar="E", help="local (default), or ray (wants windfirm[ray])")
-    group.add_argument(
-        "--workers",
-        type=NONE_OR_MORE,
-        default=1,
-        metavar="N",
-        help="local: processes, which share the cores or take one GPU each; 0 for this one alone (default: 1)",
-    )
-    group.add_argument(
-        "--threads", type=COUNT, metavar="N", help="cores for each cell (default: local, its share; ray, 1)"
-    )
-    group.add_argument("--address", metavar="A", help="ray: the cluster to join (default: one of its own here)")
+    _running(parser, "folder of the store; studies in one folder share their work (default: runs/NAME-SCALE)")
     common(parser, None, "this seed in place of those of the file")
 
 
@@ -125,3 +99,51 @@ def report(commands: Commands) -> None:
     )
     parser.add_argument("--out", metavar="DIR", help="folder for page, tables and drawings (default: PATH/report)")
     common(parser)
+
+
+def reproduce(commands: Commands) -> None:
+    """The poster's tables."""
+    parser = command(
+        commands,
+        "reproduce",
+        "The poster's tables: run what is missing, and report, in one command.",
+        "  windfirm reproduce table3 --scale laptop --workers 2\n  windfirm reproduce all --scale gpu --device cuda\n"
+        "  windfirm reproduce table1 table2 --scale smoke --dry-run",
+    )
+    parser.add_argument("tables", nargs="+", metavar="TABLE", help=f"{STUDIES}, or all")
+    parser.add_argument("--results", metavar="DIR", help="folder of the report (default: report in that of the store)")
+    _running(parser, "folder of the store, which all tables share (default: runs/reproduce-SCALE)", "laptop")
+    common(parser, None, "this seed in place of those of the files")
+
+
+def _running(parser: Parser, out: str, scale: str | None = None) -> None:
+    """How a study is run."""
+    parser.add_argument(
+        "--scale", default=scale, metavar="NAME", help="one of the file's scales, such as smoke, laptop, gpu, paper"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another value for a setting of the file; may be given several times",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help=out,
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the plan: cells, what is done, the time left")
+    group = parser.add_argument_group("how the work is done")
+    group.add_argument("--engine", default="local", metavar="E", help="local (default), or ray (wants windfirm[ray])")
+    group.add_argument(
+        "--workers",
+        type=NONE_OR_MORE,
+        default=1,
+        metavar="N",
+        help="local: processes, which share the cores or take one GPU each; 0 for this one alone (default: 1)",
+    )
+    group.add_argument(
+        "--threads", type=COUNT, metavar="N", help="cores for each cell (default: local, its share; ray, 1)"
+    )
+    group.add_argument("--address", metavar="A", help="ray: the cluster to join (default: one of its own here)")

@@ -1,0 +1,34 @@
+"""``windfirm reproduce``: the poster's tables, run and reported in one command, which goes on where it was stopped."""
+
+from argparse import Namespace
+from pathlib import Path
+
+from windfirm.commands import report
+from windfirm.commands import run as running
+from windfirm.commands.shared import one_of, print_json, printer
+from windfirm.study.find import builtin
+
+#: All of them.
+ALL = "all"
+
+
+def run(args: Namespace) -> int:
+    """Run the studies one after another into one folder, where they share their work, and report what there is."""
+    for name in args.tables:
+        one_of("TABLE", name, [*builtin(), ALL])
+    names = builtin() if ALL in args.tables else list(dict.fromkeys(args.tables))
+    folder = Path(args.out or f"runs/reproduce-{args.scale}")
+    ran = [running.carry_out(Namespace(**{**vars(args), "study": name, "out": str(folder)})) for name in names]
+    done = [entry for entry in ran if entry is not None]
+    if not done:
+        return 0
+    made = report.report(
+        Namespace(
+            path=str(folder), source=None, study=names, title=None, pictures=True, out=args.results, device=args.device
+        )
+    )
+    if args.json:
+        print_json({"studies": [entry.document() for entry in done], "report": str(made[0])})
+    else:
+        printer().print("\n".join([*(line for entry in done for line in running.told(entry)), *report.told(*made)]))
+    return running.FAILED if any(entry.board.errors for entry in done) else 0
