@@ -22,4 +22,5 @@ def test_every_command_of_the_readme_parses() -> None:
         "export",
         "run",
         "report",
+        "reproduce",
     }
