@@ -11,7 +11,7 @@ help:
 	@echo "make bench        speed of training beside a plain PyTorch loop"
 	@echo "make bench-criteria   speed of the pruning criteria beside the way that public code computes them"
 	@echo "make bench-attacks   speed and agreement of the attacks beside public libraries, those that are installed"
-	@echo "make bench-studies   the scheduler's overhead, and runs that are killed again and again"
+	@echo "make bench-studies   the scheduler's overhead, and runs that are killed again and again, a large report"
 	@echo "make install      the virtual environment alone, in .venv"
 
 install: $(STAMP)
@@ -50,3 +50,4 @@ bench-attacks: $(STAMP)
 bench-studies: $(STAMP)
 	$(BIN)/python -m benchmarks.scheduling
 	$(BIN)/python -m benchmarks.faults
+	$(BIN)/python -m benchmarks.report

@@ -63,12 +63,12 @@ def pictures(store: Store, study: str, *, device: torch.device | None = None) ->
 
 def _networks(store: Store, rows: list[Measured]) -> dict[str, nn.Module]:
     """The networks by role, F first."""
-    keys = {row.role: row.network for row in rows if row.network}
+    files = {row.role: store.files(row.network) for row in rows if row.network}
     factory = {row.role: _cell(store, row).settings.get("factory") for row in rows}
     return {
-        role: open_model(str(store.files(keys[role])[MODEL].checked()), factory=factory[role]).model
+        role: open_model(str(files[role][MODEL].checked()), factory=factory[role]).model
         for role in ("F", "control", "F'")
-        if role in keys
+        if MODEL in files.get(role, ())
     }
 
 
