@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.evaluate.toys import labelled, small_network
+from tests.evaluate.toys import Large, labelled, small_network
 from windfirm.errors import InputError
 from windfirm.evaluate import calibration, ece, logits, nll, temperature
 
@@ -78,5 +78,6 @@ def test_logits_are_those_of_the_evaluator_whatever_the_batch() -> None:
         truth = model(images.images / 255)
     assert (found.dtype, tuple(found.shape)) == (torch.float64, (40, 3))
     assert torch.allclose(found, truth.double(), atol=1e-6)
+    assert torch.allclose(logits(Large(model), images), found, atol=1e-6)
     with pytest.raises(InputError, match=r"^model: expected outputs of shape"):
         logits(small_network(classes=4), images)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.evaluate.toys import Counting, labelled, make, small_network
+from tests.evaluate.toys import Counting, hungry, labelled, make, small_network
 from windfirm.attack import Budget, build
 from windfirm.errors import InputError
 from windfirm.evaluate import evaluate, examples
@@ -51,6 +51,28 @@ def test_the_first_trial_that_fools_is_shown() -> None:
     first = next((t for t in range(5) if predictions[t] != example.label), 4)
     assert shares == [first]
     assert view.predicted == predictions[first]
+
+
+def test_a_lack_of_memory_changes_no_picture() -> None:
+    model = small_network()
+    images = labelled(model)
+    attack = build("pgd", 8, steps=5, restarts=2)
+    plenty, little = (examples({"F": model}, images, a, range(5, 25), eps=0.05) for a in (attack, hungry(attack)))
+    for one, other in zip(plenty, little, strict=True):
+        assert (one.id, one.label, one.views["F"].predicted) == (other.id, other.label, other.views["F"].predicted)
+        assert one.views["F"].image.tolist() == other.views["F"].image.tolist()
+    assert 0 < sum(example.views["F"].predicted == example.label for example in plenty) < 17
+
+
+def test_an_attack_searches_on_a_network_of_its_own() -> None:
+    model = small_network()
+
+    def spoil(network: nn.Module, pixels: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        network.get_parameter("4.weight").neg_()
+        return pixels
+
+    shown = examples({"F": model}, labelled(model), make(spoil, norm=True), range(8, 40))
+    assert all(example.views["F"].predicted == example.label for example in shown)
 
 
 def test_image_numbers_out_of_range_are_refused() -> None:

@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from windfirm.evaluate.memory import Batches
+from tests.evaluate.toys import Counting, labelled
+from windfirm.errors import InputError
+from windfirm.evaluate.memory import Batches, batched
 
 GPU = torch.OutOfMemoryError("CUDA out of memory.")
 HOST = RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried …")
@@ -37,3 +39,13 @@ def test_other_errors_and_single_images_are_not_tried_again(size: int, error: Ex
     with pytest.raises(type(error)) as caught:
         list(Batches(size).over(torch.arange(3), work))
     assert caught.value is error
+
+
+def test_there_is_something_to_do() -> None:
+    images = labelled(Counting())
+    assert batched("toy", images, 7, None).size == 7
+    assert batched("toy", images, None, None).size == 50
+    for some, batch, got in ((images[:0], 1, "0 and 1"), (images, 0, "40 and 0")):
+        with pytest.raises(InputError) as error:
+            batched("toy", some, batch, None)
+        assert str(error.value) == f"toy: expected at least one image, and batches of at least 1, got {got}"

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.evaluate.toys import Counting, labelled, small_network
+from tests.evaluate.toys import Counting, Large, labelled, small_network
 from windfirm.attack import build
 from windfirm.errors import InputError
 from windfirm.evaluate import evaluate
@@ -68,3 +68,9 @@ def test_images_that_are_not_square_are_refused() -> None:
     with pytest.raises(InputError) as error:
         occlusion_map(Counting(), images)
     assert str(error.value) == "occlusion map: expected at least one image, square, got 40 of 8×6"
+
+
+def test_a_lack_of_memory_changes_nothing() -> None:
+    model = Counting()
+    images = labelled(model)
+    assert torch.equal(occlusion_map(Large(model), images, size=4), occlusion_map(model, images, size=4))

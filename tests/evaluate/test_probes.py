@@ -2,21 +2,23 @@ import pytest
 import torch
 from torch import nn
 
+from tests.evaluate.toys import Large
 from tests.evaluate.toys_masked import AlwaysDropout, OfItsBatch, Quantised, Scaled, Stubborn, Then, patterns, plain
 from windfirm.evaluate import probes
+from windfirm.evaluate.memory import Batches
 
 IMAGES = patterns()
 PIXELS = IMAGES.images / 255
 
 
 def gradients(network: nn.Module, batch: int = 50) -> dict[str, str]:
-    return {f.kind: f.text for f in probes.gradients(network, PIXELS, IMAGES.labels, batch, 8 / 255)}
+    return {f.kind: f.text for f in probes.gradients(network, PIXELS, IMAGES.labels, Batches(batch), 8 / 255)}
 
 
 def test_a_plain_network_raises_nothing() -> None:
     network = plain()
     assert gradients(network) == {}
-    assert probes.outputs(network, PIXELS, 50) == []
+    assert probes.outputs(network, PIXELS, Batches(50)) == []
     assert probes.training_mode(network) == []
     assert probes.differentiable(network, PIXELS[:1])
 
@@ -45,7 +47,7 @@ def test_outputs_that_are_no_function_of_the_images_have_none_either() -> None:
 
 
 def test_a_network_that_is_always_wrong_has_nothing_to_attack() -> None:
-    assert probes.gradients(plain(), PIXELS, (IMAGES.labels + 1) % 4, 50, 8 / 255) == []
+    assert probes.gradients(plain(), PIXELS, (IMAGES.labels + 1) % 4, Batches(50), 8 / 255) == []
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,7 @@ def test_a_network_that_is_always_wrong_has_nothing_to_attack() -> None:
     ],
 )
 def test_outputs_that_mislead(network: nn.Module, kind: str) -> None:
-    assert [finding.kind for finding in probes.outputs(network.eval(), PIXELS, 50)] == [kind]
+    assert [finding.kind for finding in probes.outputs(network.eval(), PIXELS, Batches(50))] == [kind]
 
 
 def test_modules_that_eval_does_not_reach_are_named() -> None:
@@ -81,3 +83,11 @@ def test_three_gradients_from_one_pass_are_those_of_their_losses() -> None:
     truth = ((logits / spread).softmax(1) - nn.functional.one_hot(labels, 4)) / spread @ weights
     assert torch.allclose(calm.flatten(1), truth, atol=1e-5)
     assert right.tolist() == (logits.argmax(1) == labels).tolist()
+
+
+def test_a_lack_of_memory_changes_no_finding() -> None:
+    masked = Then(after=Scaled())
+    assert gradients(Large(masked, 20)) == gradients(masked)
+    assert probes.outputs(Large(plain(), 20), PIXELS, Batches(50)) == []
+    (found,) = probes.outputs(Large(Then(after=OfItsBatch()), 20), PIXELS, Batches(50))
+    assert found.kind == "outputs depend on the batch"  # and not on the pass, though the first was of two sizes

@@ -1,5 +1,7 @@
 """A small labelled set, a network that is exact in float32, and attacks for the evaluator to judge."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -49,3 +51,28 @@ def make(apply: Apply, *, trials: int = 1, average: bool = False, norm: bool = F
 
 def nothing(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
     return images
+
+
+def hungry(attack: Attack, room: int = 6) -> Attack:
+    """The same for as many images as there is ``room`` for."""
+
+    def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        if len(images) > room:
+            raise torch.OutOfMemoryError
+        return attack.apply(model, images, labels, budget)
+
+    return replace(attack, apply=apply, packs=False)
+
+
+class Large(nn.Module):
+    """``network``, too large for more than ``room`` images at once."""
+
+    def __init__(self, network: nn.Module, room: int = 6) -> None:
+        super().__init__()
+        self.network, self.room = network, room
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > self.room:
+            raise torch.OutOfMemoryError
+        logits: Tensor = self.network(x)
+        return logits

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.evaluate.toys import small_network
+from tests.evaluate.toys import Large, small_network
 from tests.evaluate.toys_masked import Quantised, Scaled, Then, patterns, plain
 from windfirm.errors import InputError
 from windfirm.evaluate import Outcome
@@ -74,3 +74,8 @@ def test_an_attack_that_is_not_finished_is_told(monkeypatch: pytest.MonkeyPatch)
     (found,) = checks(plain(), IMAGES).findings
     assert found.kind == "more steps still help"
     assert found.text.startswith("more steps bring pgd from ")
+
+
+def test_a_lack_of_memory_changes_no_finding() -> None:
+    masked = Then(after=Scaled())
+    assert checks(Large(masked, 20), IMAGES) == checks(masked, IMAGES)

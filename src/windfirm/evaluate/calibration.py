@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import fetch
+from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import classify, private
-from windfirm.models.device import batch_size
 
 BINS = 15
 #: A temperature is looked for between one over this and this.
@@ -94,11 +94,12 @@ def logits(model: nn.Module, images: Images, *, batch: int | None = None, device
     InputError when model and images do not fit together.
     """
     network = private(model, device)
-    batch = batch_size(device, images.images.shape) if batch is None else batch
-    chunks = torch.split(torch.arange(len(images)), batch)
-    classify(network, fetch(images, chunks[0][:1], device)[0], images)  # raises where they do not fit
-    found = []
-    for chunk in chunks:
-        pixels = fetch(images, chunk, device)[0].contiguous(memory_format=torch.channels_last)
-        found.append(network(pixels).double().cpu())
-    return torch.cat(found)
+    batches = batched("logits", images, batch, device)
+    ids = torch.arange(len(images))
+    classify(network, fetch(images, ids[:1], device)[0], images)  # raises where they do not fit
+
+    def outputs(some: Tensor) -> Tensor:
+        found: Tensor = network(fetch(images, some, device)[0].contiguous(memory_format=torch.channels_last))
+        return found.double().cpu()
+
+    return torch.cat([found for _, found in batches.over(ids, outputs)])

@@ -18,10 +18,9 @@ from windfirm.attack.budget import Attack, Budget, Norm
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import Progress, attacked, fetch, searched
-from windfirm.evaluate.memory import Batches
+from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import classify, private
 from windfirm.evaluate.outcome import Outcome
-from windfirm.models.device import batch_size
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,16 +82,13 @@ def distances(
     if attack.norm is None:
         raise InputError(expected("distances", "an attack whose changes have a norm", attack.name))
     norm = attack.norm
-    size = batch_size(device, images.images.shape) if batch is None else batch
-    if len(images) == 0 or size < 1 or halvings < 0:
-        got = f"{len(images)}, {size} and {halvings}"
-        raise InputError(
-            expected("distances", "at least one image, batches of at least 1, and 0 or more halvings", got)
-        )
+    if halvings < 0:
+        raise InputError(expected("distances", "0 or more halvings", halvings))
+    batches = batched("distances", images, batch, device)
     if largest is None:
         largest = 1.0 if norm == "linf" else math.sqrt(images.images[0].numel())
     network = private(model, device)
-    target = searched(network, images, device)
+    target = searched(network, attack, images, device)
 
     def nearest(ids: Tensor) -> Tensor:
         pixels, labels = fetch(images, ids, device)
@@ -110,7 +106,7 @@ def distances(
         return torch.where(fooled, length(near.double() - pixels.double(), norm), torch.inf)
 
     sizes = torch.zeros(len(images), dtype=torch.float64)
-    for some, found in Batches(size).over(torch.arange(len(images)), nearest):
+    for some, found in batches.over(torch.arange(len(images)), nearest):
         sizes[some] = found
         if progress:
             progress(int(some[-1]) + 1, len(images))

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from windfirm.attack.budget import Attack, Budget, parse_eps
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
-from windfirm.evaluate.loop import attacked, fetch
+from windfirm.evaluate.loop import attacked, fetch, searched
+from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import classify, private
 
 
@@ -53,9 +54,8 @@ def examples(
     if not ids or not all(0 <= i < len(images) for i in ids):
         raise InputError(expected("examples", f"image numbers in [0, {len(images)})", list(ids)))
     eps = parse_eps(eps, attack.norm)
-    chosen = torch.tensor(ids)
     views = {
-        role: _views(private(model, device), images, attack, chosen, eps, seed, device)
+        role: _views(private(model, device), images, attack, torch.tensor(ids), eps, seed, device)
         for role, model in models.items()
     }
     return tuple(
@@ -67,17 +67,22 @@ def examples(
 def _views(
     network: nn.Module, images: Images, attack: Attack, ids: Tensor, eps: float, seed: int, device: torch.device | None
 ) -> list[View]:
-    pixels, labels = fetch(images, ids, device)
-    shown, predicted = pixels.clone(), labels.clone()
-    left = torch.arange(len(ids))
-    for trial in range(1 if attack.average else attack.trials):
-        shown[left] = attacked(network, pixels[left], labels[left], attack, Budget(eps, seed, trial, ids[left]))
-        predicted[left] = classify(network, shown[left], images)
-        left = torch.nonzero((predicted == labels).cpu())[:, 0]
-        if len(left) == 0:
-            break
-    rounded = (shown * 255).round().clamp(0, 255).to(torch.uint8)
-    return [View(_hwc(image), int(label)) for image, label in zip(rounded, predicted, strict=True)]
+    target = searched(network, attack, images, device)
+
+    def seen(some: Tensor) -> list[View]:
+        pixels, labels = fetch(images, some, device)
+        shown, predicted = pixels.clone(), labels.clone()
+        left = torch.arange(len(some))
+        for trial in range(1 if attack.average else attack.trials):
+            shown[left] = attacked(target, pixels[left], labels[left], attack, Budget(eps, seed, trial, some[left]))
+            predicted[left] = classify(network, shown[left], images)
+            left = torch.nonzero((predicted == labels).cpu())[:, 0]
+            if len(left) == 0:
+                break
+        rounded = (shown * 255).round().clamp(0, 255).to(torch.uint8)
+        return [View(_hwc(image), int(label)) for image, label in zip(rounded, predicted, strict=True)]
+
+    return [view for _, views in batched("examples", images, None, device).over(ids, seen) for view in views]
 
 
 def _hwc(image: Tensor) -> NDArray[np.uint8]:

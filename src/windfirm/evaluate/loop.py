@@ -16,12 +16,11 @@ from windfirm.attack.fgsm import direction, fgsm, step
 from windfirm.attack.projection import lengths
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
-from windfirm.errors import InputError, WindfirmError, expected
+from windfirm.errors import WindfirmError, expected
 from windfirm.evaluate.fold import folded
-from windfirm.evaluate.memory import Batches
+from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import classify, private
 from windfirm.evaluate.outcome import Outcome
-from windfirm.models.device import batch_size
 
 #: Room for float32 rounding when the range and the size of a change are checked.
 TOLERANCE = 1e-6
@@ -56,8 +55,8 @@ def evaluate(
     together, and WindfirmError when an attack returns images that it may not return.
     """
     eps = parse_eps(eps, attack.norm)
-    network, batches = private(model, device), _batches(images, batch, device)
-    target = searched(network, images, device) if attack.norm else network
+    network, batches = private(model, device), batched("evaluate", images, batch, device)
+    target = searched(network, attack, images, device)
     count = len(images)
     correct = torch.zeros(count, dtype=torch.int64)
 
@@ -108,9 +107,9 @@ def curve(
     ``progress`` counts images. Raises what evaluate raises.
     """
     sizes = [parse_eps(eps) for eps in epses]
-    network, batches = private(model, device), _batches(images, batch, device)
-    target = searched(network, images, device)
+    network, batches = private(model, device), batched("evaluate", images, batch, device)
     attack = fgsm(0)
+    target = searched(network, attack, images, device)
     correct = torch.zeros(len(sizes), len(images), dtype=torch.int64)
 
     def rows(some: Tensor) -> Tensor:
@@ -137,8 +136,10 @@ def fetch(images: Images, ids: Tensor, device: torch.device | None) -> tuple[Ten
     return to_float(images.images[ids].to(device)), images.labels[ids].to(device)
 
 
-def searched(network: nn.Module, images: Images, device: torch.device | None) -> nn.Module:
-    """What an attack is given instead of ``network``: the same, faster, and its own to spoil."""
+def searched(network: nn.Module, attack: Attack, images: Images, device: torch.device | None) -> nn.Module:
+    """What ``attack`` is given instead of ``network``: the same, faster, and its own to spoil, if it has a norm."""
+    if not attack.norm:
+        return network
     return folded(network, fetch(images, torch.arange(min(len(images), SAMPLE)), device)[0])
 
 
@@ -170,15 +171,6 @@ def checked(attack: Attack, pixels: Tensor, changed: Tensor, eps: float) -> Tens
     if attack.norm and size > eps + TOLERANCE:
         raise WindfirmError(expected(where, f"changes of at most {eps:.6g}", f"{size:.6g}"))
     return changed
-
-
-def _batches(images: Images, batch: int | None, device: torch.device | None) -> Batches:
-    size = batch_size(device, images.images.shape) if batch is None else batch
-    if len(images) == 0 or size < 1:
-        raise InputError(
-            expected("evaluate", "at least one image, and batches of at least 1", f"{len(images)} and {size}")
-        )
-    return Batches(size)
 
 
 def _outcome(attack: Attack, eps: float, correct: Tensor) -> Outcome:

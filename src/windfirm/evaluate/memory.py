@@ -3,9 +3,12 @@
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+import torch
 from torch import Tensor
 
-from windfirm.models.device import out_of_memory
+from windfirm.data.images import Images
+from windfirm.errors import InputError, expected
+from windfirm.models.device import batch_size, out_of_memory
 
 T = TypeVar("T")
 
@@ -32,3 +35,15 @@ class Batches:
                 continue
             yield some, result
             ids = ids[len(some) :]
+
+
+def batched(where: str, images: Images, batch: int | None, device: torch.device | None) -> Batches:
+    """Batches of ``batch`` of ``images``; when None, of as many as suit ``device``.
+
+    Raises InputError, which starts with ``where``, unless there is at least one image, and one a batch.
+    """
+    size = batch_size(device, images.images.shape) if batch is None else batch
+    if len(images) == 0 or size < 1:
+        got = f"{len(images)} and {size}"
+        raise InputError(expected(where, "at least one image, and batches of at least 1", got))
+    return Batches(size)

@@ -9,8 +9,8 @@ from windfirm.attack.occlusion import Colour, worst
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import attacked, fetch
+from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import classify, private
-from windfirm.models.device import batch_size
 
 
 @torch.no_grad()
@@ -36,14 +36,15 @@ def occlusion_map(
     attack = worst(height, size=size, stride=stride, colour=colour)
     network = private(model, device)
     classify(network, fetch(images, torch.arange(1), device)[0], images)
-    batch = batch_size(device, images.images.shape) if batch is None else batch
-    rows = []
-    for chunk in torch.split(torch.arange(len(images)), batch):
-        pixels, labels = fetch(images, chunk, device)
-        places = [
-            -margin(network(attacked(network, pixels, labels, attack, Budget(trial=trial, ids=chunk))), labels).cpu()
-            for trial in range(attack.trials)
-        ]
-        rows.append(torch.stack(places, 1))
+    batches = batched("occlusion map", images, batch, device)
+
+    def places(some: Tensor) -> Tensor:
+        pixels, labels = fetch(images, some, device)
+        changed = (
+            attacked(network, pixels, labels, attack, Budget(trial=trial, ids=some)) for trial in range(attack.trials)
+        )
+        return torch.stack([-margin(network(x), labels).cpu() for x in changed], 1)
+
     side = round(attack.trials**0.5)  # the grid has as many rows as columns
+    rows = [found for _, found in batches.over(torch.arange(len(images)), places)]
     return torch.cat(rows).view(-1, side, side)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from windfirm.adjust.objective import margin
 from windfirm.attack.fgsm import step
+from windfirm.evaluate.memory import Batches
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.paired import contrast
 from windfirm.evaluate.warnings import LEVEL, Finding
@@ -39,9 +40,12 @@ def training_mode(network: nn.Module) -> list[Finding]:
 
 
 @torch.no_grad()
-def outputs(network: nn.Module, images: Tensor, batch: int) -> list[Finding]:
+def outputs(network: nn.Module, images: Tensor, batches: Batches) -> list[Finding]:
     """A softmax at the end of the network, outputs that change from one pass to the next or with the batch."""
-    first = _run(network, images, batch)
+    size = batches.size
+    first = _run(network, images, batches)
+    if batches.size < size:  # some of it ran in larger batches: passes are compared only with batches alike
+        first = _run(network, images, batches)
     found = []
     off = float((first.sum(1) - 1).abs().max())
     if off < SUM and float(first.min()) >= -SUM:
@@ -50,32 +54,33 @@ def outputs(network: nn.Module, images: Tensor, batch: int) -> list[Finding]:
             "takes a second softmax of them, and gradients vanish"
         )
         found.append(Finding("softmax at the end", text))
-    spread = max((_distance(first, _run(network, images, batch)) for _ in range(PASSES - 1)), default=0.0)
+    halves = Batches(max(min(batches.size, len(images)) // 2, 1))
+    spread = max((_distance(first, _run(network, images, batches)) for _ in range(PASSES - 1)), default=0.0)
     if spread > SPREAD:
         text = f"outputs, normalised to length 1, differ by up to {spread:.2g} between {PASSES} passes"
         found.append(Finding("random forward pass", text))
-    elif (other := _distance(first, _run(network, images, max(min(batch, len(images)) // 2, 1)))) > SPREAD:
+    elif (other := _distance(first, _run(network, images, halves))) > SPREAD:
         text = f"outputs, normalised to length 1, differ by up to {other:.2g} when other images share their batch"
         found.append(Finding("outputs depend on the batch", text))
     return found
 
 
-def gradients(network: nn.Module, images: Tensor, labels: Tensor, batch: int, eps: float) -> list[Finding]:
+def gradients(network: nn.Module, images: Tensor, labels: Tensor, batches: Batches, eps: float) -> list[Finding]:
     """Images without a gradient, and logits so large that the cross-entropy has none that float32 can hold.
 
     FGSM of the plain cross-entropy is run on the logits as they are and on each image's logits divided by their
     standard deviation. Where the first leaves more images right the logits saturate. Larger logits than the network's
     own tell nothing: a factor of 100 takes the gradient from any network that is sure of itself.
     """
-    parts = [slopes(network, a, b) for a, b in zip(torch.split(images, batch), torch.split(labels, batch), strict=True)]
-    right, of_margin, plain, calm = (torch.cat(part) for part in zip(*parts, strict=True))
+    parts = batches.over(torch.arange(len(images)), lambda some: slopes(network, images[some], labels[some]))
+    right, of_margin, plain, calm = (torch.cat(part) for part in zip(*(found for _, found in parts), strict=True))
     if not bool(right.any()):
         return []
     found = [
         *_lacking(of_margin[right], "zero gradients", "no gradient at all: the outputs do not follow the images"),
         *_lacking(plain[right], "vanishing gradients", "no gradient of the cross-entropy that float32 can hold"),
     ]
-    as_is, rescaled = (_fooled(network, step(images, s.sign(), eps), labels, batch, eps) for s in (plain, calm))
+    as_is, rescaled = (_fooled(network, step(images, s.sign(), eps), labels, batches, eps) for s in (plain, calm))
     worse = contrast(as_is, rescaled)
     if worse.p < LEVEL and worse.points > 0:
         text = (
@@ -126,8 +131,9 @@ def _lacking(slopes: Tensor, kind: str, what: str) -> list[Finding]:
     return [Finding(kind, f"{int(none.sum())} of {len(none)} rightly classified images have {what}")]
 
 
-def _run(network: nn.Module, images: Tensor, batch: int) -> Tensor:
-    return torch.cat([network(part) for part in torch.split(images, batch)]).double()
+def _run(network: nn.Module, images: Tensor, batches: Batches) -> Tensor:
+    ran = batches.over(torch.arange(len(images)), lambda some: network(images[some]))
+    return torch.cat([found for _, found in ran]).double()
 
 
 def _distance(first: Tensor, second: Tensor) -> float:
@@ -135,6 +141,6 @@ def _distance(first: Tensor, second: Tensor) -> float:
 
 
 @torch.no_grad()
-def _fooled(network: nn.Module, images: Tensor, labels: Tensor, batch: int, eps: float) -> Outcome:
-    right = (_run(network, images, batch).argmax(1) == labels).long().cpu().numpy()
+def _fooled(network: nn.Module, images: Tensor, labels: Tensor, batches: Batches, eps: float) -> Outcome:
+    right = (_run(network, images, batches).argmax(1) == labels).long().cpu().numpy()
     return Outcome("fgsm", "FGSM of the cross-entropy", eps, 1, right)

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from windfirm.attack.budget import Attack, Budget, parse_eps
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
-from windfirm.evaluate.loop import attacked, fetch
+from windfirm.evaluate.loop import attacked, fetch, searched
+from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import classify, private
 from windfirm.evaluate.outcome import Outcome
-from windfirm.models.device import batch_size
 
 
 @torch.no_grad()
@@ -41,19 +41,21 @@ def transfer(
 
     Raises what evaluate raises.
     """
-    if not targets or not len(images):
-        got = f"{len(targets)} and {len(images)}"
-        raise InputError(expected("transfer", "at least one target and one image", got))
+    if not targets:
+        raise InputError(expected("transfer", "at least one target", "none"))
     eps = parse_eps(eps, attack.norm)
-    maker = private(source, device)
+    batches = batched("transfer", images, batch, device)
+    maker = searched(private(source, device), attack, images, device)
     judges = {key: private(model, device) for key, model in targets.items()}
-    batch = batch_size(device, images.images.shape) if batch is None else batch
     correct = {key: torch.zeros(len(images), dtype=torch.int64) for key in judges}
-    for chunk in torch.split(torch.arange(len(images)), batch):
-        pixels, labels = fetch(images, chunk, device)
-        counts = _counts(maker, judges, images, pixels, labels, attack, Budget(eps, seed, ids=chunk))
-        for key, count in counts.items():
-            correct[key][chunk] = count.cpu()
+
+    def counts(some: Tensor) -> dict[str, Tensor]:
+        pixels, labels = fetch(images, some, device)
+        return _counts(maker, judges, images, pixels, labels, attack, Budget(eps, seed, ids=some))
+
+    for some, found in batches.over(torch.arange(len(images)), counts):
+        for key, count in found.items():
+            correct[key][some] = count.cpu()
     title = f"{attack.title}, made on {name}"
     strength = None if attack.norm is None else eps
     trials = attack.trials if attack.average else 1
@@ -90,7 +92,6 @@ def _counts(
             wanted = torch.stack(list(counts.values())).any(0).nonzero()[:, 0]
         if not len(wanted):
             break
-        maker.eval()  # the attack may have switched it
         rest = replace(budget.only(wanted, pixels), trial=trial)
         changed = attacked(maker, pixels[wanted], labels[wanted], attack, rest)
         for key, judge in judges.items():

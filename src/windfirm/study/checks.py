@@ -9,10 +9,10 @@ from windfirm.attack.pgd import pgd
 from windfirm.data.images import Images
 from windfirm.evaluate import probes, warnings
 from windfirm.evaluate.loop import curve, evaluate, fetch
+from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import classify, private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.warnings import Checks
-from windfirm.models.device import batch_size
 
 #: Images that are looked at.
 CHECKED = 200
@@ -43,11 +43,11 @@ def checks(
     pixels, labels = fetch(some, torch.arange(len(some)), device)
     classify(network, pixels[:1], images)  # raises where they do not fit
     pixels = pixels.contiguous(memory_format=torch.channels_last)
-    batch = batch_size(device, pixels.shape)
+    batches = batched("checks", some, None, device)
     found = [
         *probes.training_mode(network),
-        *probes.outputs(network, pixels[:REPEATED], batch),
-        *probes.gradients(network, pixels, labels, batch, EPS),
+        *probes.outputs(network, pixels[:REPEATED], batches),
+        *probes.gradients(network, pixels, labels, batches, EPS),
     ]
     if probes.differentiable(network, pixels[:1]):
         swept = curve(model, some, EPSES, device=device)
