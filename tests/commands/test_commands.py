@@ -8,6 +8,7 @@ import torch
 from tests.commands.toys import NET, checkpoint, complaint, folder, listing, network, run, run_json
 from windfirm.cli import main
 from windfirm.commands.inspect import Row, alike
+from windfirm.evaluate.curves import EPSES
 from windfirm.evaluate.stored import from_json
 from windfirm.models.checkpoint import load, read_notes
 from windfirm.models.cost import cost
@@ -140,6 +141,50 @@ def test_compare_writes_a_page_and_json_that_reads_back(capsys: Capture, data: P
     assert "<html" in Path("pages/one.html").read_text(encoding="utf-8")
     lines = run(capsys, *words, "--out", "pages/one.html").splitlines()
     assert lines[-1] == "page: pages/one.html"
+
+
+def test_sweeps_are_curves_on_the_page_and_in_the_document(capsys: Capture, data: Path) -> None:
+    words = ["compare", NET, NET, "--data", data, "--attack", "clean", "--checks", "0", "--out", "a.html"]
+    words += ["--sweep", "fgsm", "--sweep", "occlusion:size=4,2", "--trials", "2", "--option", "colour=black"]
+    for subject in from_json(run_json(capsys, *words)).subjects:
+        fgsm, size = subject.sweeps
+        assert (fgsm.what, fgsm.values, size.what, size.values) == ("eps", EPSES, "size", (2, 4))
+        assert size.outcomes[1].title == "one black 4×4 square at a random place, mean of 2 draws"
+        assert fgsm.outcomes[0].count == subject.outcomes[0].count
+        assert subject.curve == ()  # the sweep shows the same
+    page = Path("a.html").read_text(encoding="utf-8")
+    assert "<h2>Accuracy under fgsm against eps</h2>" in page
+    assert "<figcaption>The attack: at size 4, one black 4×4 square" in page
+    last = run(capsys, *words).splitlines()[-1]
+    assert last == "page: a.html, with accuracy under fgsm against eps and accuracy under occlusion against size"
+
+
+@pytest.mark.parametrize(
+    ("sweeps", "complained"),
+    [
+        (["occlusion"], "--sweep occlusion: expected one of size, trials to go over, got none"),
+        (["clean"], "--sweep clean: expected an attack with a number to go over, got none"),
+        (
+            ["occlusion:sizes=1,2"],
+            "--sweep occlusion: expected one of size, trials to go over, got sizes; did you mean size?",
+        ),
+        (["occlusion:colour=grey,black"], "--sweep occlusion: expected one of size, trials to go over, got colour"),
+        (["occlusion:size=4"], "--sweep occlusion: expected at least two values of size, all different, got 4"),
+        (["occlusion:size=4,x"], "occlusion: expected size as a whole number, got x"),
+        (["occlusion:size"], "--sweep: expected NAME:OPTION=V,V,… such as occlusion:size=4,8,12, got occlusion:size"),
+        (["fgsm", "fgsm:eps=0,8/255"], "--sweep fgsm: expected one sweep of eps, got two"),
+        (["fgsm:eps=0,9"], "eps: expected a number in [0, 1], such as 8/255, got 9"),
+        (["fgsm"], "--sweep: expected --out or --json, where its curve goes, got neither"),
+        (
+            ["occlusion:size="],
+            "--sweep: expected NAME or NAME:OPTION=V,V,… such as occlusion:size=4,8,12, got occlusion:size=; "
+            "see windfirm compare --help",
+        ),
+    ],
+)
+def test_what_cannot_be_swept_is_told(capsys: Capture, sweeps: list[str], complained: str) -> None:
+    words = [word for sweep in sweeps for word in ("--sweep", sweep)]
+    assert complaint(capsys, "compare", NET, NET, *words) == f"windfirm compare: {complained}"
 
 
 def test_compare_prints_verdicts_and_doubts_and_both_can_be_set(capsys: Capture, data: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from windfirm.attack import build
 from windfirm.data.images import Images
 from windfirm.errors import InputError
 from windfirm.evaluate import Outcome, evaluate
-from windfirm.evaluate.curves import EPSES, Curve, against, against_eps, from_json, nested, to_json, variants
+from windfirm.evaluate.curves import EPSES, Curve, against, against_eps, from_json, nested, sweep, to_json, variants
 from windfirm.evaluate.intervals import interval
 
 
@@ -100,3 +101,34 @@ def test_a_curve_survives_json() -> None:
     with pytest.raises(InputError) as error:
         from_json({"what": "eps"})
     assert str(error.value) == "curve: expected the values of a curve, got others ('values')"
+
+
+def test_a_sweep_measures_what_the_curve_of_its_kind_does() -> None:
+    model = small_network()
+    images = labelled(model)
+    sizes = sweep("occlusion", 8, "size", (6, 2), trials=2).measure(model, images, seed=3)
+    assert (sizes.what, sizes.values) == ("size", (2, 6))
+    for size, outcome in zip(sizes.values, sizes.outcomes, strict=True):
+        alone = evaluate(model, images, build("occlusion", 8, size=int(size), trials=2), seed=3)
+        assert outcome.correct.tolist() == alone.correct.tolist()
+    steps: dict[str, Any] = {"steps": 3}
+    for name, options in (("fgsm", {}), ("pgd", steps)):
+        found = sweep(name, 8, values=(0.05, 0), **options).measure(model, images, seed=3)
+        assert (found.what, found.values) == ("eps", (0, 0.05))
+        for eps, outcome in zip(found.values, found.outcomes, strict=True):
+            alone = evaluate(model, images, build(name, 8, **options), eps=eps, seed=3)
+            assert (outcome.attack, outcome.eps, outcome.title) == (name, eps, alone.title)
+            assert outcome.correct.tolist() == alone.correct.tolist()
+        assert found.outcomes[0].count == 32 > found.outcomes[1].count
+    more = sweep("pgd", 8, "steps", (1, 4)).measure(model, images, eps=0.05)
+    assert [outcome.eps for outcome in more.outcomes] == [0.05, 0.05]
+
+
+def test_what_is_no_sweep_is_refused() -> None:
+    for values in ((8,), (4, 4)):
+        with pytest.raises(InputError) as error:
+            sweep("occlusion", 8, "size", values)
+        assert str(error.value) == f"sweep of size: expected at least two values, all different, got {list(values)}"
+    with pytest.raises(InputError) as error:
+        sweep("occlusion", 8)
+    assert str(error.value) == "occlusion: expected an attack that eps limits, got one without a norm"

@@ -7,12 +7,14 @@ import pytest
 
 from tests.evaluate.test_compare import subject
 from windfirm.errors import InputError
-from windfirm.evaluate import Calibration, Checks, Finding, compare, from_json, to_json
+from windfirm.evaluate import Calibration, Checks, Curve, Finding, compare, from_json, to_json
 
 
 def test_json_brings_back_every_image() -> None:
     checks = Checks(200, (Finding("a kind", "a text"),))
     checked = replace(subject("F'", 0.7), checks=checks, calibration=Calibration(150, 2.0, 0.1, 0.5, 0.05, 0.4))
+    first = checked.outcomes[0]
+    checked = replace(checked, sweeps=(Curve("size", (4.0, 8.0), (first, first)),))
     comparison = compare([subject("F", 0.5), checked], data="toy/test", seed=3, margin=2.0)
     text = json.dumps(to_json(comparison))
     again = from_json(json.loads(text))
@@ -21,6 +23,9 @@ def test_json_brings_back_every_image() -> None:
     assert again.subjects[1].checks == checks
     assert again.subjects[1].calibration == checked.calibration
     assert again.subjects[0].checks is None
+    (curve,) = again.subjects[1].sweeps
+    assert (curve.what, curve.values, again.subjects[0].sweeps) == ("size", (4.0, 8.0), ())
+    assert curve.outcomes[1].correct.tolist() == first.correct.tolist()
     for ours, theirs in zip(again.subjects, comparison.subjects, strict=True):
         assert (ours.role, ours.name, ours.macs, ours.latency_ms) == (theirs.role, theirs.name, 1000, 0.25)
         for a, b in zip(ours.outcomes + ours.curve, theirs.outcomes + theirs.curve, strict=True):
@@ -67,7 +72,7 @@ def test_what_an_earlier_version_wrote_is_read() -> None:
     comparison = compare([subject("F", 0.5), subject("F'", 0.7)], data="toy/test", seed=3)
     values = to_json(comparison)
     for old in values["subjects"]:
-        del old["checks"], old["calibration"]
+        del old["checks"], old["calibration"], old["sweeps"]
     values["deltas"] = [{key: old[key] for key in ("attack", "versus", "points", "low")} for old in values["deltas"]]
     del values["margin"], values["inequality"]
     assert from_json(values).deltas == comparison.deltas

@@ -50,6 +50,18 @@ def test_curves_of_different_things_do_not_share_a_figure() -> None:
     assert str(error.value) == "sweep: expected curves of one thing, got size, turn"
 
 
+def test_every_sweep_of_a_comparison_is_a_figure_of_all_its_networks() -> None:
+    eps = Curve("eps", (0.0, 8 / 255), (outcome("pgd", 900, eps=0.0), outcome("pgd", 10, eps=8 / 255)))
+    swept = tuple(dataclasses.replace(subject, sweeps=(sizes(900, 600, 100), eps)) for subject in MADE.subjects)
+    (size, drawn, said), (name, _, words) = figure.sweeps(dataclasses.replace(MADE, subjects=swept))
+    assert (size, said) == ("occlusion against size", "at size 32, occlusion in words")
+    assert (name, words) == ("pgd against eps", "pgd in words")
+    assert [role in drawn for role in ("<title>F at size 8", "<title>F′ at size 8", "<title>control at size 8")] == [
+        True
+    ] * 3
+    assert figure.sweeps(MADE) == []
+
+
 def test_profile_bars_by_hand() -> None:
     svg = figure.profile([Layer("conv1", 16, 4), Layer("a.very.long.path.to.layer3.8.conv1", 64, 64)], 64)
     assert 'class="before" x="130" y="3.5" width="28.0"' in svg  # 16 of 64 on a line of 112

@@ -5,6 +5,7 @@ import pytest
 from tests.evaluate.toys import labelled, small_network
 from windfirm.attack import build
 from windfirm.errors import InputError
+from windfirm.evaluate import sweep
 from windfirm.study.api import compare
 from windfirm.study.measure import measure, naming
 
@@ -39,6 +40,11 @@ def test_margin_and_checks_are_passed_on() -> None:
     assert found.margin == 2.5
     assert [subject.checks and subject.checks.images for subject in found.subjects] == [30, 30]
     assert compare(MODEL, MODEL, DATA, attacks=[], checked=0).subjects[0].checks is None
+
+
+def test_sweeps_are_measured_on_every_network() -> None:
+    found = compare(MODEL, MODEL, DATA, attacks=[], sweeps=[sweep("occlusion", 8, "size", (2, 4))], checked=0)
+    assert [[curve.values for curve in subject.sweeps] for subject in found.subjects] == [[(2, 4)], [(2, 4)]]
 
 
 def test_a_labelled_set_needs_no_labels_beside_it() -> None:

@@ -11,8 +11,9 @@ __all__ = ["direction", "fgsm", "step"]
 def fgsm(side: int) -> Attack:
     """One step of size eps along the sign of the gradient."""
 
-    def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
-        return step(images, direction(model, images, labels), budget.eps)
-
     title = "one step along the sign of the loss gradient, white-box, true labels"
-    return Attack("fgsm", title, apply, trials=1, average=False, norm="linf")
+    return Attack("fgsm", title, _apply, trials=1, average=False, norm="linf")
+
+
+def _apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+    return step(images, direction(model, images, labels), budget.eps)

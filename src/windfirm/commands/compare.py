@@ -14,6 +14,7 @@ from windfirm.commands.shared import (
     SIDE,
     check_fit,
     chosen_attacks,
+    input_shape,
     left_out,
     load_images,
     open_networks,
@@ -21,6 +22,7 @@ from windfirm.commands.shared import (
     printer,
     results,
 )
+from windfirm.commands.sweeps import chosen_sweeps
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.compare import Comparison, Role, compare
@@ -32,7 +34,7 @@ from windfirm.models.intake import words
 from windfirm.models.source import Source
 from windfirm.report.page import page
 from windfirm.report.table import table
-from windfirm.report.words import answer, doubts
+from windfirm.report.words import answer, doubts, listing
 from windfirm.study.measure import CURVE, measure
 from windfirm.study.provenance import digest, hardware, versions
 
@@ -47,11 +49,18 @@ def run(args: Namespace) -> None:
     device = pick(args.device)
     specs: dict[Role, str] = {"F": args.f, "F'": args.f_prime} | ({"control": args.control} if args.control else {})
     sources = dict(zip(specs, open_networks(args, list(specs.values())), strict=True))
-    attacks, _ = chosen_attacks(args, SIDE)  # a wrong name is told before many images are read
+    swept = [name for name, _, _ in args.sweep]
+    side = (input_shape(list(sources.values())) or (SIDE,))[-1]
+    chosen_sweeps(args, side)  # a wrong name is told before many images are read
+    attacks, _ = chosen_attacks(args, side, swept)
     if all(attack.name != "clean" for attack in attacks):
         raise InputError(expected("--attack", "clean among the attacks of a comparison", ", ".join(args.attack)))
+    if args.sweep and not (args.out or args.json):
+        raise InputError(expected("--sweep", "--out or --json, where its curve goes", "neither"))
     images = load_images(args, "test", list(sources.values()))
-    attacks, eps = chosen_attacks(args, images.images.shape[-1])
+    side = images.images.shape[-1]
+    attacks, eps = chosen_attacks(args, side, swept)
+    sweeps = chosen_sweeps(args, side)
     for source in sources.values():
         check_fit(source.name, source.model, images)
     with results(Path(args.out).parent) if args.out else nullcontext() as place:
@@ -66,7 +75,8 @@ def run(args: Namespace) -> None:
                         images,
                         attacks,
                         eps=eps,
-                        epses=CURVE if place else (),
+                        epses=() if "fgsm" in swept or not place else CURVE,
+                        sweeps=sweeps,
                         checked=args.checks,
                         seed=args.seed,
                         device=device,
@@ -84,7 +94,8 @@ def run(args: Namespace) -> None:
     out.print("\n".join([*answer(comparison), *doubts(comparison)]) + "\n")
     out.print(table(comparison))
     if args.out:
-        out.print(f"\npage: {args.out}")
+        curves = listing([f"accuracy under {sweep.attack} against {sweep.what}" for sweep in sweeps])
+        out.print(f"\npage: {args.out}" + (f", with {curves}" if curves else ""))
 
 
 def _page(

@@ -71,6 +71,15 @@ def _pair(text: str) -> tuple[str, str]:
     return name.replace("-", "_"), value
 
 
+def _swept(text: str) -> tuple[str, str, tuple[str, ...]]:
+    """The attack, its option, and the values; eps and no values where only the attack is named, as NAME or M:F."""
+    name, equals, values = text.partition("=")
+    if not equals:
+        return name, "eps", ()
+    attack, _, option = name.rpartition(":")
+    return attack, option.replace("-", "_"), tuple(values.split(","))
+
+
 WHOLE = _checked(int, "a whole number", lambda n: True)
 COUNT = _checked(int, "a whole number of at least 1", lambda n: n >= 1)
 NONE_OR_MORE = _checked(int, "a whole number of at least 0", lambda n: n >= 0)
@@ -90,5 +99,10 @@ STDS = _checked(
     _listed(float),
     "a number above 0 for each channel, such as 0.229,0.224,0.225",
     lambda xs: all(0 < x < math.inf for x in xs),
+)
+SWEEP = _checked(
+    _swept,
+    "NAME or NAME:OPTION=V,V,… such as occlusion:size=4,8,12",
+    lambda sweep: all(sweep[:2]) and all(sweep[2]),
 )
 OPTION = _checked(_pair, "NAME=VALUE, such as steps=20", all)

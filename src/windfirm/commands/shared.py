@@ -5,6 +5,7 @@ from argparse import Namespace
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -148,29 +149,30 @@ def normalisation(source: Source) -> dict[str, object] | None:
     return None if intake.mean is None else {"mean": intake.mean, "std": intake.std}
 
 
-def chosen_attacks(args: Namespace, side: int) -> tuple[list[Attack], float]:
+def chosen_attacks(args: Namespace, side: int, also: Sequence[str] = ()) -> tuple[list[Attack], float]:
     """The attacks that ``--attack``, ``--option`` and ``--trials`` ask for, on images of this side, and ``--eps``.
 
-    An option goes to every attack that has one of that name. Raises InputError for one that no attack has, and what
-    build raises.
+    An option goes to every attack that has one of that name. Raises InputError for one that neither any of these nor
+    one called as in ``also`` has, and what build raises.
     """
     names = list(dict.fromkeys(args.attack or DEFAULT_ATTACKS))
-    given = dict(args.option)
-    known = {name: [option for option in kinds(name) if option in given] for name in names}
-    for option in given:
-        if not any(option in options for options in known.values()):
-            every = list(dict.fromkeys(option for name in names for option in kinds(name)))
-            wanted = f"options of {', '.join(names)}: {', '.join(every) or 'there are none'}"
+    asked = list(dict.fromkeys([*names, *also]))
+    every = list(dict.fromkeys(option for name in asked for option in kinds(name)))
+    for option, _ in args.option:
+        if option not in every:
+            wanted = f"options of {', '.join(asked)}: {', '.join(every) or 'there are none'}"
             raise InputError(expected("--option", wanted, option) + nearest(option, every))
-    attacks = []
-    for name in names:
-        options = {option: read(name, option, given[option]) for option in known[name]}
-        attack = build(name, side, **options)
-        if args.trials is not None and attack.average and attack.trials > 1:
-            attack = build(name, side, **(options | {"trials": args.trials}))
-        attacks.append(attack)
+    attacks = [build(name, side, **options_of(args, name, side)) for name in names]
     norms = {attack.norm for attack in attacks if attack.norm}
     return attacks, parse_eps(args.eps, "l2" if norms == {"l2"} else "linf")
+
+
+def options_of(args: Namespace, name: str, side: int) -> dict[str, Any]:
+    """What the attack called ``name`` takes of ``--option``, and ``--trials`` where it is the mean of several."""
+    given, known = dict(args.option), kinds(name)
+    options = {option: read(name, option, given[option]) for option in known if option in given}
+    attack = build(name, side, **options)
+    return options | ({"trials": args.trials} if args.trials and attack.average and attack.trials > 1 else {})
 
 
 def chosen_defence(args: Namespace, side: int) -> Objective:

@@ -3,7 +3,7 @@
 from windfirm.evaluate.bootstrap import bootstrap
 from windfirm.evaluate.calibration import Calibration, calibration, ece, logits, nll, temperature
 from windfirm.evaluate.compare import Comparison, Delta, Subject, compare, with_average
-from windfirm.evaluate.curves import EPSES, Curve, against, against_eps, nested, variants
+from windfirm.evaluate.curves import EPSES, Curve, Sweep, against, against_eps, nested, sweep, variants
 from windfirm.evaluate.distance import Distances, distances, median
 from windfirm.evaluate.examples import Example, View, examples
 from windfirm.evaluate.holm import holm
@@ -34,6 +34,7 @@ __all__ = [
     "Inequality",
     "Outcome",
     "Subject",
+    "Sweep",
     "View",
     "against",
     "against_eps",
@@ -60,6 +61,7 @@ __all__ = [
     "occlusion_map",
     "pack",
     "smallest_of",
+    "sweep",
     "temperature",
     "to_json",
     "transfer",

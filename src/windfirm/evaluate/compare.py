@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.calibration import Calibration
+from windfirm.evaluate.curves import Curve
 from windfirm.evaluate.holm import holm
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.paired import difference, mean_of
@@ -30,8 +31,8 @@ AVERAGED = ("semantic", "occlusion", "fgsm", "clean")
 class Subject:
     """One network and all that was measured on it.
 
-    ``curve``: FGSM at several eps. ``latency_ms``: for one image. ``checks`` and ``calibration`` are None where they
-    were not asked for.
+    ``curve``: FGSM at several eps. ``sweeps``: other curves that were asked for. ``latency_ms``: for one image.
+    ``checks`` and ``calibration`` are None where they were not asked for.
     """
 
     role: Role
@@ -43,6 +44,7 @@ class Subject:
     curve: tuple[Outcome, ...]
     checks: Checks | None = None
     calibration: Calibration | None = None
+    sweeps: tuple[Curve, ...] = ()
 
 
 @dataclass(frozen=True)

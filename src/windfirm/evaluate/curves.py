@@ -9,11 +9,13 @@ import numpy as np
 from torch import nn
 
 from windfirm.attack.budget import Attack
+from windfirm.attack.clean import clean
+from windfirm.attack.fgsm import fgsm
 from windfirm.attack.registry import build
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.intervals import interval
-from windfirm.evaluate.loop import evaluate
+from windfirm.evaluate.loop import curve, evaluate
 from windfirm.evaluate.outcome import Outcome, pack, unpack
 
 #: Sizes of change that tell naturally trained networks apart (the small ones) and reach chance (the large ones).
@@ -51,17 +53,60 @@ class Curve:
         return tuple(interval(outcome, level) for outcome in self.outcomes)
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """A curve to be measured: the attack of each of ``points`` (value, attack), whose values are of ``what``.
+
+    Where that is ``eps`` it is one attack at several eps. Raises InputError unless there are at least two values, all
+    different, and for eps unless it limits the attack.
+    """
+
+    what: str
+    points: tuple[tuple[float, Attack], ...]
+
+    def __post_init__(self) -> None:
+        values = [value for value, _ in self.points]
+        if len(values) < 2 or len(set(values)) < len(values):
+            raise InputError(expected(f"sweep of {self.what}", "at least two values, all different", values))
+        if self.what == "eps":
+            _limited(self.points[0][1])
+
+    @property
+    def attack(self) -> str:
+        """The name of the attack."""
+        return self.points[0][1].name
+
+    def measure(self, model: nn.Module, images: Images, *, eps: float = 8 / 255, **options: Any) -> Curve:
+        """The curve of ``model`` on ``images``, at ``eps`` where that is not what grows; ``options`` are evaluate's."""
+        if self.what == "eps":
+            epses = sorted(value for value, _ in self.points)
+            return against_eps(model, images, self.points[0][1], epses, **options)
+        return against(model, images, self.what, self.points, eps=eps, **options)
+
+
+def sweep(name: str, side: int, option: str = "eps", values: Sequence[float] = EPSES, **options: Any) -> Sweep:
+    """The attack called ``name`` at each of ``values`` of eps or of its ``option``; for the values see variants."""
+    if option != "eps":
+        return Sweep(option, tuple(variants(name, side, option, values, **options)))
+    attack = build(name, side, **options)
+    return Sweep(option, tuple((value, attack) for value in values))
+
+
 def against_eps(
     model: nn.Module, images: Images, attack: Attack, epses: Sequence[float] = EPSES, **options: Any
 ) -> Curve:
-    """``attack`` at each of ``epses``, each by itself; ``options`` are those of evaluate.
+    """``attack`` at each of ``epses``, each by itself; ``options`` are those of evaluate. No attack is run at eps 0.
 
     So accuracy may rise where eps grows, which would be a sign that the attack fails; see ``nested``. Raises InputError
     for an attack to which eps means nothing.
     """
-    if attack.norm is None:
-        raise InputError(expected(attack.name, "an attack that eps limits", "one without a norm"))
-    return Curve("eps", tuple(epses), tuple(evaluate(model, images, attack, eps=eps, **options) for eps in epses))
+    _limited(attack)
+    if attack == fgsm(0):  # which has nothing random
+        known = {name: value for name, value in options.items() if name != "seed"}
+        return Curve("eps", tuple(epses), curve(model, images, epses, **known))
+    still = replace(attack, apply=clean(0).apply)
+    outcomes = (evaluate(model, images, attack if eps else still, eps=eps, **options) for eps in epses)
+    return Curve("eps", tuple(epses), tuple(outcomes))
 
 
 def against(
@@ -80,6 +125,11 @@ def variants(name: str, side: int, option: str, values: Sequence[float], **optio
     ``variants("corruptions", 32, "severity", range(1, 6))``.
     """
     return [(value, build(name, side, **{option: value}, **options)) for value in values]
+
+
+def _limited(attack: Attack) -> None:
+    if attack.norm is None:
+        raise InputError(expected(attack.name, "an attack that eps limits", "one without a norm"))
 
 
 def nested(curve: Curve) -> Curve:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from windfirm.errors import InputError, expected
+from windfirm.evaluate import curves
 from windfirm.evaluate.calibration import Calibration
 from windfirm.evaluate.compare import MARGIN, Comparison, Subject, compare
 from windfirm.evaluate.inequality import inequality
@@ -48,6 +49,7 @@ def _subject(subject: Subject) -> dict[str, Any]:
         "curve": [pack(outcome) for outcome in subject.curve],
         "checks": subject.checks and asdict(subject.checks),
         "calibration": subject.calibration and asdict(subject.calibration),
+        "sweeps": [curves.to_json(curve) for curve in subject.sweeps],
     }
 
 
@@ -60,5 +62,6 @@ def _read(values: Mapping[str, Any]) -> Subject:
             "curve": tuple(map(unpack, values["curve"])),
             "checks": checks and Checks(checks["images"], tuple(Finding(**found) for found in checks["findings"])),
             "calibration": calibration and Calibration(**calibration),
+            "sweeps": tuple(map(curves.from_json, values.get("sweeps", ()))),
         }
     )

@@ -52,6 +52,23 @@ def sweep(curves: Mapping[Role, Curve]) -> str:
     return chart(networks, EPS if what == "eps" else plain(what), f"Accuracy against {what}: {titles}")
 
 
+def sweeps(comparison: Comparison) -> list[tuple[str, str, str]]:
+    """The sweeps of a comparison: (the attack and what grows, the figure as ``<svg>``, the attack in words)."""
+    found: dict[tuple[str, str], dict[Role, Curve]] = {}
+    for network in comparison.subjects:
+        for one in network.sweeps:
+            found.setdefault((one.outcomes[0].attack, one.what), {})[network.role] = one
+    drawn = []
+    for (attack, what), curves in found.items():
+        last = next(iter(curves.values()))
+        said = (
+            last.outcomes[-1].title if what == "eps" else f"at {what} {last.values[-1]:.3g}, {last.outcomes[-1].title}"
+        )
+        if svg := sweep(curves):
+            drawn.append((f"{attack} against {what}", svg, said))
+    return drawn
+
+
 def curve_title(comparison: Comparison) -> str:
     """The attack of the curve, in words."""
     return words.listing(sorted({outcome.title for network in comparison.subjects for outcome in network.curve}))

@@ -80,6 +80,7 @@ def page(
         sureness_head=table.SURENESS,
         curve=Markup(figure.curve(comparison)),
         curve_title=figure.curve_title(comparison),
+        sweeps=[(name, Markup(drawn), said) for name, drawn, said in figure.sweeps(comparison)],
         strips=strips(examples, classes, dict(_methods(comparison))),
         profile=[Markup(figure.profile(part, widest)) for part in _halves(profile)],
         methods=_methods(comparison),

@@ -11,6 +11,7 @@ from windfirm.data.images import Images
 from windfirm.evaluate.api import as_images
 from windfirm.evaluate.compare import MARGIN, Comparison, Role
 from windfirm.evaluate.compare import compare as compare_subjects
+from windfirm.evaluate.curves import Sweep
 from windfirm.study.checks import CHECKED
 from windfirm.study.measure import measure
 
@@ -25,6 +26,7 @@ def compare(
     control: nn.Module | None = None,
     eps: float = 8 / 255,
     epses: Sequence[float] = (),
+    sweeps: Sequence[Sweep] = (),
     margin: float = MARGIN,
     checked: int = CHECKED,
     seed: int = 0,
@@ -33,9 +35,10 @@ def compare(
     """F′ − F and F′ − control, image by image, on ``images`` (n, c, h, w) in [0, 1] with ``labels`` (n,).
 
     Clean accuracy is always among the ``attacks``, which are names or of your own (see attack). ``epses`` asks for a
-    curve of FGSM. ``images`` may be an Images, which has its labels in it. ``margin``: the percentage points within
-    which clean accuracy counts as the same. ``checked`` of the images are used to look for reasons to doubt the
-    outcomes; none where it is 0. Raises InputError for unknown attacks and for networks that do not take these images.
+    curve of FGSM, ``sweeps`` for others, each made by windfirm.evaluate.sweep. ``images`` may be an Images, which has
+    its labels in it. ``margin``: the percentage points within which clean accuracy counts as the same. ``checked`` of
+    the images are used to look for reasons to doubt the outcomes; none where it is 0. Raises InputError for unknown
+    attacks and for networks that do not take these images.
     """
     data = images if isinstance(images, Images) else as_images(F, images, labels)
     side = data.images.shape[-1]
@@ -45,7 +48,19 @@ def compare(
     if control:
         networks["control"] = control
     subjects = [
-        measure(role, role, network, data, chosen, eps=eps, epses=epses, checked=checked, seed=seed, device=device)
+        measure(
+            role,
+            role,
+            network,
+            data,
+            chosen,
+            eps=eps,
+            epses=epses,
+            sweeps=sweeps,
+            checked=checked,
+            seed=seed,
+            device=device,
+        )
         for role, network in networks.items()
     ]
     return compare_subjects(subjects, data=data.name, seed=seed, margin=margin)

@@ -12,6 +12,7 @@ from windfirm.data.images import Images
 from windfirm.errors import InputError
 from windfirm.evaluate.calibration import calibration, logits
 from windfirm.evaluate.compare import Role, Subject
+from windfirm.evaluate.curves import Sweep
 from windfirm.evaluate.loop import curve, evaluate
 from windfirm.models.cost import cost
 from windfirm.models.latency import latency
@@ -30,6 +31,7 @@ def measure(
     *,
     eps: float = 8 / 255,
     epses: Sequence[float] = CURVE,
+    sweeps: Sequence[Sweep] = (),
     checked: int = CHECKED,
     seed: int = 0,
     device: torch.device | None = None,
@@ -37,19 +39,24 @@ def measure(
 ) -> Subject:
     """Costs, latency for a single image, every attack's outcome on every image, FGSM at each of ``epses``, calibration.
 
-    ``checked`` of the images are used to look for reasons to doubt the outcomes; none where it is 0. ``progress``
-    counts attacks, and one step for the rest. Raises InputError, which names the network, when it and the images do not
-    fit together.
+    The curves of ``sweeps`` are measured at ``eps`` where that is not what grows. ``checked`` of the images are used
+    to look for reasons to doubt the outcomes; none where it is 0. ``progress`` counts attacks, sweeps, and one step for
+    the rest. Raises InputError, which names the network, when it and the images do not fit together.
     """
     example = to_float(images.images[:1])
     outcomes = []
-    steps = len(attacks) + 1
+    steps = len(attacks) + len(sweeps) + 1
     with naming(name):
         swept = curve(model, images, epses, device=device) if epses else ()
         known = {(outcome.attack, outcome.eps): outcome for outcome in swept}  # the curve has done this work already
         for done, attack in enumerate(attacks):
             found = known.get((attack.name, eps))
             outcomes.append(found or evaluate(model, images, attack, eps=eps, seed=seed, device=device))
+            if progress:
+                progress(done + 1, steps)
+        curves = []
+        for done, sweep in enumerate(sweeps, len(attacks)):
+            curves.append(sweep.measure(model, images, eps=eps, seed=seed, device=device))
             if progress:
                 progress(done + 1, steps)
         doubts = checks(model, images, (*outcomes, *swept), count=checked, device=device) if checked else None
@@ -59,7 +66,16 @@ def measure(
     if progress:
         progress(steps, steps)
     return Subject(
-        role, name, arithmetic.macs, arithmetic.params, 1000 * time, tuple(outcomes), swept, doubts, sureness
+        role,
+        name,
+        arithmetic.macs,
+        arithmetic.params,
+        1000 * time,
+        tuple(outcomes),
+        swept,
+        doubts,
+        sureness,
+        tuple(curves),
     )
 
 

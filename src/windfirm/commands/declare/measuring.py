@@ -1,7 +1,7 @@
 """The commands that measure and answer."""
 
 from windfirm.commands.declare.groups import MODEL, Commands, command, common, measure_options, model_options
-from windfirm.commands.options import MARGIN, NONE_OR_MORE
+from windfirm.commands.options import MARGIN, NONE_OR_MORE, SWEEP
 
 
 def quickstart(commands: Commands) -> None:
@@ -44,12 +44,23 @@ def compare(commands: Commands) -> None:
         "compare",
         "Is F' harder to fool than F at the same clean accuracy? Paired tests.",
         "  windfirm compare resnet56 runs/half/model.safetensors --control runs/half/control.safetensors\n"
-        "  windfirm compare F.safetensors small.safetensors --data cifar10 --out report.html",
+        "  windfirm compare F.safetensors small.safetensors --data cifar10 --out report.html\n"
+        "  windfirm compare resnet56 runs/half --out report.html --sweep pgd --sweep occlusion:size=4,8,12",
     )
     parser.add_argument("f", metavar="F", help=f"the original: {MODEL}")
     parser.add_argument("f_prime", metavar="F'", help="the smaller one")
     parser.add_argument("--control", metavar="MODEL", help="F after the same extra training as F'")
     parser.add_argument("--out", metavar="FILE", help="also write a page (.html) there")
+    parser.add_argument(
+        "--sweep",
+        action="append",
+        type=SWEEP,
+        default=[],
+        metavar="NAME[:OPTION=V,V,…]",
+        help="also a curve of an attack against eps (fgsm, pgd) or against one of its numbers (occlusion:size=4,8,12, "
+        "semantic:turn=0.1,0.25,0.5, gaussian-noise:severity=1,2,3,4,5), for --out or --json; may be given several "
+        "times",
+    )
     parser.add_argument(
         "--margin",
         type=MARGIN,
