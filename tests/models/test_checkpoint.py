@@ -8,8 +8,11 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from scipy.stats import binomtest
 from torch import Tensor, nn
 
+from windfirm import data
+from windfirm.data.augment import to_float
 from windfirm.errors import CheckpointError, InputError
 from windfirm.models import manifest
 from windfirm.models.blueprint import Blueprint, apply, blueprint_of, origin_of
@@ -129,10 +132,19 @@ def test_a_file_of_the_first_format_still_loads(tmp_path: Path) -> None:
     assert read_manifest(path) == Manifest(None, 5, Blueprint(KEPT), {"a": 1})
 
 
-def test_the_weights_inside_the_package_load() -> None:
-    assert read_manifest(WEIGHTS / "resnet56.safetensors").arch == "resnet56"
-    loaded = load(WEIGHTS / "resnet56.safetensors")
+@pytest.mark.parametrize("arch", ["resnet56", "mobilenet-v2"])
+def test_the_weights_inside_the_package_load_and_are_as_good_as_their_record_says(arch: str) -> None:
+    path = WEIGHTS / f"{arch}.safetensors"
+    assert path.stat().st_size <= 5_000_000
+    assert read_manifest(path).arch == read_manifest(WEIGHTS / f"{arch}-initial.safetensors").arch == arch
+    loaded = load(path)
     assert [module.training for module in loaded.modules()] == [False] * len(list(loaded.modules()))
+    record = json.loads((WEIGHTS / f"{arch}.json").read_text(encoding="utf-8"))["test"]
+    assert record["accuracy"] == record["right"] / record["of"]
+    tests = data.load("embedded", "test")[:200]
+    with torch.no_grad():
+        right = int((loaded(to_float(tests.images)).argmax(1) == tests.labels).sum())
+    assert binomtest(right, 200, record["accuracy"]).pvalue > 1e-3
 
 
 def test_flipping_any_byte_gives_an_error_or_the_same_network(tmp_path: Path) -> None:
