@@ -2,6 +2,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,17 @@ def test_tables_are_computed_again_from_the_rows_alone(folder: Path, capsys: Cap
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     plain = gzip.decompress((tmp_path / "a" / "rows.csv.gz").read_bytes()).decode()
     assert plain == run(capsys, "study", "rows", folder, "--csv")
+
+
+def test_the_text_may_stand_elsewhere_and_finds_its_drawings(capsys: Capture, tmp_path: Path) -> None:
+    made = [row for name in ("l1", "pls") for row in rows("table3", {"prune.criterion": name}, THREE)]
+    with (tmp_path / "rows.csv").open("w") as file:
+        write_csv(made, file)
+    text, out = tmp_path / "RESULTS.md", tmp_path / "results" / "first"
+    run(capsys, "report", "--from", tmp_path / "rows.csv", "--out", out, "--markdown", text)
+    (shown,) = re.findall(r"\]\(<(.*?)>\)", text.read_text())
+    assert shown == "results/first/table3-1.svg"
+    assert (tmp_path / shown).is_file()
 
 
 def test_pictures_that_cannot_be_made_are_told_and_the_rest_is_there(

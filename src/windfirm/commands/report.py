@@ -3,6 +3,8 @@
 import gzip
 import io
 import json
+import os
+import re
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,6 +31,8 @@ from windfirm.study.store import NAME, Store, opened
 #: What is looked for in a folder, in this order.
 RECORD, COMPARISON = "record.json", "comparison.json"
 ROWS = "rows.csv.gz"
+#: How the text shows a drawing; no text of a user's comes out like this, as its brackets are escaped.
+DRAWING = re.compile(r"\]\(([\w-]+\.svg)\)")
 
 
 def run(args: Namespace) -> None:
@@ -57,6 +61,9 @@ def report(args: Namespace) -> tuple[Path, Mapping[str, str | bytes]]:
                 (place / name).write_bytes(content)
             else:
                 write_text(place / name, content)
+    if args.markdown:
+        beside = os.path.relpath(out, Path(args.markdown).parent)
+        write_text(Path(args.markdown), DRAWING.sub(rf"](<{beside}/\1>)", str(files["report.md"])))
     return out, files
 
 

@@ -24,7 +24,14 @@ def run(args: Namespace) -> int:
         return 0
     made = report.report(
         Namespace(
-            path=str(folder), source=None, study=names, title=None, pictures=True, out=args.results, device=args.device
+            path=str(folder),
+            source=None,
+            study=names,
+            title=None,
+            pictures=True,
+            out=args.results,
+            markdown=args.markdown,
+            device=args.device,
         )
     )
     if args.json:

@@ -98,6 +98,7 @@ def report(commands: Commands) -> None:
         "--no-pictures", dest="pictures", action="store_false", help="without attacked images of a study"
     )
     parser.add_argument("--out", metavar="DIR", help="folder for page, tables and drawings (default: PATH/report)")
+    _markdown(parser)
     common(parser)
 
 
@@ -112,8 +113,13 @@ def reproduce(commands: Commands) -> None:
     )
     parser.add_argument("tables", nargs="+", metavar="TABLE", help=f"{STUDIES}, or all")
     parser.add_argument("--results", metavar="DIR", help="folder of the report (default: report in that of the store)")
+    _markdown(parser)
     _running(parser, "folder of the store, which all tables share (default: runs/reproduce-SCALE)", "laptop")
     common(parser, None, "this seed in place of those of the files")
+
+
+def _markdown(parser: Parser) -> None:
+    parser.add_argument("--markdown", metavar="FILE", help="the text there as well, such as RESULTS.md")
 
 
 def _running(parser: Parser, out: str, scale: str | None = None) -> None:
