@@ -100,7 +100,7 @@ def autoattack(*attacks: str) -> Make:
             version = {"version": "custom", "attacks": list(attacks)} if attacks else {"version": "standard"}
             attack = library.AutoAttack(model, norm="Linf", eps=eps, seed=0, device="cpu", **version)
             attack.apgd.n_restarts = 1
-            changed: Tensor = attack.run_standard_evaluation(images, labels, batch_size=len(images))[0]
+            changed: Tensor = attack.run_standard_evaluation(images.contiguous(), labels, batch_size=len(images))[0]
             return changed
 
         return run
