@@ -27,11 +27,13 @@ from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.compare import Comparison, Role, compare
 from windfirm.evaluate.examples import examples
+from windfirm.evaluate.occlusion_map import occlusion_map
 from windfirm.evaluate.stored import to_json
 from windfirm.files import write_text
 from windfirm.models.device import pick
 from windfirm.models.intake import words
 from windfirm.models.source import Source
+from windfirm.report.occlusion import strip
 from windfirm.report.page import page
 from windfirm.report.table import table
 from windfirm.report.words import answer, doubts, listing
@@ -115,6 +117,12 @@ def _page(
         for example in examples(networks, images, attack, ids, eps=eps, seed=comparison.seed, device=device)
     ]
     height, width = images.images.shape[-2:]
+    maps = []
+    if height == width and any(attack.name.startswith("occlusion") for attack in attacks):
+        some = images[torch.arange(len(ids))]
+        found = {role: occlusion_map(model, some, device=device).numpy() for role, model in networks.items()}
+        pixels = [image.permute(1, 2, 0).numpy() for image in some.images]
+        maps.append(strip(pixels, some.labels.tolist(), found, images.classes))
     fed = [f"{role}: {words(source.intake)}" for role, source in sources.items() if source.intake.mean]
     rest = f"; {left_out(images)}" if images.skipped else ""
     provenance = {
@@ -125,4 +133,4 @@ def _page(
         "versions": versions(),
     }
     title = " and ".join(source.name for source in sources.values())
-    return page(comparison, title=title, examples=shown, classes=images.classes, provenance=provenance)
+    return page(comparison, title=title, examples=shown, classes=images.classes, maps=maps, provenance=provenance)

@@ -84,7 +84,7 @@ const choices = {
 };
 
 function filter(section) {
-  const strips = [...section.querySelectorAll(".strip")];
+  const strips = [...section.querySelectorAll(".strip")].filter((strip) => strip.querySelector("[data-fooled]"));
   const count = make("output");
   const show = (chosen) => {
     let shown = 0, all = 0;

@@ -55,11 +55,13 @@ def page(
     examples: Sequence[Example] = (),
     classes: Sequence[str] = (),
     profile: Sequence[Layer] = (),
+    maps: Sequence[Strip] = (),
     provenance: Mapping[str, str] | None = None,
 ) -> str:
     """The whole page as text.
 
     ``classes`` names the labels of ``examples``. ``profile`` holds one entry for each layer or group of tied layers.
+    ``maps``: strips that follow those of the examples, such as occlusion.strip makes.
     ``provenance`` says how the comparison was made, name to value: command, versions, seed, hardware, data, run time.
     Every text is escaped. Raises InputError when F, F′ or their clean accuracy is missing.
     """
@@ -81,7 +83,7 @@ def page(
         curve=Markup(figure.curve(comparison)),
         curve_title=figure.curve_title(comparison),
         sweeps=[(name, Markup(drawn), said) for name, drawn, said in figure.sweeps(comparison)],
-        strips=strips(examples, classes, dict(_methods(comparison))),
+        strips=[*strips(examples, classes, dict(_methods(comparison))), *maps],
         profile=[Markup(figure.profile(part, widest)) for part in _halves(profile)],
         methods=_methods(comparison),
         provenance=dict(provenance or {}),
@@ -147,13 +149,13 @@ def _rows(examples: Sequence[Example], factor: float, classes: Sequence[str]) ->
     def images(role: str, label: str, *, verdict: bool) -> list[tuple[str, list[Cell]]]:
         views = [(example, example.views[role].image, name(example.label)) for example in examples]
         attacked = [
-            replace(said(e, role) if verdict else Cell(), image=_uri(view), alt=f"{truth}, attacked")
+            replace(said(e, role) if verdict else Cell(), image=uri(view), alt=f"{truth}, attacked")
             for e, view, truth in views
         ]
-        changed = [Cell(_uri(_amplified(e.image, view, factor)), f"{truth}, what changed") for e, view, truth in views]
+        changed = [Cell(uri(_amplified(e.image, view, factor)), f"{truth}, what changed") for e, view, truth in views]
         return [(label, attacked), (f"difference × {factor:g}", changed)]
 
-    rows = [("clean", [Cell(_uri(e.image), f"{name(e.label)}, unchanged", name(e.label)) for e in examples])]
+    rows = [("clean", [Cell(uri(e.image), f"{name(e.label)}, unchanged", name(e.label)) for e in examples])]
     roles = [role for role in ROLES if all(role in example.views for example in examples)]
     if all(np.array_equal(e.views[role].image, e.views[roles[0]].image) for e in examples for role in roles):
         rows += images(roles[0], "attacked", verdict=False)
@@ -181,7 +183,7 @@ def _amplified(clean: Pixels, attacked: Pixels, factor: float) -> Pixels:
     return np.clip(np.rint(GREY + difference), 0, 255).astype(np.uint8)
 
 
-def _uri(pixels: Pixels) -> str:
+def uri(pixels: Pixels) -> str:
     """``pixels`` (h, w, c) uint8, with 1 or 3 channels, as a PNG data URI."""
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     if max(image.size) > SIDE:
