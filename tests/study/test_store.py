@@ -35,6 +35,22 @@ def finished(store: Store, run: str, cell: Cell, content: bytes | None = None, *
     store.exchange(run, [Ended(cell.key, 2.0, Result({"macs": 7, "params": 3}, rows), files)], [])
 
 
+def test_a_store_that_another_run_is_making_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = sqlite3.connect(tmp_path / NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    waited = []
+
+    def done(seconds: float) -> None:
+        waited.append(seconds)
+        other.execute("COMMIT")
+        other.close()
+
+    monkeypatch.setattr("windfirm.study.store.time.sleep", done)
+    with opened(tmp_path, create=True) as store:
+        assert listing.studies(store) == []
+    assert len(waited) == 1
+
+
 def complaint(folder: Path) -> str:
     with pytest.raises(StoreError) as error, opened(folder):
         pass

@@ -31,6 +31,8 @@ NAME = "study.sqlite"
 
 #: Seconds that a write waits for that of another run.
 PATIENCE = 60.0
+#: And how many between two looks where SQLite does not wait itself.
+PAUSE = 0.01
 
 #: Keys asked about in one statement; SQLite has a limit on how many values one may hold.
 MANY = 500
@@ -270,7 +272,7 @@ def _prepare(store: Store, path: Path) -> None:
     if version > schema.VERSION:
         got = f"version {version}; a newer Windfirm may read it"
         raise StoreError(expected(str(path), f"a store of version {schema.VERSION}", got))
-    db.execute("PRAGMA journal_mode = WAL")
+    _write_ahead(db)
     db.execute("PRAGMA synchronous = FULL")  # a commit is on the disk when it returns
     if version == 0:
         with store.writing():
@@ -278,6 +280,19 @@ def _prepare(store: Store, path: Path) -> None:
                 if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                     raise StoreError(expected(str(path), "a store of Windfirm", "another database"))
                 schema.create(db)
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Switch to a write-ahead log. SQLite does not wait for that while another run writes its first, so we do."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(PAUSE)
 
 
 def _release(db: sqlite3.Connection, runs: Sequence[str]) -> int:
