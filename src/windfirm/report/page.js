@@ -114,7 +114,9 @@ function filter(section) {
   const bar = make("div", { className: "filter" }, ...buttons, count);
   bar.setAttribute("role", "group");
   bar.setAttribute("aria-label", "Which examples");
-  section.querySelector("h3, .strip").before(bar);
+  let place = strips[0].closest(".scroll") ?? strips[0];
+  while (place.tagName !== "H3" && place.previousElementSibling) place = place.previousElementSibling;
+  place.before(bar);
   show("all");
 }
 
