@@ -76,6 +76,11 @@ def test_an_attack_of_many_steps_that_leaves_nothing_is_said_to_void_gains_under
     ) in said
 
 
+def test_a_few_images_are_not_enough_to_speak_of_a_floor() -> None:
+    made = [row("mine", role, {}, 0, outcome("pgd", 0, total=4, eps=8 / 255)) for role in ("F", "F'")]
+    assert not any("floor" in line for line in study_words.answer(summary(made)))
+
+
 def test_what_the_attacks_say_against_each_other_is_a_warning() -> None:
     made = [
         row("mine", role, {}, 0, outcome(attack, right, eps=8 / 255))

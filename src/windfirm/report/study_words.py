@@ -13,8 +13,8 @@ from windfirm.report.summary import Gain, Summary
 NO_ATTACK = ("clean", "generalization")
 #: Columns that are means of others.
 MEANS = ("average", "robustness", "generalization")
-#: Accuracy in percent that counts as none.
-FLOOR = 1.0
+#: Accuracy in percent that counts as none, and the end of its interval up to which one can say so.
+FLOOR, SURE = 1.0, 10.0
 #: Columns, and kinds of lines, that are told of in a sentence.
 MEANT, KINDS = 6, 4
 #: Warnings told one by one; the rest is counted.
@@ -118,11 +118,10 @@ def _floors(summary: Summary) -> list[str]:
     """Attacks of many steps that leave nothing, which say what a gain under a single step is worth."""
     floors, iterative = [], [c for c in attacked(summary) if c.startswith(words.ITERATIVE)]
     for column in iterative:
-        known = [
-            shares[column].percent for line in summary.lines for shares in line.shares.values() if column in shares
-        ]
-        if known and max(known) < FLOOR:
-            floors.append(f"{column} (at most {words.decimal(max(known))} %)")
+        known = [shares[column] for line in summary.lines for shares in line.shares.values() if column in shares]
+        most = max((share.percent for share in known), default=100.0)
+        if most < FLOOR and all(share.high < SURE for share in known):
+            floors.append(f"{column} (at most {words.decimal(most)} %)")
     fgsm = any(column.startswith("fgsm") for column in summary.columns)
     if floors:
         rest = ", so gains under FGSM say nothing about a determined attacker" if fgsm else ""
