@@ -7,6 +7,7 @@ import pytest
 from tests.study import toy
 from windfirm.errors import StoreError
 from windfirm.study import lease, listing, schema
+from windfirm.study import store as store_module
 from windfirm.study.cell import Cell
 from windfirm.study.store import NAME, Place, Store, opened
 from windfirm.study.upkeep import forget, sweep, verify
@@ -49,6 +50,18 @@ def test_a_store_that_another_run_is_making_is_waited_for(tmp_path: Path, monkey
     with opened(tmp_path, create=True) as store:
         assert listing.studies(store) == []
     assert len(waited) == 1
+
+
+def test_only_for_its_turn_is_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def execute(self, statement: str) -> None:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+
+    monkeypatch.setattr("windfirm.study.store.time.sleep", lambda seconds: pytest.fail("waited"))
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        store_module._write_ahead(Full())  # type: ignore[arg-type]
 
 
 def complaint(folder: Path) -> str:
