@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.report.studied import THREE, four, rows
-from windfirm.report.study_table import agreement, best, latex, markdown, md, missing, records, tex, tidy_csv
+from windfirm.report.markup import md, tex
+from windfirm.report.study_table import agreement, best, latex, markdown, missing, records, tidy_csv
 from windfirm.report.summary import Summary, summary
 
 BETTER = THREE | {"F'": four(75, 85, 24, 94)}

@@ -94,9 +94,10 @@ def _of_store(args: Namespace, where: Path) -> dict[str, str | bytes]:
             settings_of(store, name)  # raises when there is none of that name
         found = [row for row in measured(store) if not args.study or row.study in args.study]
         found.sort(key=lambda row: args.study.index(row.study) if args.study else 0)
+        drawn = {}
         for name in dict.fromkeys(row.study for row in found):
             provenance |= _made(store, name)
-        drawn = {name: _pictures(args, store, name) for name in dict.fromkeys(row.study for row in found)}
+            drawn[name] = _pictures(args, store, [row for row in found if row.study == name])
     return _of_measured(args, found, where, {name: strip for name, strip in drawn.items() if strip}, provenance)
 
 
@@ -120,19 +121,19 @@ def _made(store: Store, study: str) -> dict[str, str]:
     }
 
 
-def _pictures(args: Namespace, store: Store, study: str) -> tuple[str, Sequence[Strip]] | None:
+def _pictures(args: Namespace, store: Store, rows: Sequence[Measured]) -> tuple[str, Sequence[Strip]] | None:
     """What is seen, and the strips; None, with a word on stderr, where networks or images are not to be had."""
     if not args.pictures:
         return None
     try:
-        found = pictures(store, study, device=pick(args.device))
+        found = pictures(store, rows, device=pick(args.device))
     except WindfirmError as error:
-        console.say(f"{study}: no pictures: {error}")
+        console.say(f"{rows[0].study}: no pictures: {error}")
         return None
     if found is None:
         return None
     point = ", ".join(map(str, found.point.values()))
-    said = f"The first images, of {point or study} with seed {found.seed}; the tables count all of them."
+    said = f"The first images, of {point or rows[0].study} with seed {found.seed}; the tables count all of them."
     return said, strips(found.examples, found.classes, found.titles)
 
 

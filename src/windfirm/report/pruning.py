@@ -69,9 +69,11 @@ def sentences(record: Record) -> list[str]:
     """What left and what is left, and how sure that is; for what the record does not say there is no word."""
     rounds = read.rounds(record)
     filters, blocks = sum(entry.filters for entry in rounds), sum(len(entry.blocks) for entry in rounds)
-    gone = words.listing([_several(count, what) for count, what in ((filters, "filter"), (blocks, "block")) if count])
+    gone = words.listing(
+        [words.several(count, what) for count, what in ((filters, "filter"), (blocks, "block")) if count]
+    )
     said = f"{_name(record)} lost {gone}" if gone else f"{_name(record)} was pruned"
-    said += f" in {_several(len(rounds), 'round')}" if rounds else ""
+    said += f" in {words.several(len(rounds), 'round')}" if rounds else ""
     said += f", chosen by {criterion}" if (criterion := read.text(record.get("criterion"))) else ""
     left = [
         f"{_share(*pair)} of the {what} ({_quantity(pair[1], unit)} of {_quantity(pair[0], unit)})"
@@ -108,8 +110,12 @@ def _told(entry: Round, order: Sequence[str]) -> dict[str, object]:
     """A round as a line of the table; groups, in the order of their layers, and blocks by name."""
     places = {name: place for place, name in enumerate(order)}
     groups = sorted(entry.removed, key=lambda name: places.get(name, len(places)))
-    what = [_several(entry.filters, "filter") + f" of {_several(len(entry.removed), 'group')}"] if entry.filters else []
-    what += [_several(len(entry.blocks), "block")] if entry.blocks else []
+    what = (
+        [words.several(entry.filters, "filter") + f" of {words.several(len(entry.removed), 'group')}"]
+        if entry.filters
+        else []
+    )
+    what += [words.several(len(entry.blocks), "block")] if entry.blocks else []
     known = math.isfinite(entry.before) and math.isfinite(entry.after)
     return {
         "number": entry.number,
@@ -162,7 +168,3 @@ def _share(before: float, after: float) -> str:
 def _quantity(value: float, unit: str) -> str:
     said = words.quantity(value)
     return (said if " " in said else f"{said} " if unit else said).replace(" ", "\N{NO-BREAK SPACE}") + unit
-
-
-def _several(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from windfirm.report import pruning, training, words
 from windfirm.report import record as read
+from windfirm.report.markup import md, piped, tex
 from windfirm.report.record import Record
-from windfirm.report.study_table import md, tex
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,7 @@ def written(sentences: Sequence[str], found: Sequence[Table]) -> dict[str, str]:
 
 
 def _markdown(table: Table) -> str:
-    rule = ("---", *["---:"] * (len(table.head) - 1))
-    lines = (map(md, table.head), rule, *(map(md, line) for line in table.lines))
-    return f"### {table.title}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return f"### {table.title}\n\n" + piped([*map(md, table.head)], (map(md, line) for line in table.lines))
 
 
 def _latex(table: Table) -> str:

@@ -1,7 +1,7 @@
 """Studies as one HTML page that opens offline: the answer, the tables, figures, pictures, how to do it again."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from markupsafe import Markup
 
@@ -39,6 +39,7 @@ def about(summary: Summary) -> list[tuple[str, str]]:
 
 
 def _study(summary: Summary, pictured: str, strips: Sequence[Strip]) -> dict[str, object]:
+    best = study_table.best(summary, "F")
     return {
         "name": summary.study,
         "title": summary.title,
@@ -47,7 +48,7 @@ def _study(summary: Summary, pictured: str, strips: Sequence[Strip]) -> dict[str
         "head": summary.head,
         "columns": summary.columns,
         "legend": _legend(summary),
-        "groups": [[_row(summary, line) for line in lines] for lines in study_table.groups(summary)],
+        "groups": [[_row(summary, line, best) for line in lines] for lines in study_table.groups(summary)],
         "accuracies": _accuracies(summary),
         "missing": study_table.missing(summary),
         "figures": [(figure.title, figure.note, Markup(figure.svg)) for figure in study_figures.figures(summary)],
@@ -65,12 +66,11 @@ def _legend(summary: Summary) -> list[str]:
     return lines + (["the poster’s"] if summary.form else [])
 
 
-def _row(summary: Summary, line: Line) -> dict[str, object]:
+def _row(summary: Summary, line: Line, best: Set[tuple[str, str]]) -> dict[str, object]:
     cells = []
     for column in summary.columns:
         gain, beside = (line.gains.get(v, {}).get(column) for v in ("F", "control"))
-        strong = (line.label, column) in study_table.best(summary, "F")
-        cells.append(_cell(gain, beside, strong))
+        cells.append(_cell(gain, beside, (line.label, column) in best))
     change = words.change(line.macs.get("F", math.nan), line.macs.get("F'", math.nan))
     return {"label": line.label, "cells": cells, "macs": change, "macs_value": f"{100 * (line.left - 1):.6g}"}
 

@@ -3,19 +3,18 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from windfirm.attack.budget import show_eps
 from windfirm.attack.corruptions import FACTORIES as CORRUPTIONS
-from windfirm.evaluate.compare import Role, Versus
+from windfirm.evaluate.compare import Versus
 from windfirm.report import words
 from windfirm.report.drawing import EPS, Point, Series, bars, heat, lines, plain, scatter
+from windfirm.report.drawing.look import ROLES
 from windfirm.report.poster import NONE
-from windfirm.report.summary import Line, Share, Summary
+from windfirm.report.summary import Line, Share, Summary, said
 
 #: The axes of a grid that say how much is removed.
 AMOUNTS = ("prune.ratio", "prune.rate", "prune.macs", "prune.params", "prune.latency", "prune.rounds")
-ROLES: tuple[Role, ...] = ("F", "control", "F'")
 #: Lines that have a figure of their own where each could have one.
 SHOWN = 2
 #: Attacks that have a figure of what is removed.
@@ -41,7 +40,7 @@ def figures(summary: Summary) -> list[Figure]:
 
 def _sweeps(summary: Summary) -> Iterator[Figure]:
     """Accuracy of every network against eps, and what F' gains, for each attack of several eps."""
-    versus: Versus = "control" if "control" in summary.versus() else "F"
+    versus = summary.rival
     for attack, columns in _by_eps(summary).items():
         title = f"{attack} against eps"
         for line in _some(summary.lines):
@@ -79,7 +78,7 @@ def _sweeps(summary: Summary) -> Iterator[Figure]:
 def _removed(summary: Summary) -> Iterator[Figure]:
     """What F' gains against the MACs that are removed, one line for each criterion or structure."""
     kinds = amounts(summary)
-    versus: Versus = "control" if "control" in summary.versus() else "F"
+    versus = summary.rival
     if not kinds:
         return
     for column in _telling(summary):
@@ -214,7 +213,7 @@ def _telling(summary: Summary) -> list[str]:
 def _kind(line: Line, among: Sequence[Line]) -> str:
     """What a line is beside how much it removes."""
     axes = [axis for axis in line.point if axis not in AMOUNTS and len({repr(o.point.get(axis)) for o in among}) > 1]
-    return ", ".join(_text(line.point[axis]) for axis in axes if line.point[axis] != NONE) or "F′"
+    return ", ".join(said(line.point[axis]) for axis in axes if line.point[axis] != NONE) or "F′"
 
 
 def _some(all_: Sequence[Line]) -> list[Line]:
@@ -240,7 +239,3 @@ def _numbers(share: Share) -> str:
 
 def _over(eps: float) -> str:
     return "0" if eps == 0 else show_eps(eps)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)

@@ -3,30 +3,14 @@
 import csv
 import io
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from windfirm.evaluate.compare import Versus
 from windfirm.report import words
+from windfirm.report.drawing.look import ROLES
+from windfirm.report.markup import md, piped, tex
 from windfirm.report.summary import Gain, Line, Share, Summary
-
-#: What LaTeX reads as something else.
-SPECIAL = re.compile(r"[\\{}$&#^_%~<>|\"]")
-LATEX = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}"}
-LATEX |= {">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"}
-#: What Markdown reads as something else.
-MARKUP = re.compile(r"[\\`*_\[\]<>|&~#]")
-#: What a stock LaTeX has no letter for. What is not here and not Latin is replaced by a question mark.
-LETTERS = {
-    "ℓ": r"$\ell$",
-    "−": "$-$",
-    "′": "$'$",
-    "–": "--",
-    "±": r"$\pm$",
-    "…": r"\ldots{}",
-    "\N{NO-BREAK SPACE}": "~",
-}
 
 
 def groups(summary: Summary) -> list[list[Line]]:
@@ -67,7 +51,7 @@ def missing(summary: Summary) -> list[tuple[str, str]]:
 
 def markdown(summary: Summary) -> str:
     """Accuracies, then F′ − F and F′ − control, each with interval and p-value. Ends with a line break."""
-    parts = [_piped(["accuracy, %", *map(md, summary.columns)], _accuracies(summary))]
+    parts = [piped(["accuracy, %", *map(md, summary.columns)], _accuracies(summary))]
     for versus in summary.versus():
         strong = best(summary, versus)
         rows = []
@@ -77,7 +61,7 @@ def markdown(summary: Summary) -> str:
                 gain = line.gains[versus].get(column)
                 cells.append(_told(gain, (line.label, column) in strong) if gain else "")
             rows.append(cells)
-        parts.append(_piped([f"F′ − {versus}", *map(md, summary.columns)], rows))
+        parts.append(piped([f"F′ − {versus}", *map(md, summary.columns)], rows))
     return "\n".join(parts)
 
 
@@ -162,13 +146,6 @@ def tidy_csv(summaries: Sequence[Summary]) -> str:
     return file.getvalue()
 
 
-def tex(text: str) -> str:
-    """``text`` as LaTeX prints it, letter by letter; what a stock installation cannot print is a question mark."""
-    text = " ".join(text.split())
-    text = SPECIAL.sub(lambda found: LATEX.get(found[0], f"\\{found[0]}"), text)
-    return "".join(LETTERS.get(c, c if c.isprintable() and ord(c) < 0x180 else "?") for c in text)
-
-
 def accuracies(summary: Summary) -> list[tuple[str, Mapping[str, Share]]]:
     """Every network with its shares by column; one that several lines have in common stands before them, once."""
     rows = []
@@ -179,7 +156,7 @@ def accuracies(summary: Summary) -> list[tuple[str, Mapping[str, Share]]]:
         ]
         rows += [(", ".join(filter(None, (several, role))), lines[0].shares[role]) for role in shared]
         for line in lines:
-            own = [role for role in ("F", "control", "F'") if role in line.shares and role not in shared]
+            own = [role for role in ROLES if role in line.shares and role not in shared]
             rows += [(f"{line.label}: {words.prime(role)}", line.shares[role]) for role in own]
     return rows
 
@@ -219,21 +196,11 @@ def _tex_interval(gain: Gain | None) -> str:
 
 def _caption(summary: Summary) -> str:
     images = words.listing([f"{count:,}" for count in summary.images])
-    seeds = f"{len(summary.seeds)} seed{'s' if len(summary.seeds) > 1 else ''}"
+    seeds = words.several(len(summary.seeds), "seed")
     return (
         f"{images} images, {seeds}. Below each mean its 95 % interval; bold: the largest of its column; starred: "
         f"beyond chance at the 5 % level after Holm's correction for {summary.tests} tests"
     )
-
-
-def _piped(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in (head, rule, *rows))
-
-
-def md(text: str) -> str:
-    """``text`` as Markdown shows it, letter by letter: no cell ends early and no markup begins."""
-    return MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def _finite(value: float) -> float | None:

@@ -133,7 +133,7 @@ def _floors(summary: Summary) -> list[str]:
 
 def _growth(summary: Summary) -> list[str]:
     """Whether gains grow with what is removed, where several amounts were."""
-    versus: Versus = "control" if "control" in summary.versus() else "F"
+    versus = summary.rival
     sentences = []
     for kind, lines in list(amounts(summary).items())[:KINDS]:
         least, most = (pick(lines, key=lambda line: 1 - line.left) for pick in (min, max))
@@ -152,7 +152,7 @@ def _growth(summary: Summary) -> list[str]:
 def _limits(summary: Summary) -> str:
     images = words.listing([f"{count:,}" for count in summary.images])
     data = words.listing(summary.about.get("data", ())) or "the test images"
-    who = f"On {images} images of {data} and {_several(len(summary.seeds), 'seed')}"
+    who = f"On {images} images of {data} and {words.several(len(summary.seeds), 'seed')}"
     trainings = (
         "intervals are for other images and other trainings; from so few trainings they are rather too narrow"
         if len(summary.seeds) > 1
@@ -166,7 +166,3 @@ def _limits(summary: Summary) -> str:
 def _range(points: Sequence[float]) -> str:
     low, high = words.signed(min(points)), words.signed(max(points))
     return low if low == high else f"between {low} and {high}"
-
-
-def _several(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from windfirm.attack.budget import show_eps
 from windfirm.attack.registry import ATTACKS
@@ -67,17 +68,15 @@ class Gain:
 class Line:
     """A point of the grid. ``shares``: by role and column; ``gains``: by what F' is compared with, and column.
 
-    ``macs`` and ``params`` by role, the mean over the seeds. ``outcomes``: by role and seed, for figures.
+    ``macs`` by role, the mean over the seeds. ``outcomes``: by role and seed, for figures.
     """
 
     label: str
     row: str
     point: Mapping[str, Any]
-    seeds: tuple[int, ...]
     shares: Mapping[str, Mapping[str, Share]]
     gains: Mapping[Versus, Mapping[str, Gain]]
     macs: Mapping[str, float]
-    params: Mapping[str, float]
     outcomes: Mapping[str, Mapping[int, Outcomes]]
 
     @property
@@ -107,6 +106,11 @@ class Summary:
     def versus(self) -> tuple[Versus, ...]:
         """What F' is compared with anywhere."""
         return tuple(v for v in get_args(Versus) if any(line.gains.get(v) for line in self.lines))
+
+    @property
+    def rival(self) -> Versus:
+        """What tells most when F' is compared with it: the control where there is one."""
+        return "control" if "control" in self.versus() else "F"
 
     def gains(self, versus: Versus, column: str) -> list[tuple[Line, Gain]]:
         """One column of the table, from the lines that have it."""
@@ -212,7 +216,7 @@ def _line(
     point = rows[0].point
     place = form.row_of(point) if form else ""
     label = (
-        form.label(place) if form else ", ".join(_said(point[axis]) for axis in axes if point.get(axis, NONE) != NONE)
+        form.label(place) if form else ", ".join(said(point[axis]) for axis in axes if point.get(axis, NONE) != NONE)
     )
     gains: dict[Versus, dict[str, Gain]] = {
         versus: _gains(versus, derived.get("F'", {}), derived.get(versus, {}), form, place)
@@ -222,11 +226,9 @@ def _line(
         label or rows[0].study,
         place,
         point,
-        tuple(sorted({row.seed for row in rows})),
         {role: _shares(by_seed) for role, by_seed in derived.items()},
         gains,
         {role: _mean(row.macs for row in rows if row.role == role) for role in found},
-        {role: _mean(row.params for row in rows if row.role == role) for role in found},
         derived,
     )
 
@@ -261,36 +263,35 @@ def _gains(
     shared = [seed for seed in sorted(ours) if seed in theirs]
     columns = dict.fromkeys(c for seed in shared for c in ours[seed] if c in theirs[seed])
     published = form.published if form and versus == "F" else {}
-    return {
-        column: replace(gain, published=published.get((row, column)))
-        for column in columns
-        if (
-            gain := _gain(
-                column,
-                versus,
-                {s: (ours[s][column], theirs[s][column]) for s in shared if column in ours[s] and column in theirs[s]},
-            )
-        )
-    }
+    gains = {}
+    for column in columns:
+        pairs = {s: (ours[s][column], theirs[s][column]) for s in shared if column in ours[s] and column in theirs[s]}
+        gains[column] = _gain(column, versus, pairs, published.get((row, column)))
+    return gains
 
 
-def _gain(column: str, versus: Versus, pairs: Mapping[int, tuple[Outcome, Outcome]]) -> Gain:
+def _gain(column: str, versus: Versus, pairs: Mapping[int, tuple[Outcome, Outcome]], published: float | None) -> Gain:
     first = next(iter(pairs.values()))[0]
     for pair in pairs.values():
         for outcome in pair:
             check_same(first, outcome)
-    differences, draws = per_image(*next(iter(pairs.values())))
-    for pair in [*pairs.values()][1:]:
-        differences = differences + per_image(*pair)[0]
-    shares = differences / (draws * len(pairs))
-    low, high = (100 * end for end in paired_interval(shares))
+    differences, draws = _together([*pairs.values()])
+    shares = differences / draws
     if len(pairs) > 1:
         combined = combine([*pairs.values()])
         low, high = combined.low, combined.high
+    else:
+        low, high = (100 * end for end in paired_interval(shares))
     points = 100 * float(shares.mean())
     delta = Delta(column, versus, points, low, high, sign_flip(differences), low, high, math.nan, math.nan)
     each = {seed: 100 * (ours.accuracy - theirs.accuracy) for seed, (ours, theirs) in pairs.items()}
-    return Gain(delta, each)
+    return Gain(delta, each, published)
+
+
+def _together(pairs: Sequence[tuple[Outcome, Outcome]]) -> tuple[NDArray[np.int64], int]:
+    """What per_image says of one pair, of all seeds as so many draws more of each image."""
+    found = [per_image(*pair) for pair in pairs]
+    return np.sum([differences for differences, _ in found], axis=0), found[0][1] * len(pairs)
 
 
 def _corrected(lines: Sequence[Line]) -> tuple[list[Line], int]:
@@ -317,8 +318,8 @@ def _corrected(lines: Sequence[Line]) -> tuple[list[Line], int]:
 def _smallest(line: Line, versus: Versus, column: str, tests: int) -> float:
     ours, theirs = line.outcomes["F'"], line.outcomes[versus]
     pairs = [(ours[s][column], theirs[s][column]) for s in line.gains[versus][column].each]
-    shares = sum(per_image(*pair)[0] / per_image(*pair)[1] for pair in pairs) / len(pairs)
-    return 100 * smallest_difference(np.asarray(shares), LEVEL / tests)
+    differences, draws = _together(pairs)
+    return 100 * smallest_difference(differences / draws, LEVEL / tests)
 
 
 def _place(line: Line, form: Form | None) -> tuple[int, str]:
@@ -340,7 +341,8 @@ def _order(column: str, attacks: Mapping[str, tuple[str, float]], form: Form | N
     return 1, known.index(attack) if attack in known else len(known), eps, column
 
 
-def _said(value: Any) -> str:
+def said(value: Any) -> str:
+    """A value on an axis as a label has it."""
     return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
 
 

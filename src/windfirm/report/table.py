@@ -14,6 +14,7 @@ from rich.text import Text
 
 from windfirm.evaluate.compare import Comparison, Delta, Subject, Versus, with_average
 from windfirm.report import words
+from windfirm.report.markup import piped
 
 #: Columns that fit side by side into 80 characters; more go into a further table below.
 FIT = 6
@@ -169,6 +170,5 @@ def _aligned(lines: list[tuple[str, ...]]) -> str:
 
 
 def _piped(lines: list[tuple[str, ...]]) -> str:
-    rule = ("---", *["---:"] * (len(lines[0]) - 1))
-    cells = ([cell.strip().replace("|", "\\|") for cell in line] for line in (lines[0], rule, *lines[1:]))
-    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+    head, *rest = ([cell.strip().replace("|", "\\|") for cell in line] for line in lines)
+    return piped(head, rest)

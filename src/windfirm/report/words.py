@@ -83,6 +83,11 @@ def quantity(value: float) -> str:
     return f"{value:.0f}"
 
 
+def several(count: int, what: str) -> str:
+    """``1 filter``, ``1,024 filters``."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def change(before: float, after: float) -> str:
     """The change from ``before`` to ``after`` in percent: ``−50.1 %``."""
     if not (math.isfinite(before) and math.isfinite(after)) or before <= 0:

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from windfirm.report import study_figures, study_table, study_words
 from windfirm.report.frame import drawing
+from windfirm.report.markup import md
 from windfirm.report.study import about
-from windfirm.report.study_table import md
 from windfirm.report.summary import Summary
 
 TEX = "% Tables for a document with \\usepackage{booktabs}.\n"

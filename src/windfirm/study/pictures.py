@@ -1,5 +1,6 @@
 """A few images of a study as its networks saw them: the networks of one point and one seed, attacked once more."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from windfirm.attack.registry import build
 from windfirm.evaluate.examples import Example, examples
 from windfirm.models.source import open_model
 from windfirm.study.expand import MODEL
-from windfirm.study.listing import Measured, Shown, measured, shown
+from windfirm.study.listing import Measured, Shown, shown
 from windfirm.study.store import Store
 
 #: Images of each attack, and attacks that are shown.
@@ -32,12 +33,13 @@ class Pictures:
     seed: int
 
 
-def pictures(store: Store, study: str, *, device: torch.device | None = None) -> Pictures | None:
-    """Those of the first point and seed of ``study`` that has F and F'; None when there is none.
+def pictures(store: Store, rows: Sequence[Measured], *, device: torch.device | None = None) -> Pictures | None:
+    """Those of the first point and seed of a study that has F and F'; None when there is none.
+
+    ``rows``: those of the study, as measured reads them from ``store``.
 
     Raises StoreError for damaged networks, and DataError where the images are no longer to be had.
     """
-    rows = list(measured(store, study))
     point = next((row.point for row in rows if row.role == "F'"), None)
     if point is None:
         return None
