@@ -27,6 +27,11 @@ MODULES = {
 }
 
 
+def place(model: nn.Module) -> str:
+    """Where the network is: cpu or cuda."""
+    return next(model.parameters()).device.type
+
+
 def torchattacks(name: str, **options: Any) -> Make:
     """The class ``name`` of torchattacks; an option may depend on eps."""
 
@@ -46,7 +51,7 @@ def foolbox(name: str, **options: Any) -> Make:
     """The class ``name`` of foolbox.attacks."""
 
     def make(library: Any, model: nn.Module) -> Run:
-        wrapped = library.PyTorchModel(model, bounds=(0, 1), device="cpu")
+        wrapped = library.PyTorchModel(model, bounds=(0, 1), device=place(model))
 
         def run(images: Tensor, labels: Tensor, eps: float) -> Tensor:
             _, changed, _ = getattr(library.attacks, name)(**options)(wrapped, images, labels, epsilons=eps)
@@ -80,10 +85,11 @@ def art(name: str, **options: Any) -> Make:
 
         def run(images: Tensor, labels: Tensor, eps: float) -> Tensor:
             shape, loss = tuple(images.shape[1:]), nn.CrossEntropyLoss()
-            classifier = estimators.PyTorchClassifier(model, loss, shape, 10, clip_values=(0, 1), device_type="cpu")
+            kind = "gpu" if place(model) == "cuda" else "cpu"
+            classifier = estimators.PyTorchClassifier(model, loss, shape, 10, clip_values=(0, 1), device_type=kind)
             given = {key: value(eps) if callable(value) else value for key, value in options.items()}
             attack = getattr(attacks, name)(classifier, eps=eps, batch_size=len(images), **given)
-            return torch.from_numpy(attack.generate(images.numpy(), labels.numpy()))
+            return torch.from_numpy(attack.generate(images.cpu().numpy(), labels.cpu().numpy()))
 
         return run
 
@@ -98,7 +104,7 @@ def autoattack(*attacks: str) -> Make:
 
         def run(images: Tensor, labels: Tensor, eps: float) -> Tensor:
             version = {"version": "custom", "attacks": list(attacks)} if attacks else {"version": "standard"}
-            attack = library.AutoAttack(model, norm="Linf", eps=eps, seed=0, device="cpu", **version)
+            attack = library.AutoAttack(model, norm="Linf", eps=eps, seed=0, device=place(model), **version)
             attack.apgd.n_restarts = 1
             changed: Tensor = attack.run_standard_evaluation(images.contiguous(), labels, batch_size=len(images))[0]
             return changed

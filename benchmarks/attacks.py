@@ -3,7 +3,9 @@
 The same process, network and images, float32. Each side answers which images stay right: Windfirm by its evaluator,
 with its clean predictions, its checks and its own judgement of what comes back; a library by one call with all images,
 after which the network is asked once more. Seconds are those of
-the processor, all threads together. The libraries that are installed take part, the others are left out.
+the processor, all threads together, and of the clock where a GPU works: on it the search may round to TF32, as PyTorch
+does by default, and what it found is judged in float32. The libraries that are installed take part, the others are
+left out.
 
     python -m benchmarks.attacks --images 128 --attacks fgsm,pgd-10 --eps 8/255,1/255
 """
@@ -19,13 +21,14 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.attack_peers import PEERS, Run, installed
-from benchmarks.train import processor
+from benchmarks.train import processor, wait
 from windfirm import data
 from windfirm.attack import build, parse_eps, show_eps
 from windfirm.attack.budget import Attack
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.evaluate import evaluate
+from windfirm.models.device import in_float32, pick
 from windfirm.models.source import open_model
 
 T = TypeVar("T")
@@ -42,37 +45,40 @@ class Result:
     seconds: float
 
 
-def timed(work: Callable[[], Tensor], repeats: int) -> Result:
-    """What ``work`` finds, and the shortest of the times that it takes of the processor, all threads together."""
+def timed(work: Callable[[], Tensor], repeats: int, device: torch.device) -> Result:
+    """What ``work`` finds, and the shortest of the times that it takes: of the processor, or with a GPU of the clock."""
+    clock = time.perf_counter if device.type == "cuda" else time.process_time
     seconds = []
     for _ in range(repeats):
-        start = time.process_time()
+        wait(device)
+        start = clock()
         right = work()
-        seconds.append(time.process_time() - start)
+        seconds.append(clock() - start)
     return Result(right, min(seconds))
 
 
-def ours(model: nn.Module, images: Images, attack: Attack, eps: float) -> Tensor:
+def ours(model: nn.Module, images: Images, attack: Attack, eps: float, device: torch.device) -> Tensor:
     """The images that stay right under an attack of Windfirm's."""
-    return torch.from_numpy(evaluate(model, images, attack, eps=eps).correct) == 1
+    return torch.from_numpy(evaluate(model, images, attack, eps=eps, device=device).correct) == 1
 
 
-def theirs(model: nn.Module, images: Images, run: Run, eps: float) -> Tensor:
+def theirs(model: nn.Module, images: Images, run: Run, eps: float, device: torch.device) -> Tensor:
     """The images that stay right under an attack of a library's, clean and attacked, as the network itself says."""
-    pixels = to_float(images.images)
-    changed = run(pixels, images.labels, eps).detach()
+    pixels, labels = to_float(images.images.to(device)), images.labels.to(device)
+    changed = run(pixels, labels, eps).detach().to(device)
     if (changed - pixels).abs().max() > eps + 1e-5 or changed.min() < 0 or changed.max() > 1:
         raise ValueError("images outside the budget")
-    with torch.no_grad():
-        clean, attacked = (model(x).argmax(1) == images.labels for x in (pixels, changed))
-    return torch.logical_and(clean, attacked)
+    with torch.no_grad(), in_float32():
+        clean, attacked = (model(x).argmax(1) == labels for x in (pixels, changed))
+    return torch.logical_and(clean, attacked).cpu()
 
 
 def compare(model: nn.Module, images: Images, name: str, eps: float, repeats: int, libraries: Sequence[str]) -> None:
     """Print a line for each library, with its time as a multiple of ours."""
+    device = next(model.parameters()).device
     attack, options = OURS.get(name, (name, {}))
     built = build(attack, images.images.shape[-1], **options)
-    here = timed(lambda: ours(model, images, built, eps), repeats)
+    here = timed(lambda: ours(model, images, built, eps, device), repeats, device)
     where = f"{name:<11}{show_eps(eps):<10}"
     print(f"{where}{'windfirm':<14}{int(here.right.sum()):>6}{'':>8}{here.seconds:>9.2f}", flush=True)
     for library, make in PEERS[name].items():
@@ -83,7 +89,7 @@ def compare(model: nn.Module, images: Images, name: str, eps: float, repeats: in
             print(f"{where}{library:<14}not here, left out", flush=True)
             continue
         run = make(module, model)
-        there = timed(lambda run=run: theirs(model, images, run, eps), repeats)  # type: ignore[misc]
+        there = timed(lambda run=run: theirs(model, images, run, eps, device), repeats, device)  # type: ignore[misc]
         alike = int((there.right == here.right).sum())
         ratio = there.seconds / here.seconds
         line = f"{int(there.right.sum()):>6}{alike:>8}{there.seconds:>9.2f}{ratio:>8.2f}"
@@ -100,16 +106,18 @@ def main() -> None:
     parser.add_argument("--eps", default="8/255", help="one or more, separated by commas")
     parser.add_argument("--libraries", default="torchattacks,foolbox,adv-lib,ART,pyautoattack")
     parser.add_argument("--repeats", type=int, default=1, help="the shortest time counts")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     warnings.simplefilter("ignore")
     images = data.load(arguments.data, "test", limit=arguments.images)
-    model = open_model(arguments.network).model.eval()
+    device = pick(arguments.device)
+    model = open_model(arguments.network).model.eval().to(device)
     print(f"{arguments.network}, {len(images):,} images of {images.name}, float32")
-    print(f"{processor(torch.device('cpu'))}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}\n")
+    print(f"{processor(device)}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}\n")
     print(f"{'attack':<11}{'eps':<10}{'':<14}{'right':>6}{'alike':>8}{'seconds':>9}{'ratio':>8}")
-    evaluate(model, images[: min(len(images), 32)], build("fgsm", images.images.shape[-1]))  # warms up
+    evaluate(model, images[: min(len(images), 32)], build("fgsm", images.images.shape[-1]), device=device)  # warms up
     for name in arguments.attacks.split(","):
         for eps in arguments.eps.split(","):
             compare(model, images, name, parse_eps(eps), arguments.repeats, arguments.libraries.split(","))

@@ -288,3 +288,31 @@ def test_an_attack_that_spoils_its_network_gains_nothing() -> None:
 
     outcome = evaluate(model, labelled(model), make(spoil, norm=True))
     assert outcome.count == 32
+
+
+def test_what_is_judged_is_judged_in_float32_and_the_precision_of_a_gpu_is_left_as_it_was() -> None:
+    found: list[str] = []
+
+    class Telling(Counting):
+        def forward(self, x: Tensor) -> Tensor:
+            found.append(torch.backends.cudnn.conv.fp32_precision)
+            return super().forward(x)
+
+    model = Telling()
+    images = labelled(Counting())
+    before = torch.backends.cudnn.conv.fp32_precision
+    assert before != "ieee"
+    evaluate(model, images, build("semantic", 8, trials=2))
+    assert set(found) == {"ieee"}
+    assert torch.backends.cudnn.conv.fp32_precision == before
+
+
+def test_the_precision_of_a_gpu_is_left_as_it_was_by_a_network_that_fails() -> None:
+    class Failing(Counting):
+        def forward(self, x: Tensor) -> Tensor:
+            raise RuntimeError("no")
+
+    before = torch.backends.cudnn.conv.fp32_precision
+    with pytest.raises(InputError):
+        evaluate(Failing(), labelled(Counting()), build("clean", 8))
+    assert torch.backends.cudnn.conv.fp32_precision == before

@@ -13,6 +13,7 @@ from windfirm.adjust.distributed import join_gradients, processes, rank, share, 
 from windfirm.adjust.recipe import Epoch, Progress
 from windfirm.adjust.schedule import SCHEDULES
 from windfirm.adjust.training import Training
+from windfirm.data.augment import sent
 from windfirm.models.device import autocast
 
 
@@ -39,7 +40,7 @@ def epoch(training: Training, network: nn.Module, progress: Progress | None) -> 
     for i, batch in enumerate(batches):
         training.optimizer.param_groups[0]["lr"] = recipe.lr * schedule((number + i / len(batches)) / recipe.epochs)
         mine = share(len(batch))
-        images, target = material.augment(batch, augmentation, mine), labels[batch[mine].to(device)]
+        images, target = material.augment(batch, augmentation, mine), labels[sent(batch[mine], device)]
         with seeds.default_stream(seed, "network", number, i, *place), autocast(device):
             loss, logits = course.objective.loss(network, images, target, randomness)
         training.optimizer.zero_grad(set_to_none=True)

@@ -30,15 +30,19 @@ class Augmenter:
 
         Of these ``share`` alone, each as it would be among all of them.
         """
-        top, left = torch.randint(2 * self.padding + 1, (2, len(indices)), generator=generator)[:, share].to(
-            self.device
-        )
-        flip = (torch.rand(len(indices), generator=generator) < 0.5)[share].to(self.device)
-        images = self.images[indices[share].to(self.images.device)].to(self.device)
+        shift = torch.randint(2 * self.padding + 1, (2, len(indices)), generator=generator)[:, share]
+        turn = (torch.rand(len(indices), generator=generator) < 0.5)[share]
+        top, left = sent(shift, self.device)
+        flip, images = sent(turn, self.device), self.images[sent(indices[share], self.images.device)].to(self.device)
         count, _, height, width = images.shape
         windows = F.pad(images, (self.padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)  # a view
         crops = windows[torch.arange(count, device=self.device), :, top, left]
         return to_float(torch.where(flip.view(-1, 1, 1, 1), crops.flip(3), crops))
+
+
+def sent(numbers: Tensor, device: torch.device) -> Tensor:
+    """A few ``numbers`` on ``device``, for which a GPU's work so far is not waited for: they are copied aside first."""
+    return numbers.to(device, non_blocking=True)
 
 
 def _fits(images: Tensor, device: torch.device) -> bool:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected, first_line
-from windfirm.models.device import out_of_memory
+from windfirm.models.device import in_float32, out_of_memory
 
 
 def private(model: nn.Module, device: torch.device | None) -> nn.Module:
@@ -22,14 +22,15 @@ def private(model: nn.Module, device: torch.device | None) -> nn.Module:
 
 
 def classify(network: nn.Module, pixels: Tensor, images: Images) -> Tensor:
-    """The predicted classes (b,) of ``pixels`` (b, c, h, w) out of the classes of ``images``.
+    """The predicted classes (b,) of ``pixels`` (b, c, h, w) out of the classes of ``images``, in float32 everywhere.
 
     Raises InputError when the network cannot take images of this size, or its outputs are not logits of shape
     (b, classes).
     """
     network.eval()  # an attack may have switched it
     try:
-        logits = network(pixels.contiguous(memory_format=torch.channels_last))
+        with in_float32():
+            logits = network(pixels.contiguous(memory_format=torch.channels_last))
     except RuntimeError as error:
         if out_of_memory(error):
             raise
