@@ -160,8 +160,9 @@ PEERS: Mapping[str, Mapping[str, Make]] = {
 def installed(library: str) -> ModuleType | None:
     """The library's module, None when it or something that it needs is not there."""
     for operator in ("nms", "qnms"):
-        # A torchvision made for another build of torch imports if it finds these declared; they are never called.
-        if not hasattr(torch.ops.torchvision, operator):
+        # A torchvision made for another build of torch, as beside one for the CPU, imports if it finds these declared;
+        # they are never called.
+        if torch.version.cuda is None and not hasattr(torch.ops.torchvision, operator):
             signature = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
             torch.library.define(f"torchvision::{operator}", signature)
     try:

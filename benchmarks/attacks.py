@@ -46,7 +46,7 @@ class Result:
 
 
 def timed(work: Callable[[], Tensor], repeats: int, device: torch.device) -> Result:
-    """What ``work`` finds, and the shortest of the times that it takes: of the processor, or with a GPU of the clock."""
+    """What ``work`` finds, and the shortest of the times that it takes: the processor's, with a GPU the clock's."""
     clock = time.perf_counter if device.type == "cuda" else time.process_time
     seconds = []
     for _ in range(repeats):

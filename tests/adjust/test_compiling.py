@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -5,6 +6,7 @@ import torch
 from torch import nn
 
 from tests.adjust.toys import assert_equal, data, toy
+from windfirm.adjust.compiling import replayed
 from windfirm.adjust.train import Extras, Recipe, train
 from windfirm.errors import InputError
 
@@ -51,6 +53,41 @@ def test_the_compiled_network_is_what_every_step_calls_and_trying_it_leaves_no_t
     assert calls == 1 + 4
     train(plain, *data(), RECIPE)
     assert_equal(compiled, plain)
+
+
+def record(network: nn.Module, args: Sequence[torch.Tensor], pool: object = None) -> nn.Module:
+    """What stands for a recording here: the network, for batches of one size; making it moves its statistics."""
+    network(args[0]).sum().backward()
+
+    class Recording(nn.Module):
+        def forward(self, images: torch.Tensor) -> Any:
+            assert images.shape == args[0].shape
+            return network(images)
+
+    return Recording()
+
+
+def test_a_recording_is_called_for_whole_batches_and_making_it_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", record)
+    model, plain = toy(), toy()
+    images = data()[0][:8] / 255
+    network = replayed(model.train(), images)
+    assert_equal(model, plain)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    for count in (8, 3):
+        assert torch.equal(network(images[:count]), plain.train()(images[:count]))
+    assert_equal(model, plain)  # statistics, too, moved alike
+
+
+def test_what_cannot_be_recorded_is_called_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(network: nn.Module, args: Sequence[torch.Tensor], pool: object = None) -> nn.Module:
+        network(args[0])
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", fail)
+    model = toy().train()
+    assert replayed(model, data()[0][:8] / 255) is model
+    assert_equal(model, toy())
 
 
 def test_an_unknown_mode_is_refused() -> None:

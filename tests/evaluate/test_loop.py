@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -290,21 +291,27 @@ def test_an_attack_that_spoils_its_network_gains_nothing() -> None:
     assert outcome.count == 32
 
 
+def precision() -> str:
+    """How a GPU multiplies in convolutions."""
+    settings: Any = torch.backends.cudnn
+    return str(settings.conv.fp32_precision)
+
+
 def test_what_is_judged_is_judged_in_float32_and_the_precision_of_a_gpu_is_left_as_it_was() -> None:
     found: list[str] = []
 
     class Telling(Counting):
         def forward(self, x: Tensor) -> Tensor:
-            found.append(torch.backends.cudnn.conv.fp32_precision)
+            found.append(precision())
             return super().forward(x)
 
     model = Telling()
     images = labelled(Counting())
-    before = torch.backends.cudnn.conv.fp32_precision
+    before = precision()
     assert before != "ieee"
     evaluate(model, images, build("semantic", 8, trials=2))
     assert set(found) == {"ieee"}
-    assert torch.backends.cudnn.conv.fp32_precision == before
+    assert precision() == before
 
 
 def test_the_precision_of_a_gpu_is_left_as_it_was_by_a_network_that_fails() -> None:
@@ -312,7 +319,7 @@ def test_the_precision_of_a_gpu_is_left_as_it_was_by_a_network_that_fails() -> N
         def forward(self, x: Tensor) -> Tensor:
             raise RuntimeError("no")
 
-    before = torch.backends.cudnn.conv.fp32_precision
+    before = precision()
     with pytest.raises(InputError):
         evaluate(Failing(), labelled(Counting()), build("clean", 8))
-    assert torch.backends.cudnn.conv.fp32_precision == before
+    assert precision() == before

@@ -1,10 +1,12 @@
-"""The network compiled by torch.compile for its training, or as it is where that fails.
+"""The network as its training calls it: compiled by torch.compile, recorded for a GPU, or as it is where that fails.
 
 Compiling takes a minute or more, and is no gain on every machine: on two cores a MobileNetV2 trains at 120 images/s
-compiled, at 132 as it is. So it happens only where it is asked for.
+compiled, at 132 as it is. So it happens only where it is asked for. Recording takes a second.
 """
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from windfirm import seeds
 from windfirm.errors import expected, first_line
 from windfirm.models.device import autocast
+from windfirm.models.recording import recorded
 
 
 def compiled(model: nn.Module, images: Tensor, how: str) -> nn.Module:
@@ -21,17 +24,46 @@ def compiled(model: nn.Module, images: Tensor, how: str) -> nn.Module:
     It is tried on ``images`` (b, c, h, w), forward and backward; when that fails for any reason, a warning says so and
     ``model`` itself comes back. Either way weights and statistics are what they were.
     """
-    before = {name: value.clone() for name, value in model.state_dict().items()}
     network = model
-    try:
-        made: Any = torch.compile(model, mode=how)
-        with seeds.default_stream(0, "compile"), autocast(images.device):
-            outputs = made(images)
-        torch.autograd.backward(outputs.float().sum())
-        network = made
-    except Exception as error:  # a compiler may raise anything
-        got = f"{type(error).__name__}: {first_line(error)}; it is trained as it is"
-        warnings.warn(expected("compile", "a network that torch.compile can compile here", got), stacklevel=2)
-    model.load_state_dict(before)
-    model.zero_grad(set_to_none=True)
+    with untouched(model):
+        try:
+            made: Any = torch.compile(model, mode=how)
+            with seeds.default_stream(0, "compile"), autocast(images.device):
+                outputs = made(images)
+            torch.autograd.backward(outputs.float().sum())
+            network = made
+        except Exception as error:  # a compiler may raise anything
+            got = f"{type(error).__name__}: {first_line(error)}; it is trained as it is"
+            warnings.warn(expected("compile", "a network that torch.compile can compile here", got), stacklevel=3)
     return network
+
+
+def replayed(model: nn.Module, images: Tensor) -> nn.Module:
+    """``model``, which shares its weights with what is returned, recorded for batches like ``images`` (b, c, h, w).
+
+    Other batches, such as the last of an epoch, go through the model as it is; all do where it cannot be recorded.
+    Either way weights and statistics are what they were. Of use on a GPU, where a network is called once a step.
+    """
+    with untouched(model), seeds.default_stream(0, "record"):
+        found = recorded(model, images, short=True)
+    return model if found is None else _Replayed(model, found, images.shape)
+
+
+class _Replayed(nn.Module):
+    def __init__(self, model: nn.Module, recording: nn.Module, shape: torch.Size) -> None:
+        super().__init__()
+        self.model, self.recording, self.shape = model, recording, shape
+
+    def forward(self, images: Tensor) -> Any:
+        return (self.recording if images.shape == self.shape else self.model)(images)
+
+
+@contextmanager
+def untouched(model: nn.Module) -> Iterator[None]:
+    """After the block the weights and statistics of ``model`` are what they were before, and it has no gradients."""
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    try:
+        yield
+    finally:
+        model.load_state_dict(before)
+        model.zero_grad(set_to_none=True)

@@ -30,4 +30,4 @@ def distillation(
         far = F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
         return weight * temperature**2 * far + (1 - weight) * plain, logits
 
-    return Objective("distill", loss, {"temperature": temperature, "weight": weight})
+    return Objective("distill", loss, {"temperature": temperature, "weight": weight}, once=True)

@@ -21,11 +21,16 @@ Mix = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor, float]]
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss with the name and the numbers that a record needs to repeat it."""
+    """A loss with the name and the numbers that a record needs to repeat it.
+
+    ``once``: it calls the network once, with images that ask for no gradient. A GPU then replays the network as CUDA
+    graphs.
+    """
 
     name: str
     loss: Loss
     options: Mapping[str, float | int | str] = field(default_factory=dict)
+    once: bool = False
 
 
 def cross_entropy(
@@ -64,4 +69,4 @@ def margin(logits: Tensor, labels: Tensor) -> Tensor:
     return others - logits.gather(1, true)[:, 0]
 
 
-PLAIN = Objective("plain", cross_entropy)
+PLAIN = Objective("plain", cross_entropy, once=True)

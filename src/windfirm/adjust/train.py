@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from windfirm.adjust.compiling import compiled
+from windfirm.adjust.compiling import compiled, replayed
 from windfirm.adjust.distributed import processes, synchronised
 from windfirm.adjust.epoch import epoch
 from windfirm.adjust.objective import PLAIN, Objective
@@ -70,9 +70,11 @@ def steps(training: Training, progress: Progress | None = None) -> Generator[Non
         raise InputError(expected("torchrun", f"a last batch with an image for each of {processes()} processes", rest))
     with mode(model, training=True), slow_in_bfloat16(model, device), synchronised(model):
         network = model
-        if course.extras.compile and len(training.history) < recipe.epochs:
-            example = material.at(material.rows[: recipe.batch])[0].to(device)
-            network = compiled(model, to_float(example), course.extras.compile)
+        graphs = device.type == "cuda" and course.objective.once and processes() == 1
+        if (course.extras.compile or graphs) and len(training.history) < recipe.epochs:
+            example = to_float(material.at(material.rows[: recipe.batch])[0].to(device))
+            how = course.extras.compile
+            network = compiled(model, example, how) if how else replayed(model, example)
         while len(training.history) < recipe.epochs:
             entry = yield from epoch(training, network, progress)
             if not math.isfinite(entry.loss):

@@ -34,7 +34,7 @@ def cutmix(side: int, *, probability: float = 0.5) -> Objective:
         area = (rows.stop - rows.start) * (columns.stop - columns.start)
         return patched, labels[order], area / (height * width)
 
-    return Objective("cutmix", mixed(mix), {"probability": probability})
+    return Objective("cutmix", mixed(mix), {"probability": probability}, once=True)
 
 
 def span(centre: int, size: int, length: int) -> slice:

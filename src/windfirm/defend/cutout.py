@@ -24,7 +24,7 @@ def cutout(side: int, *, size: int | None = None, fill: float = 0.0) -> Objectiv
         rows, columns = (torch.randint(length, (len(images),), generator=generator) for length in images.shape[-2:])
         return blot(images, rows, columns, size, fill), labels, 0.0
 
-    return Objective("cutout", mixed(mix), {"size": size, "fill": fill})
+    return Objective("cutout", mixed(mix), {"size": size, "fill": fill}, once=True)
 
 
 def blot(images: Tensor, rows: Tensor, columns: Tensor, size: int, fill: float) -> Tensor:

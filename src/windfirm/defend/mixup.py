@@ -17,7 +17,7 @@ def mixup(side: int) -> Objective:
         order = torch.randperm(len(images), generator=generator).to(images.device)
         return blend(images, images[order], share), labels[order], share
 
-    return Objective("mixup", mixed(mix))
+    return Objective("mixup", mixed(mix), once=True)
 
 
 def blend(images: Tensor, others: Tensor, share: float) -> Tensor:

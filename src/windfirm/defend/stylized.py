@@ -25,7 +25,7 @@ def stylized(side: int, *, alpha: float = 1.0, stylizer: str | None = None) -> O
         order = torch.randperm(len(images), generator=generator).to(images.device)
         return pair.to(images.device).within(images, order, alpha), labels, 0.0
 
-    return Objective("stylized", mixed(mix), {"alpha": alpha, "stylizer": stylizer or "package"})
+    return Objective("stylized", mixed(mix), {"alpha": alpha, "stylizer": stylizer or "package"}, once=True)
 
 
 def check_alpha(name: str, alpha: float) -> None:

@@ -88,7 +88,7 @@ def distances(
     if largest is None:
         largest = 1.0 if norm == "linf" else math.sqrt(images.images[0].numel())
     network = private(model, device)
-    target = searched(network, attack, images, device)
+    target = searched(network, attack, images, device, batches.size)
 
     def nearest(ids: Tensor) -> Tensor:
         pixels, labels = fetch(images, ids, device)

@@ -67,7 +67,8 @@ def examples(
 def _views(
     network: nn.Module, images: Images, attack: Attack, ids: Tensor, eps: float, seed: int, device: torch.device | None
 ) -> list[View]:
-    target = searched(network, attack, images, device)
+    batches = batched("examples", images, None, device)
+    target = searched(network, attack, images, device, batches.size)
 
     def seen(some: Tensor) -> list[View]:
         pixels, labels = fetch(images, some, device)
@@ -82,7 +83,7 @@ def _views(
         rounded = (shown * 255).round().clamp(0, 255).to(torch.uint8)
         return [View(_hwc(image), int(label)) for image, label in zip(rounded, predicted, strict=True)]
 
-    return [view for _, views in batched("examples", images, None, device).over(ids, seen) for view in views]
+    return [view for _, views in batches.over(ids, seen) for view in views]
 
 
 def _hwc(image: Tensor) -> NDArray[np.uint8]:

@@ -21,6 +21,7 @@ from windfirm.evaluate.fold import folded
 from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import classify, private
 from windfirm.evaluate.outcome import Outcome
+from windfirm.evaluate.replay import Replayed
 
 #: Room for float32 rounding when the range and the size of a change are checked.
 TOLERANCE = 1e-6
@@ -56,7 +57,7 @@ def evaluate(
     """
     eps = parse_eps(eps, attack.norm)
     network, batches = private(model, device), batched("evaluate", images, batch, device)
-    target = searched(network, attack, images, device)
+    target = searched(network, attack, images, device, batches.size)
     count = len(images)
     correct = torch.zeros(count, dtype=torch.int64)
 
@@ -109,7 +110,7 @@ def curve(
     sizes = [parse_eps(eps) for eps in epses]
     network, batches = private(model, device), batched("evaluate", images, batch, device)
     attack = fgsm(0)
-    target = searched(network, attack, images, device)
+    target = searched(network, attack, images, device, batches.size)
     correct = torch.zeros(len(sizes), len(images), dtype=torch.int64)
 
     def rows(some: Tensor) -> Tensor:
@@ -136,11 +137,16 @@ def fetch(images: Images, ids: Tensor, device: torch.device | None) -> tuple[Ten
     return to_float(images.images[ids].to(device)), images.labels[ids].to(device)
 
 
-def searched(network: nn.Module, attack: Attack, images: Images, device: torch.device | None) -> nn.Module:
-    """What ``attack`` is given instead of ``network``: the same, faster, and its own to spoil, if it has a norm."""
+def searched(network: nn.Module, attack: Attack, images: Images, device: torch.device | None, most: int) -> nn.Module:
+    """What ``attack`` is given instead of ``network``: the same, faster, and its own to spoil, if it has a norm.
+
+    It is faster for at most ``most`` images at once.
+    """
     if not attack.norm:
         return network
-    return folded(network, fetch(images, torch.arange(min(len(images), SAMPLE)), device)[0])
+    sample = fetch(images, torch.arange(min(len(images), SAMPLE)), device)[0]
+    faster = folded(network, sample)
+    return Replayed(faster, sample, most).eval() if device is not None and device.type == "cuda" else faster
 
 
 def attacked(network: nn.Module, pixels: Tensor, labels: Tensor, attack: Attack, budget: Budget) -> Tensor:

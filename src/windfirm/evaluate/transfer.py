@@ -45,7 +45,7 @@ def transfer(
         raise InputError(expected("transfer", "at least one target", "none"))
     eps = parse_eps(eps, attack.norm)
     batches = batched("transfer", images, batch, device)
-    maker = searched(private(source, device), attack, images, device)
+    maker = searched(private(source, device), attack, images, device, batches.size)
     judges = {key: private(model, device) for key, model in targets.items()}
     correct = {key: torch.zeros(len(images), dtype=torch.int64) for key in judges}
 

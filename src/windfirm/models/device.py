@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -29,9 +29,12 @@ def has_bfloat16(device: torch.device) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("sve_bf16"))
 
 
-def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 autocast where the device has it, a context that does nothing elsewhere."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device))
+def autocast(device: torch.device, *, short: bool = True, cache: bool = True) -> torch.autocast:
+    """bfloat16 autocast where the device has it and ``short`` asks for it; a context that does nothing elsewhere.
+
+    ``cache``: whether weights are shortened once for all calls inside.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=short and has_bfloat16(device), cache_enabled=cache)
 
 
 @contextmanager
@@ -68,7 +71,8 @@ def in_float32() -> Iterator[None]:
 
     Elsewhere cuDNN rounds them to TF32 first, 10 bits after the point in place of 23 (PyTorch's default, and faster).
     """
-    kinds = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+    cuda, cudnn = cast(Any, torch.backends.cuda), cast(Any, torch.backends.cudnn)
+    kinds = (cuda.matmul, cudnn.conv, cudnn.rnn)
     before = [kind.fp32_precision for kind in kinds]
     try:
         for kind in kinds:
