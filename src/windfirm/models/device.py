@@ -96,5 +96,5 @@ def batch_size(device: torch.device | None, shape: Sequence[int] = (3, 32, 32)) 
     of 50, 560 in batches of 250); on a GPU many. Larger images make the batch smaller, as memory grows with the pixels.
     """
     gpu = device is not None and device.type == "cuda"
-    most, least = (1_000, 16) if gpu else (50, 8)
+    most, least = (512, 16) if gpu else (50, 8)
     return max(least, min(most, most * 32 * 32 // max(shape[-2] * shape[-1], 1)))
