@@ -10,7 +10,7 @@ from tests.evaluate.toys import Counting, hungry, labelled, make, nothing, small
 from windfirm.attack import Attack, Budget, build
 from windfirm.attack.ensemble import ensemble
 from windfirm.errors import InputError, WindfirmError
-from windfirm.evaluate import curve, evaluate
+from windfirm.evaluate import curve, evaluate, loop
 
 
 def test_clean_accuracy_is_the_share_of_right_predictions() -> None:
@@ -323,3 +323,30 @@ def test_the_precision_of_a_gpu_is_left_as_it_was_by_a_network_that_fails() -> N
     with pytest.raises(InputError):
         evaluate(Failing(), labelled(Counting()), build("clean", 8))
     assert precision() == before
+
+
+def test_what_a_rough_search_takes_for_fooled_and_the_judge_does_not_is_searched_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Rough(nn.Module):
+        """Sees another class as soon as anything changes."""
+
+        def __init__(self, images: Tensor) -> None:
+            super().__init__()
+            self.images = images
+
+        def forward(self, x: Tensor) -> Tensor:
+            same = torch.tensor([bool((self.images == image).flatten(1).all(1).any()) for image in x])
+            logits = network(x)
+            return torch.where(same[:, None], logits, 1e3 * logits.detach().argmin(1, keepdim=True).eq(torch.arange(3)))
+
+    network = small_network()
+    images = labelled(network)
+    attack = build("pgd", 8, steps=20)
+    exact = evaluate(network, images, attack, eps="8/255")
+    assert 0 < exact.count < evaluate(network, images, build("clean", 8)).count
+    monkeypatch.setattr(loop, "searched", lambda *args: Rough(images.images / 255))
+    early = evaluate(network, images, attack, eps="8/255")
+    assert early.count > exact.count
+    monkeypatch.setattr(loop, "rounding", lambda device: True)
+    assert evaluate(network, images, attack, eps="8/255").correct.tolist() == exact.correct.tolist()

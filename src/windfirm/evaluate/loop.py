@@ -5,11 +5,13 @@ leave the moment they are fooled, and batches are packed again from the others.
 """
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from windfirm.attack.border import pieces
 from windfirm.attack.budget import Attack, Budget, parse_eps
 from windfirm.attack.clean import clean
 from windfirm.attack.fgsm import direction, fgsm, step
@@ -22,6 +24,7 @@ from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import classify, private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.replay import Replayed
+from windfirm.models.device import in_float32
 
 #: Room for float32 rounding when the range and the size of a change are checked.
 TOLERANCE = 1e-6
@@ -63,15 +66,13 @@ def evaluate(
 
     def survivors(ids: Tensor, attack: Attack, budget: Budget) -> Tensor:
         def right(some: Tensor) -> Tensor:
-            pixels, labels = fetch(images, some, device)
-            changed = attacked(target, pixels, labels, attack, replace(budget, ids=some, batch=batches.size))
-            pairs = zip(torch.split(changed, batches.size), torch.split(labels, batches.size), strict=True)
-            return some[torch.cat([classify(network, x, images) == y for x, y in pairs]).cpu()]
+            within = replace(budget, ids=some, batch=batches.size)
+            return some[unharmed(network, target, images, attack, within, device)]
 
         done = budget.trial * count + count - len(ids)
         kept = [ids[:0]]
-        for some, unharmed in batches.over(ids, right, MANY if attack.packs else 1):
-            kept.append(unharmed)
+        for some, intact in batches.over(ids, right, MANY if attack.packs else 1):
+            kept.append(intact)
             done += len(some)
             if progress:
                 progress(done, attack.trials * count)
@@ -130,6 +131,37 @@ def curve(
         if progress:
             progress(int(some[-1]) + 1, len(images))
     return tuple(_outcome(attack, eps, row) for eps, row in zip(sizes, correct, strict=True))
+
+
+def unharmed(
+    network: nn.Module, target: nn.Module, images: Images, attack: Attack, budget: Budget, device: torch.device | None
+) -> Tensor:
+    """Of the images at ``budget.ids`` (b,), which ``network`` is right about once ``attack`` has searched ``target``.
+
+    A search that is less exact than the judge may stop a little too early. What it takes for fooled and the judge does
+    not, is searched once more in float32.
+    """
+    assert budget.ids is not None
+    pixels, labels = fetch(images, budget.ids, device)
+
+    def right(changed: Tensor, labels: Tensor) -> Tensor:
+        return pieces(lambda x, y: (classify(network, x, images) == y,), budget.batch, changed, labels)[0]
+
+    changed = attacked(target, pixels, labels, attack, budget)
+    stays = right(changed, labels)
+    if attack.norm and rounding(device):
+        (fooled,) = pieces(lambda x, y: (target(x).argmax(1) != y,), budget.batch, changed, labels)
+        rows = stays & fooled
+        if rows.any():
+            with in_float32():
+                changed = attacked(deepcopy(network), pixels[rows], labels[rows], attack, budget.only(rows, pixels))
+            stays[rows] = right(changed, labels[rows])
+    return stays.cpu()
+
+
+def rounding(device: torch.device | None) -> bool:
+    """Whether a search on ``device`` is less exact than float32: a GPU rounds to TF32."""
+    return device is not None and device.type == "cuda"
 
 
 def fetch(images: Images, ids: Tensor, device: torch.device | None) -> tuple[Tensor, Tensor]:
