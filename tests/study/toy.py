@@ -1,6 +1,7 @@
 """A study without torch: cells that add up numbers, keep them in files, and "measure" them. And a program to run it.
 
-``python -m tests.study.toy DIR WORKERS CHAINS`` runs the toy study in DIR; 0 workers: in its own process; "ray": there.
+``python -m tests.study.toy DIR WORKERS CHAINS`` runs the toy study in DIR; 0 workers: in its own process; "ray": there,
+"ray:ADDRESS": on the cluster at this address.
 """
 
 import base64
@@ -127,8 +128,8 @@ def step(board: Board, ended: Sequence[Ended]) -> None:
 def main() -> None:
     folder, workers, chains = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     engine: Engine
-    if workers == "ray":
-        engine = OnRay(SPEC)
+    if workers.startswith("ray"):
+        engine = OnRay(SPEC, address=workers.partition(":")[2] or None)
     else:
         engine = Workers(SPEC, int(workers), folder / "logs") if int(workers) else InProcess(SPEC)
     board = run(folder, cells(chains), engine, step if os.environ.get("STEPWISE") else nothing)
