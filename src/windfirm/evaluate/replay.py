@@ -17,7 +17,7 @@ from windfirm.models.recording import recorded
 STEP = 4
 
 #: So many batches of a size go through the network as it is first: few do not repay the recording.
-FIRST = 3
+FIRST = 24
 
 #: Outputs of what was recorded differ from the network's by no more than this share of the largest one.
 TOLERANCE = 1e-2
