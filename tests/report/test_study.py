@@ -92,13 +92,6 @@ def test_what_the_attacks_say_against_each_other_is_a_warning() -> None:
     assert found[0].startswith("Warning, F of mine, seed 0: ")
 
 
-def test_how_gains_go_with_what_is_removed_is_told_of_each_criterion() -> None:
-    said = [line for line in study_words.answer(summary(swept())) if line.startswith(("pls", "random"))]
-    assert len(said) == 2
-    assert said[0].startswith("pls, from 10 % to 50 % of the MACs removed: F′ − control goes, in points, ")
-    assert "clean 0.00 to −4.00" in said[0]
-
-
 def test_a_smoke_run_is_called_one() -> None:
     made = [replace(entry, about=ABOUT | {"scale": "smoke"}) for entry in table3()]
     assert study_words.answer(summary(made))[-1].startswith("A smoke run, whose numbers mean nothing.")

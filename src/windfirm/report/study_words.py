@@ -5,18 +5,12 @@ from collections.abc import Sequence
 from windfirm.evaluate.compare import Versus
 from windfirm.evaluate.warnings import among
 from windfirm.report import words
-from windfirm.report.study_figures import amounts
+from windfirm.report.study_questions import MEANS, MEANT, NO_ATTACK, attacked, questions
 from windfirm.report.study_table import agreement, missing
 from windfirm.report.summary import Gain, Summary
 
-#: Columns that are no attack.
-NO_ATTACK = ("clean", "generalization")
-#: Columns that are means of others.
-MEANS = ("average", "robustness", "generalization")
 #: Accuracy in percent that counts as none, and the end of its interval up to which one can say so.
 FLOOR, SURE = 1.0, 10.0
-#: Columns, and kinds of lines, that are told of in a sentence.
-MEANT, KINDS = 6, 4
 #: Warnings told one by one; the rest is counted.
 TOLD = 8
 
@@ -27,8 +21,8 @@ def answer(summary: Summary) -> list[str]:
         _robust(summary),
         _clean(summary),
         _poster(summary),
+        *questions(summary),
         *_floors(summary),
-        *_growth(summary),
         _limits(summary),
     ]
     return [sentence for sentence in sentences if sentence]
@@ -46,11 +40,6 @@ def doubts(summary: Summary) -> list[str]:
                     found[f"Warning, {who}: {finding.kind}: {finding.text}."] = None
     lines = [*found]
     return lines if len(lines) <= TOLD else [*lines[:TOLD], f"{len(lines) - TOLD:,} more warnings of this kind."]
-
-
-def attacked(summary: Summary) -> list[str]:
-    """The columns that are attacks on the network itself, without means of several."""
-    return [c for c in summary.columns if c not in (*NO_ATTACK, *MEANS) and " from " not in c]
 
 
 def _robust(summary: Summary) -> str:
@@ -129,24 +118,6 @@ def _floors(summary: Summary) -> list[str]:
     if fgsm and not iterative:
         return ["FGSM takes a single step: accuracy under it says nothing yet about iterative attacks such as PGD."]
     return []
-
-
-def _growth(summary: Summary) -> list[str]:
-    """Whether gains grow with what is removed, where several amounts were."""
-    versus = summary.rival
-    sentences = []
-    for kind, lines in list(amounts(summary).items())[:KINDS]:
-        least, most = (pick(lines, key=lambda line: 1 - line.left) for pick in (min, max))
-        said = [
-            f"{column} {words.signed(least.gains[versus][column].delta.points)} to "
-            f"{words.signed(most.gains[versus][column].delta.points)}"
-            for column in [*attacked(summary)[:MEANT], "clean"]
-            if column in least.gains[versus] and column in most.gains[versus]
-        ]
-        ends = f"{100 * (1 - least.left):.0f} % to {100 * (1 - most.left):.0f} % of the MACs"
-        if said:
-            sentences.append(f"{kind}, from {ends} removed: F′ − {versus} goes, in points, {'; '.join(said)}.")
-    return sentences
 
 
 def _limits(summary: Summary) -> str:

@@ -1,0 +1,94 @@
+"""The three questions that a reader of a table has, answered by its own numbers."""
+
+from collections.abc import Sequence
+
+from windfirm.report import words
+from windfirm.report.study_figures import amounts
+from windfirm.report.summary import Line, Summary
+
+#: Columns that are no attack.
+NO_ATTACK = ("clean", "generalization")
+#: Columns that are means of others.
+MEANS = ("average", "robustness", "generalization")
+#: Columns, and kinds of lines, that are told of in a sentence.
+MEANT, KINDS = 6, 4
+
+
+def questions(summary: Summary) -> list[str]:
+    """Is it the cut or the training after it? Does it survive a stronger attack? Does it grow with what is removed?"""
+    return [sentence for sentence in (_cause(summary), _stronger(summary), *_growth(summary)) if sentence]
+
+
+def attacked(summary: Summary) -> list[str]:
+    """The columns that are attacks on the network itself, without means of several."""
+    return [c for c in summary.columns if c not in (*NO_ATTACK, *MEANS) and " from " not in c]
+
+
+def _cause(summary: Summary) -> str:
+    """F′ − F is F′ − control and control − F, place by place, so that their means add up as well."""
+    places = [
+        (line.gains["F"][column].delta.points, line.gains["control"][column].delta.points)
+        for column in attacked(summary)
+        for line in summary.lines
+        if column in line.gains["F"] and column in line.gains["control"]
+    ]
+    if not places:
+        return ""
+    whole, cut = (sum(points) / len(places) for points in zip(*places, strict=True))
+    return (
+        f"Is it the cut, or the training after it? Over all attacks F′ − F is {words.signed(whole)} points on average, "
+        f"of which the training alone makes {words.signed(whole - cut)} and the cut {words.signed(cut)}."
+    )
+
+
+def _stronger(summary: Summary) -> str:
+    columns, versus = attacked(summary), summary.rival
+    single, strong = ([c for c in columns if c.startswith(start)] for start in ("fgsm", words.ITERATIVE))
+    if not single or not strong or not summary.versus():
+        return ""
+    gains = [gain for column in strong for _, gain in summary.gains(versus, column)]
+    more, less = (sum(gain.delta.verdict == way for gain in gains) for way in ("more", "less"))
+    return (
+        f"Does it survive a stronger attack? F′ − {versus} is, in points, {_means(summary, single)}, a single step; "
+        f"{_means(summary, strong)}. Under the stronger, F′ is beyond chance more robust in {more:,} and less in "
+        f"{less:,} of {len(gains):,} cases."
+    )
+
+
+def _means(summary: Summary, columns: Sequence[str]) -> str:
+    said = []
+    for column in columns[:MEANT]:
+        points = [gain.delta.points for _, gain in summary.gains(summary.rival, column)]
+        if points:
+            said.append(f"{words.signed(sum(points) / len(points))} under {column}")
+    return words.listing(said)
+
+
+def _growth(summary: Summary) -> list[str]:
+    """From the least to the most that was removed, for each kind of cut of which there are several amounts."""
+    question = "Does it grow with what is removed?"
+    if not attacked(summary) or not summary.versus():
+        return []
+    kinds = [*amounts(summary).items()][:KINDS]
+    sentences = [sentence for kind, lines in kinds if (sentence := _ends(summary, kind, lines))]
+    if sentences:
+        return [f"{question} {sentences[0]}", *sentences[1:]]
+    removed = sorted(100 * (1 - line.left) for line in summary.lines if line.left <= 1)
+    if not removed:
+        return []
+    low, high = (f"{share:.0f}" for share in (removed[0], removed[-1]))
+    how = low if low == high else f"{low} to {high}"
+    return [f"{question} These rows cannot say: each kind of cut was made once, of {how} % of the MACs."]
+
+
+def _ends(summary: Summary, kind: str, lines: Sequence[Line]) -> str:
+    versus = summary.rival
+    least, most = (pick(lines, key=lambda line: 1 - line.left) for pick in (min, max))
+    said = [
+        f"{column} {words.signed(least.gains[versus][column].delta.points)} to "
+        f"{words.signed(most.gains[versus][column].delta.points)}"
+        for column in [*attacked(summary)[:MEANT], "clean"]
+        if column in least.gains[versus] and column in most.gains[versus]
+    ]
+    ends = f"{100 * (1 - least.left):.0f} % to {100 * (1 - most.left):.0f} % of the MACs"
+    return f"{kind}, from {ends} removed: F′ − {versus} goes, in points, {'; '.join(said)}." if said else ""

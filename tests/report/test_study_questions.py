@@ -1,0 +1,48 @@
+"""Counts are chosen, so that every mean is known."""
+
+from tests.report.studied import THREE, four, outcome, row, rows
+from tests.report.test_study import swept
+from windfirm.report.study_questions import questions
+from windfirm.report.summary import summary
+
+
+def test_what_the_training_alone_does_is_told_apart_from_what_the_cut_does() -> None:
+    # Under semantic, occlusion and FGSM F′ − F is 2, -2 and 10, and F′ − control 1, -2 and 6.
+    assert questions(summary(rows("mine", {}, THREE)))[0] == (
+        "Is it the cut, or the training after it? Over all attacks F′ − F is +3.33 points on average, of which the "
+        "training alone makes +1.67 and the cut +1.67."
+    )
+
+
+def test_without_a_control_nothing_is_said_of_the_cause() -> None:
+    two = {role: THREE[role] for role in ("F", "F'")}
+    assert not any("cut, or" in sentence for sentence in questions(summary(rows("mine", {}, two))))
+
+
+def test_a_gain_under_one_step_stands_beside_what_stronger_attacks_leave_of_it() -> None:
+    counts = {"F": (20, 60, 50), "control": (24, 60, 50), "F'": (30, 20, 49)}
+    made = [
+        row("mine", role, {}, 0, outcome(attack, right, eps=8 / 255))
+        for role, found in counts.items()
+        for attack, right in zip(("fgsm", "pgd", "autoattack"), found, strict=True)
+    ]
+    assert (
+        "Does it survive a stronger attack? F′ − control is, in points, +6.00 under fgsm, a single step; −40.00 under "
+        "pgd and −1.00 under autoattack. Under the stronger, F′ is beyond chance more robust in 0 and less in 1 of 2 "
+        "cases."
+    ) in questions(summary(made))
+
+
+def test_gains_at_the_least_and_at_the_most_that_was_removed_are_told_of_each_criterion() -> None:
+    said = [line for line in questions(summary(swept())) if "goes, in points" in line]
+    assert said[0].startswith(
+        "Does it grow with what is removed? pls, from 10 % to 50 % of the MACs removed: F′ − control goes, in points, "
+    )
+    assert "clean 0.00 to −4.00" in said[0]
+    assert said[1].startswith("random, from ")
+
+
+def test_cuts_of_one_size_cannot_say_whether_it_grows() -> None:
+    assert questions(summary(rows("mine", {}, {role: four(1, 2, 3, 4) for role in THREE})))[-1] == (
+        "Does it grow with what is removed? These rows cannot say: each kind of cut was made once, of 10 % of the MACs."
+    )
