@@ -10,8 +10,9 @@ from windfirm.evaluate.compare import Versus
 from windfirm.report import words
 from windfirm.report.drawing import EPS, Point, Series, bars, heat, lines, plain, scatter
 from windfirm.report.drawing.look import ROLES
+from windfirm.report.naming import said
 from windfirm.report.poster import NONE
-from windfirm.report.summary import Line, Share, Summary, said
+from windfirm.report.summary import Line, Share, Summary
 
 #: The axes of a grid that say how much is removed.
 AMOUNTS = ("prune.ratio", "prune.rate", "prune.macs", "prune.params", "prune.latency", "prune.rounds")

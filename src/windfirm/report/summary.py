@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windfirm.attack.budget import show_eps
-from windfirm.attack.registry import ATTACKS
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.compare import LEVEL, Comparison, Delta, Versus, with_average
 from windfirm.evaluate.holm import holm
@@ -21,6 +20,8 @@ from windfirm.evaluate.outcome import Outcome, pack, unpack
 from windfirm.evaluate.paired import check_same, mean_of, paired_interval, per_image, sign_flip
 from windfirm.evaluate.power import smallest_difference
 from windfirm.evaluate.several import combine
+from windfirm.report import naming
+from windfirm.report.naming import said
 from windfirm.report.poster import NONE, Form, forms
 from windfirm.study.listing import ABOUT, Measured
 
@@ -132,11 +133,11 @@ def summary(rows: Sequence[Measured]) -> Summary:
     name = rows[0].study
     form = forms().get(name)
     outcomes = [unpack(row.row) for row in rows]
-    names = _names(outcomes)
+    names = naming.columns(outcomes)
     points: dict[str, list[int]] = {}
     for number, row in enumerate(rows):
         points.setdefault(repr(sorted(row.point.items())), []).append(number)
-    varying = _varying([rows[numbers[0]].point for numbers in points.values()])
+    varying = naming.varying([rows[numbers[0]].point for numbers in points.values()])
     lines = [
         _line([rows[i] for i in numbers], [names[i] for i in numbers], [outcomes[i] for i in numbers], form, varying)
         for numbers in points.values()
@@ -144,7 +145,7 @@ def summary(rows: Sequence[Measured]) -> Summary:
     lines.sort(key=lambda line: _place(line, form))
     found = {column for line in lines for shares in line.shares.values() for column in shares}
     attacks = {name: (outcome.attack, outcome.eps or 0.0) for name, outcome in zip(names, outcomes, strict=True)}
-    columns = tuple(sorted(found, key=lambda column: _order(column, attacks, form)))
+    columns = tuple(sorted(found, key=lambda column: naming.order(column, attacks, form)))
     lines, tests = _corrected(lines)
     return Summary(
         name,
@@ -180,28 +181,6 @@ def rows_of(comparison: Comparison) -> list[Measured]:
         for network in comparison.subjects
         for outcome in {(o.attack, o.title, o.eps): o for o in (*network.outcomes, *network.curve)}.values()
     ]
-
-
-def _names(outcomes: Sequence[Outcome]) -> list[str]:
-    """The name of each outcome's column: the attack's, with as much of eps, options and images as tells it apart."""
-    names = [outcome.attack for outcome in outcomes]
-    more = (
-        ["" if o.eps is None else f" {show_eps(o.eps)}" for o in outcomes],
-        [f" ({o.title})" for o in outcomes],
-        [f" on {len(o.correct):,} images" for o in outcomes],
-    )
-    for parts in more:
-        several: dict[str, set[str]] = {}
-        for name, part in zip(names, parts, strict=True):
-            several.setdefault(name, set()).add(part)
-        names = [name + (part if len(several[name]) > 1 else "") for name, part in zip(names, parts, strict=True)]
-    return names
-
-
-def _varying(points: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The axes on which the points differ, in order."""
-    axes = dict.fromkeys(axis for point in points for axis in point)
-    return [axis for axis in axes if len({repr(point.get(axis)) for point in points}) > 1]
 
 
 def _line(
@@ -326,24 +305,6 @@ def _place(line: Line, form: Form | None) -> tuple[int, str]:
     """The poster's order, then that of the labels as they come."""
     rows = form.rows if form else ()
     return (rows.index(line.row), "") if line.row in rows else (len(rows), line.row)
-
-
-def _order(column: str, attacks: Mapping[str, tuple[str, float]], form: Form | None) -> tuple[int, int, float, str]:
-    """The columns of the form, then the attacks as the registry has them, then clean and average."""
-    own = tuple(form.columns) if form else ()
-    if column in own:
-        return 0, own.index(column), 0.0, ""
-    last = ("clean", "average")
-    if column in last:
-        return 2, last.index(column), 0.0, ""
-    attack, eps = attacks.get(column, (column, 0.0))
-    known = tuple(ATTACKS)
-    return 1, known.index(attack) if attack in known else len(known), eps, column
-
-
-def said(value: Any) -> str:
-    """A value on an axis as a label has it."""
-    return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _mean(values: Iterable[int | None]) -> float:

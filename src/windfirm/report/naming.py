@@ -1,0 +1,49 @@
+"""What the places of a study's table are called, and in which order they stand."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from windfirm.attack.budget import show_eps
+from windfirm.attack.registry import ATTACKS
+from windfirm.evaluate.outcome import Outcome
+from windfirm.report.poster import Form
+
+
+def columns(outcomes: Sequence[Outcome]) -> list[str]:
+    """The name of each outcome's column: the attack's, with as much of eps, options and images as tells it apart."""
+    names = [outcome.attack for outcome in outcomes]
+    more = (
+        ["" if o.eps is None else f" {show_eps(o.eps)}" for o in outcomes],
+        [f" ({o.title})" for o in outcomes],
+        [f" on {len(o.correct):,} images" for o in outcomes],
+    )
+    for parts in more:
+        several: dict[str, set[str]] = {}
+        for name, part in zip(names, parts, strict=True):
+            several.setdefault(name, set()).add(part)
+        names = [name + (part if len(several[name]) > 1 else "") for name, part in zip(names, parts, strict=True)]
+    return names
+
+
+def varying(points: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The axes on which the points differ, in order."""
+    axes = dict.fromkeys(axis for point in points for axis in point)
+    return [axis for axis in axes if len({repr(point.get(axis)) for point in points}) > 1]
+
+
+def order(column: str, attacks: Mapping[str, tuple[str, float]], form: Form | None) -> tuple[int, int, float, str]:
+    """The columns of the form, then the attacks as the registry has them, then clean and average."""
+    own = tuple(form.columns) if form else ()
+    if column in own:
+        return 0, own.index(column), 0.0, ""
+    last = ("clean", "average")
+    if column in last:
+        return 2, last.index(column), 0.0, ""
+    attack, eps = attacks.get(column, (column, 0.0))
+    known = tuple(ATTACKS)
+    return 1, known.index(attack) if attack in known else len(known), eps, column
+
+
+def said(value: Any) -> str:
+    """A value on an axis as a label has it."""
+    return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
