@@ -4,6 +4,7 @@ A peer is made from its library's module and a network; it is then called with i
 attacked images. None of them is a dependency: those that are not installed are left out.
 """
 
+import copy
 import importlib
 import logging
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ MODULES = {
     "adv-lib": "adv_lib.attacks",
     "ART": "art",
     "pyautoattack": "pyautoattack",
+    "float64": "torch",
 }
 
 
@@ -114,6 +116,21 @@ def autoattack(*attacks: str) -> Make:
     return make
 
 
+def float64(library: Any, model: nn.Module) -> Run:
+    """FGSM written down in float64, where the gradient of the cross-entropy does not round to nothing: a truth."""
+    twin = copy.deepcopy(model).double()
+
+    def run(images: Tensor, labels: Tensor, eps: float) -> Tensor:
+        signs = []
+        for some, true in zip(torch.split(images, 100), torch.split(labels, 100), strict=True):
+            pixels = some.double().requires_grad_()
+            loss = library.nn.functional.cross_entropy(twin(pixels), true, reduction="sum")
+            signs.append(library.autograd.grad(loss, pixels)[0].sign().float())
+        return (images + eps * torch.cat(signs)).clamp(0, 1)
+
+    return run
+
+
 def _quarter(eps: float) -> float:
     return eps / 4
 
@@ -124,6 +141,7 @@ PEERS: Mapping[str, Mapping[str, Make]] = {
         "torchattacks": torchattacks("FGSM"),
         "foolbox": foolbox("FGSM"),
         "ART": art("FastGradientMethod"),
+        "float64": float64,
     },
     "pgd-10": {
         "torchattacks": torchattacks("PGD", alpha=_quarter, steps=10),

@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--attacks", default="fgsm,pgd-10,apgd-ce", help=f"out of {', '.join(PEERS)}")
     parser.add_argument("--eps", default="8/255", help="one or more, separated by commas")
-    parser.add_argument("--libraries", default="torchattacks,foolbox,adv-lib,ART,pyautoattack")
+    parser.add_argument("--libraries", default="torchattacks,foolbox,adv-lib,ART,pyautoattack,float64")
     parser.add_argument("--repeats", type=int, default=1, help="the shortest time counts")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

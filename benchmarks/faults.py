@@ -29,7 +29,9 @@ def main() -> None:
     """Run the drill and print what was lost, doubled or different."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=50)
-    parser.add_argument("--workers", default="0", help="0: the cells in the killed process itself; ray, ray:ADDRESS: on Ray")
+    parser.add_argument(
+        "--workers", default="0", help="0: the cells in the killed process itself; ray, ray:ADDRESS: on Ray"
+    )
     parser.add_argument("--commits", type=int, default=12, help="at most between two kills")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
