@@ -24,8 +24,7 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary = Path(name)
         temporary.chmod(0o666 & ~_umask())
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        on_disk(temporary)
         temporary.replace(path)
     except OSError as error:
         raise InputError(f"{path}: expected a place that can be written, got: {error.strerror or error}") from error
@@ -38,6 +37,15 @@ def sweep(path: Path) -> None:
     """Remove what an ``atomic(path)`` that was killed left; nobody else may be writing there."""
     for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         part.unlink(missing_ok=True)
+
+
+def on_disk(path: Path) -> None:
+    """Wait until what was written to a file, or the names in a folder, would still be there after a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:

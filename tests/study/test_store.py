@@ -139,9 +139,10 @@ def test_a_failed_cell_keeps_its_error_and_waits_when_its_study_is_run_again(tmp
 
 def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     with opened(tmp_path, create=True) as store:
-        store.db.execute("PRAGMA user_version = 2")
+        store.db.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
     before = (tmp_path / NAME).read_bytes()
-    wanted = f"expected a store of version {schema.VERSION}, got version 2; a newer Windfirm may read it"
+    newer = f"version {schema.VERSION + 1}; a newer Windfirm may read it"
+    wanted = f"expected a store of version {schema.VERSION}, got {newer}"
     assert complaint(tmp_path) == f"{tmp_path / NAME}: {wanted}"
     assert (tmp_path / NAME).read_bytes() == before
 

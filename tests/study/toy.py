@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from windfirm.study import place
 from windfirm.study.cell import Cell
 from windfirm.study.drive import Engine, Tell, drive
 from windfirm.study.local import InProcess, Workers
@@ -84,9 +85,13 @@ def row(value: bytes, eps: float) -> dict[str, object]:
 def nothing(board: Board, ended: Sequence[Ended]) -> None: ...
 
 
-def run(folder: Path, found: list[Cell], engine: Engine | None = None, tell: Tell = nothing) -> Board:
-    """Run ``found`` as the study "toy" until it is settled."""
+def run(
+    folder: Path, found: list[Cell], engine: Engine | None = None, tell: Tell = nothing, url: str | None = None
+) -> Board:
+    """Run ``found`` as the study "toy" until it is settled; files are kept at ``url`` or in the folder."""
     with opened(folder, create=True) as store:
+        if url:
+            store.keep_at(place.usable(url))
         store.add_study("toy", {}, found, places(found))
         board = Board(
             found, [key for key, state in store.states([c.key for c in found]).items() if state.state == "done"]

@@ -14,6 +14,7 @@ from windfirm.commands.progress import duration, telling, total, words
 from windfirm.commands.shared import grid, one_of, print_json, printer
 from windfirm.errors import InputError, expected
 from windfirm.models.device import pick
+from windfirm.study import place
 from windfirm.study.cell import Cell
 from windfirm.study.drive import Engine, drive
 from windfirm.study.estimate import Estimate, estimate
@@ -83,6 +84,8 @@ def carry_out(args: Namespace) -> Ran | None:
         _show(args, plan, cells, out)
         return None
     with opened(out, create=True) as store:
+        if args.artifacts:
+            store.keep_at(place.usable(args.artifacts))
         store.reclaim()
         store.add_study(plan.name, plan.to_json(), cells, graph.places)
         seconds = estimate(store)

@@ -68,7 +68,7 @@ def _show(args: Namespace, store: Store) -> int:
 
 def _one(args: Namespace, store: Store, entry: listing.Shown) -> None:
     """All about one cell."""
-    files = {name: {"path": str(file.path), "bytes": file.bytes} for name, file in store.files(entry.key).items()}
+    files = {name: {"path": file.where, "bytes": file.bytes} for name, file in store.files(entry.key).items()}
     if args.json:
         print_json(asdict(entry) | {"files": files})
         return

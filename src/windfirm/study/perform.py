@@ -1,13 +1,15 @@
-"""Doing one cell, in whichever process: the executor is called, its files are hashed, its errors are kept."""
+"""Doing one cell, in whichever process: the executor is called, its files are hashed and kept, and so are its errors."""
 
 import importlib
 import shutil
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from windfirm.errors import InputError, WindfirmError, expected, first_line
+from windfirm.study import place
 from windfirm.study.cell import canonical
 from windfirm.study.work import Ended, Executor, File, Task, digest
 
@@ -22,10 +24,12 @@ def perform(executors: Mapping[str, Executor], task: Task) -> Ended:
             raise InputError(expected(f"cell {task.key}", f"a kind out of {', '.join(executors)}", task.kind))
         result = executors[task.kind](task)
         canonical([result.facts, [*result.rows]], f"the result of cell {task.kind}")
-        files = {path.name: _file(path) for path in sorted(task.out.glob("*"))}
+        files = {path.name: _kept(task, path) for path in sorted(task.out.glob("*"))}
     except Exception as error:  # anything may happen in there, and it concerns this cell alone
         line = str(error) if isinstance(error, WindfirmError) else f"{type(error).__name__}: {first_line(error)}"
         return Ended(task.key, time.perf_counter() - start, error=line, trace=traceback.format_exc())
+    if task.artifacts:
+        shutil.rmtree(task.out, ignore_errors=True)
     return Ended(task.key, time.perf_counter() - start, result, files)
 
 
@@ -36,5 +40,11 @@ def executors_of(spec: str, device: str) -> Mapping[str, Executor]:
     return made
 
 
-def _file(path: Path) -> File:
-    return File(path, digest(path), path.stat().st_size)
+def _kept(task: Task, path: Path) -> File:
+    """A new file, put where the task says."""
+    file = File(path, digest(path), path.stat().st_size)
+    if task.artifacts is None:
+        return file
+    url = place.within(task.artifacts, place.name_of(task.key, file.sha256, path.name))
+    place.put(path, url)
+    return replace(file, url=url)

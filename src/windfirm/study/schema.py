@@ -10,12 +10,19 @@ of the pruned networks of a study:
 import sqlite3
 
 #: Of the tables below. Kept in the file as ``PRAGMA user_version``.
-VERSION = 1
+VERSION = 2
 
 #: ``PRAGMA application_id``, by which ``file`` and we know our own: "WNDF".
 APPLICATION = 0x574E4446
 
+STORE = """
+    CREATE TABLE store (           -- what holds for all of it
+        name     TEXT PRIMARY KEY, -- 'artifacts': the URL where files are kept; without that row, in the folder
+        value    TEXT NOT NULL
+    ) WITHOUT ROWID"""
+
 TABLES = (
+    STORE,
     """
     CREATE TABLE studies (
         name     TEXT PRIMARY KEY,
@@ -78,6 +85,7 @@ TABLES = (
     )""",
     """
     CREATE TABLE artifacts (       -- files, at artifacts/<first two digits of the key>/<key>-<name>
+                                   -- or, where the store has a URL, at URL/<key>/<sha256>-<name>
         cell     TEXT NOT NULL REFERENCES cells (key),
         name     TEXT NOT NULL,
         sha256   TEXT NOT NULL,
@@ -96,10 +104,21 @@ TABLES = (
     LEFT JOIN cells AS networks ON networks.key = json_extract(cells.inputs, '$.network')""",
 )
 
+#: What makes the tables of the next version out of those of an older one.
+CHANGES = {1: (STORE,)}
+
 
 def create(db: sqlite3.Connection) -> None:
     """Make the tables of an empty database, inside the transaction that is open."""
     for statement in TABLES:
         db.execute(statement)
     db.execute(f"PRAGMA application_id = {APPLICATION}")
+    db.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def migrate(db: sqlite3.Connection, version: int) -> None:
+    """Bring the tables of an older version to ours, inside the transaction that is open."""
+    for older in range(version, VERSION):
+        for statement in CHANGES[older]:
+            db.execute(statement)
     db.execute(f"PRAGMA user_version = {VERSION}")

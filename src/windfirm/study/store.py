@@ -2,6 +2,7 @@
 
     DIR/study.sqlite     cells, their states and rows, in SQLite's write-ahead mode; see schema.py for the tables
     DIR/artifacts/       files such as networks, named by the key of the cell that made them; never half written
+    DIR/cache/           instead, where such files are kept at a URL (see place.py): copies, which may be removed
     DIR/incoming/        what cells at work have written so far; of no use once their run is over
     DIR/progress/        from where cells that were killed go on; see progress.py
 
@@ -11,7 +12,6 @@ The folder must be on a disk that has file locks (of network file systems, those
 """
 
 import base64
-import os
 import shutil
 import sqlite3
 import time
@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from windfirm.errors import StoreError, expected
-from windfirm.study import progress, schema
+from windfirm.errors import InputError, StoreError, expected
+from windfirm.files import on_disk
+from windfirm.study import place, progress, schema
 from windfirm.study.cell import Cell, canonical
 from windfirm.study.lease import Owner, is_alive, myself, new_id
 from windfirm.study.work import Ended, File, Task
@@ -66,6 +67,25 @@ class Store:
     def __init__(self, folder: Path, db: sqlite3.Connection) -> None:
         self.folder = folder
         self.db = db
+
+    @property
+    def artifacts(self) -> str | None:
+        """The URL at which files of cells are kept; None where that is the folder."""
+        with self.reading() as db:
+            found = db.execute("SELECT value FROM store WHERE name = 'artifacts'").fetchone()
+        return found and str(found[0])
+
+    def keep_at(self, url: str) -> None:
+        """Keep files of cells at ``url``, which place.usable returned, in all runs.
+
+        Raises InputError when an earlier run has kept them elsewhere.
+        """
+        with self.writing() as db:
+            if not db.execute("SELECT count(*) FROM runs").fetchone()[0]:
+                db.execute("INSERT OR REPLACE INTO store VALUES ('artifacts', ?)", (url,))
+            kept = self.artifacts or str(self.folder / "artifacts")
+        if kept.rstrip("/") != url.rstrip("/"):
+            raise InputError(expected("--artifacts", f"{kept}, where {self.folder} keeps them since its first run", url))
 
     def add_study(self, name: str, settings: Mapping[str, Any], cells: Sequence[Cell], places: Iterable[Place]) -> None:
         """Note a study and its cells; what is there already stays as it is, and failed cells wait again."""
@@ -161,7 +181,7 @@ class Store:
         with self.reading():
             inputs = {role: self.files(key) for role, key in cell.inputs.items()}
         state = progress.take_over(self.progress, cell.key, run)
-        return Task(cell.key, cell.kind, cell.settings, inputs, self.incoming(run) / cell.key, state)
+        return Task(cell.key, cell.kind, cell.settings, inputs, self.incoming(run) / cell.key, state, self.artifacts)
 
     def states(self, keys: Collection[str]) -> dict[str, State]:
         """How far the cells are; those that the store does not know are left out."""
@@ -177,15 +197,26 @@ class Store:
     def files(self, key: str) -> dict[str, File]:
         """The files of a cell by name."""
         found = self.db.execute("SELECT name, sha256, bytes FROM artifacts WHERE cell = ?", (key,)).fetchall()
-        return {name: File(self.path(key, name), sha256, size) for name, sha256, size in found}
+        url = self.artifacts
+        if url is None:
+            return {name: File(self.path(key, name), sha256, size) for name, sha256, size in found}
+        return {
+            name: File(self.cache / sha256, sha256, size, place.within(url, place.name_of(key, sha256, name)))
+            for name, sha256, size in found
+        }
 
     def path(self, key: str, name: str) -> Path:
-        """Where a file of a cell is, or would be."""
+        """Where a file of a cell is, or would be, in a store that keeps them in its folder."""
         return self.folder / "artifacts" / key[:2] / f"{key}-{name}"
 
     def incoming(self, run: str) -> Path:
         """Where the cells of a run write."""
         return self.folder / "incoming" / run
+
+    @property
+    def cache(self) -> Path:
+        """Where copies of files that are kept at a URL are, by SHA-256."""
+        return self.folder / "cache"
 
     @property
     def progress(self) -> Path:
@@ -225,7 +256,10 @@ class Store:
         if not changed:
             return
         for name, file in end.files.items():
-            _move(file.path, self.path(end.key, name))
+            if file.url is None:
+                _move(file.path, self.path(end.key, name))
+            else:
+                place.check(file.url, file.bytes)
             db.execute("INSERT INTO artifacts VALUES (?, ?, ?, ?)", (end.key, name, file.sha256, file.bytes))
         for number, row in enumerate(end.result.rows):
             values = [row[name] for name in ("attack", "title", "eps", "trials", "count", "total")]
@@ -243,7 +277,7 @@ class Store:
 def opened(folder: Path | str, *, create: bool = False) -> Iterator[Store]:
     """The store in ``folder``, made if ``create``.
 
-    Raises StoreError when it is missing, damaged, or of a newer version.
+    One of an older version is brought to ours. Raises StoreError when it is missing, damaged, or of a newer version.
     """
     folder = Path(folder)
     path = folder / NAME
@@ -274,11 +308,14 @@ def _prepare(store: Store, path: Path) -> None:
         raise StoreError(expected(str(path), f"a store of version {schema.VERSION}", got))
     _write_ahead(db)
     db.execute("PRAGMA synchronous = FULL")  # a commit is on the disk when it returns
-    if version == 0:
+    if version < schema.VERSION:
         with store.writing():
-            if int(db.execute("PRAGMA user_version").fetchone()[0]) == 0:  # else another run was faster
-                if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                    raise StoreError(expected(str(path), "a store of Windfirm", "another database"))
+            version = int(db.execute("PRAGMA user_version").fetchone()[0])  # another run may have been faster
+            if version:
+                schema.migrate(db, version)
+            elif db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                raise StoreError(expected(str(path), "a store of Windfirm", "another database"))
+            else:
                 schema.create(db)
 
 
@@ -309,11 +346,7 @@ def _move(source: Path, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         source.replace(target)
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        on_disk(target.parent)
     except OSError as error:
         raise StoreError(expected(str(target), "a place that can be written", error.strerror or error)) from error
 

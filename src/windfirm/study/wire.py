@@ -46,8 +46,8 @@ def to_ended(values: Values) -> Ended:
 
 
 def _from_files(files: Mapping[str, File]) -> Values:
-    return {name: [str(file.path), file.sha256, file.bytes] for name, file in files.items()}
+    return {name: [str(file.path), file.sha256, file.bytes, file.url] for name, file in files.items()}
 
 
 def _to_files(values: Values) -> dict[str, File]:
-    return {name: File(Path(path), sha256, size) for name, (path, sha256, size) in values.items()}
+    return {name: File(Path(path), *rest) for name, (path, *rest) in values.items()}

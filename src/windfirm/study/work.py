@@ -2,11 +2,14 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from windfirm.errors import StoreError, expected
+from windfirm.files import atomic
+from windfirm.study import place
 
 #: Bytes hashed at a time.
 CHUNK = 1 << 20
@@ -14,21 +17,41 @@ CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class File:
-    """A file with what it must be: its SHA-256 and its size in bytes."""
+    """A file with what it must be: its SHA-256 and its size in bytes.
+
+    Where there is a ``url``, the file is kept there, and ``path`` is where a copy of it may be.
+    """
 
     path: Path
     sha256: str
     bytes: int
+    url: str | None = None
+
+    @property
+    def where(self) -> str:
+        """Where it is kept, in words."""
+        return self.url or str(self.path)
 
     def checked(self) -> Path:
-        """The path of the file. Raises StoreError unless it is there, byte for byte."""
-        try:
-            found = digest(self.path)
-        except OSError as error:
-            raise StoreError(expected(str(self.path), "a file of the store", error.strerror or error)) from error
-        if found != self.sha256:
-            raise StoreError(expected(str(self.path), f"SHA-256 {self.sha256}", f"{found}: the file was damaged"))
+        """The path of the file, fetched if need be. Raises StoreError unless it is there, byte for byte."""
+        if self.url is None:
+            self._check(self.path)
+            return self.path
+        with suppress(StoreError):  # no copy, or a damaged one
+            self._check(self.path)
+            return self.path
+        with atomic(self.path) as part:
+            place.get(self.url, part)
+            self._check(part)
         return self.path
+
+    def _check(self, path: Path) -> None:
+        try:
+            found = digest(path)
+        except OSError as error:
+            raise StoreError(expected(self.where, "a file of the store", error.strerror or error)) from error
+        if found != self.sha256:
+            raise StoreError(expected(self.where, f"SHA-256 {self.sha256}", f"{found}: the file was damaged"))
 
 
 @dataclass(frozen=True)
@@ -36,6 +59,7 @@ class Task:
     """One cell to do: see Cell. ``inputs``: the files of each role by name. ``out``: where new files go, see new.
 
     ``progress``: a file in which a cell that takes long may keep its state, and finds it when it was killed before.
+    ``artifacts``: the URL to which the new files go in the end; None where the driver puts them in their place.
     """
 
     key: str
@@ -44,6 +68,7 @@ class Task:
     inputs: Mapping[str, Mapping[str, File]]
     out: Path
     progress: Path
+    artifacts: str | None = None
 
     def input(self, role: str, name: str) -> Path:
         """A file that the cell starts from. Raises StoreError when it is missing or damaged."""

@@ -139,6 +139,11 @@ def _running(parser: Parser, out: str, scale: str | None = None) -> None:
         metavar="DIR",
         help=out,
     )
+    parser.add_argument(
+        "--artifacts",
+        metavar="URL",
+        help="where networks are kept, by fsspec: s3://…, file://… (default: in the folder)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan: cells, what is done, the time left")
     group = parser.add_argument_group("how the work is done")
     group.add_argument("--engine", default="local", metavar="E", help="local (default), or ray (wants windfirm[ray])")
