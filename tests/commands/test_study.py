@@ -128,6 +128,24 @@ def test_damage_is_found_and_mended_by_the_next_run(folder: Path, capsys: Captur
     assert run(capsys, "study", "gc", folder / "out").startswith("removed: 0 cells that no study needs, 0 files")
 
 
+def test_networks_are_kept_at_a_url_and_found_there_without_being_told(tmp_path: Path, capsys: Capture) -> None:
+    study, out, shared = written(tmp_path), tmp_path / "out", tmp_path / "shared"
+    ran = run_json(capsys, "run", study, "--out", out, "--workers", 0, "--artifacts", f"file://{shared}")
+    assert ran["cells"] == {"done": 10, "failed": 0, "blocked": 0}
+    cells = run_json(capsys, "study", "show", out, "tiny")
+    key = next(cell["key"] for cell in cells if cell["kind"] == "prune")
+    (path,) = (entry["path"] for entry in run_json(capsys, "study", "show", out, key)["files"].values())
+    assert path.startswith(f"file://{shared}/{key}/")
+    run(capsys, "report", out, "--out", tmp_path / "page")
+    assert run(capsys, "study", "verify", out) == "every byte as it should be\n"
+    Path(path.removeprefix("file://")).unlink()
+    assert main(["study", "verify", str(out)]) == 3
+    assert capsys.readouterr().out.startswith(f"{path}: expected a file of the store, got FileNotFoundError: /")
+    words = f"--artifacts: expected file://{shared}, where {out} keeps them since its first run, got file://{tmp_path}"
+    text = complaint(capsys, "run", study, "--out", out, "--workers", 0, "--artifacts", tmp_path)
+    assert text == f"windfirm run: {words}"
+
+
 def test_a_folder_without_a_store_is_told_and_so_is_an_unknown_engine(tmp_path: Path, capsys: Capture) -> None:
     wanted = "expected the folder of a study, with a study.sqlite, got none"
     assert complaint(capsys, "study", "ls", tmp_path) == f"windfirm study: {tmp_path}: {wanted}"

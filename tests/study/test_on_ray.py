@@ -14,7 +14,8 @@ pytest.importorskip("ray")
 @pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_rows_are_the_same_whichever_engine_runs_them_and_a_killed_worker_is_replaced(tmp_path: Path) -> None:
     toy.run(tmp_path / "local", toy.cells(2))
-    assert +toy.run(tmp_path / "ray", toy.cells(2), OnRay(toy.SPEC)).counts == {"done": 16}
+    board = toy.run(tmp_path / "ray", toy.cells(2), OnRay(toy.SPEC), url=str(tmp_path / "shared"))
+    assert +board.counts == {"done": 16}
     assert toy.dump(tmp_path / "ray") == toy.dump(tmp_path / "local")
     stumble = Cell("stumble", {"mark": str(tmp_path / "mark")})
     board = toy.run(tmp_path / "ray", [stumble], OnRay("tests.study.test_drive:executors"))

@@ -1,7 +1,6 @@
 import hashlib
 import os
 import signal
-import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,9 +13,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from tests.study import toy
 from windfirm.errors import InputError, StoreError
-from windfirm.study import place, schema
+from windfirm.study import place
 from windfirm.study.local import Workers
-from windfirm.study.store import NAME, Store, opened
+from windfirm.study.store import Store, opened
 from windfirm.study.upkeep import forget, sweep, verify
 from windfirm.study.work import Ended, Executor, File, Result, Task
 
@@ -41,7 +40,7 @@ def sow(task: Task) -> Result:
     mark = task.progress.parents[1] / "mark"
     if not mark.exists():
         mark.touch()
-        LocalFileSystem.put_file = _half  # type: ignore[method-assign]
+        LocalFileSystem.put_file = _half
     return toy.sow(task)
 
 
@@ -68,7 +67,7 @@ def test_a_store_holds_the_same_wherever_its_files_are_kept(tmp_path: Path) -> N
     with opened(tmp_path / "remote") as store:
         found = [store.files(cell.key)["network.bin"] for cell in CELLS[:4]]
         names = [f"{cell.key}/{file.sha256}-network.bin" for cell, file in zip(CELLS, found, strict=False)]
-        assert place.names(URL) == {name: 32 for name in sorted(names)}
+        assert place.names(URL) == dict.fromkeys(names, 32)
         assert [file.where for file in found] == [f"{URL}/{name}" for name in names]
         assert verify(store) == []
 
@@ -98,9 +97,8 @@ def test_a_damaged_copy_is_fetched_again(tmp_path: Path) -> None:
         before = file.checked().read_bytes()
         file.path.write_bytes(b"damage")
         assert file.checked().read_bytes() == before
-        assert sorted(path.name for path in store.cache.iterdir()) == sorted(
-            store.files(cell.key)["network.bin"].sha256 for cell in (SEED, CELLS[1], CELLS[2], CELLS[3])
-        )
+        copies = {file.sha256 for cell in CELLS for file in store.files(cell.key).values()}
+        assert {path.name for path in store.cache.iterdir()} == copies
 
 
 def test_a_damaged_or_missing_file_is_told_with_its_url_and_can_be_mended(tmp_path: Path) -> None:
@@ -132,15 +130,14 @@ def test_no_cell_is_done_without_its_file(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(MemoryFileSystem, "put_file", put_file)
     board = toy.run(tmp_path, CELLS, url=URL)
     assert +board.counts == {"failed": 1, "blocked": len(CELLS) - 1}
-    sha256 = hashlib.sha256((tmp_path / "local").name.encode()).hexdigest()
-    url = f"{URL}/{SEED.key}/{sha256}-network.bin"
     found = board.errors[SEED.key]
     assert found.startswith(f"{URL}/{SEED.key}/")
     assert found.endswith(": expected a place that can be written, got PermissionError: no right to write here")
     with opened(tmp_path) as store:
         run = store.begin({})
         store.exchange(run, [], [SEED.key])
-        absent = Ended(SEED.key, 1.0, Result(), {"network.bin": File(tmp_path / "gone", sha256, 32, url)})
+        url = f"{URL}/{SEED.key}/{'0' * 64}-network.bin"
+        absent = Ended(SEED.key, 1.0, Result(), {"network.bin": File(tmp_path / "gone", "0" * 64, 32, url)})
         with pytest.raises(StoreError) as error:
             store.exchange(run, [absent], [])
         assert str(error.value).startswith(f"{url}: expected a file of the store, got FileNotFoundError")
@@ -177,9 +174,9 @@ def test_sweeping_leaves_what_others_keep_at_the_url_and_what_may_be_at_work(tmp
         told = sweep(store, pretend=True)
         assert len(place.names(URL)) == 4 + 3
         assert sweep(store) == told
-        copies = 2  # of the files of the two cells that are not needed and have one: the last was never fetched
+        copies = 2  # of the files of the two cells that are not needed
         assert (told.cells, told.files) == (6, 2 + copies)
-        kept = [place.name_of(cell.key, store.files(cell.key)["network.bin"].sha256, "network.bin") for cell in CELLS[:2]]
+        kept = [file.where.removeprefix(f"{URL}/") for cell in CELLS[:2] for file in store.files(cell.key).values()]
         assert set(place.names(URL)) == {*foreign, late, *kept}
         store.end(run)
         store.db.execute("UPDATE cells SET state = 'done' WHERE key = ?", (GROWN.key,))
@@ -196,29 +193,14 @@ def test_a_sweep_that_is_killed_is_finished_by_the_next(tmp_path: Path, monkeypa
 
     with opened(tmp_path) as store:
         store.add_study("toy", {}, [SEED], [])
-        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patched:
             patched.setattr(place, "remove", kill)
-            sweep(store)
+            with pytest.raises(KeyboardInterrupt):
+                sweep(store)
         assert len(place.names(URL)) == 4
         assert sweep(store).cells == len(CELLS) - 1
         assert [name.partition("/")[0] for name in place.names(URL)] == [SEED.key]
         assert list(store.states([cell.key for cell in CELLS])) == [SEED.key]
-
-
-def test_a_store_of_the_first_version_is_brought_to_ours(tmp_path: Path) -> None:
-    toy.run(tmp_path, CELLS)
-    before = toy.dump(tmp_path)
-    db = sqlite3.connect(tmp_path / NAME, isolation_level=None)
-    db.execute("DROP TABLE store")  # all that the second has and the first had not
-    db.execute("PRAGMA user_version = 1")
-    db.close()
-    assert toy.dump(tmp_path) == before
-    with opened(tmp_path) as store:
-        assert store.db.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
-        assert store.artifacts is None
-    toy.run(tmp_path, toy.cells(2))
-    with opened(tmp_path) as store:
-        assert verify(store) == []
 
 
 def test_urls_that_cannot_be_used_are_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,9 +83,10 @@ def carry_out(args: Namespace) -> Ran | None:
     if args.dry_run:
         _show(args, plan, cells, out)
         return None
+    url = place.usable(args.artifacts) if args.artifacts else None
     with opened(out, create=True) as store:
-        if args.artifacts:
-            store.keep_at(place.usable(args.artifacts))
+        if url:
+            store.keep_at(url)
         store.reclaim()
         store.add_study(plan.name, plan.to_json(), cells, graph.places)
         seconds = estimate(store)

@@ -1,6 +1,7 @@
 """The Ray engine: the same cells as tasks of a Ray cluster, on this machine or on many.
 
-Files go through the folder of the store, which every node must see under the same path; what is imported must be
+Files go through the folder of the store, which every node must see under the same path; or, where they are kept at a
+URL (see place.py), through that, and nodes have a folder of their own under that path. What is imported must be
 installed there. The driver alone writes the store, and begins cells again whose worker or node is lost.
 """
 

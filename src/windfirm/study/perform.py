@@ -1,4 +1,4 @@
-"""Doing one cell, in whichever process: the executor is called, its files are hashed and kept, and so are its errors."""
+"""Doing one cell, in whichever process: the executor is called, its files are hashed, files and errors are kept."""
 
 import importlib
 import shutil

@@ -85,7 +85,9 @@ class Store:
                 db.execute("INSERT OR REPLACE INTO store VALUES ('artifacts', ?)", (url,))
             kept = self.artifacts or str(self.folder / "artifacts")
         if kept.rstrip("/") != url.rstrip("/"):
-            raise InputError(expected("--artifacts", f"{kept}, where {self.folder} keeps them since its first run", url))
+            raise InputError(
+                expected("--artifacts", f"{kept}, where {self.folder} keeps them since its first run", url)
+            )
 
     def add_study(self, name: str, settings: Mapping[str, Any], cells: Sequence[Cell], places: Iterable[Place]) -> None:
         """Note a study and its cells; what is there already stays as it is, and failed cells wait again."""
