@@ -6,6 +6,7 @@
     ├── CheckpointError           a weight file that is damaged or does not fit the network
     ├── TrainingError             training that cannot go on (the loss is not finite)
     ├── StoreError                the store of a study that is damaged, in use or of a newer version, or that is full
+    │   └── UnreachableError      where a store keeps its files cannot be asked now, which says nothing about them
     ├── TraceError                a network whose forward pass could not be followed
     └── CutError                  a cut that cannot be made, or could not be proved right
 
@@ -39,6 +40,10 @@ class TrainingError(WindfirmError):
 
 class StoreError(WindfirmError):
     """The store of a study that cannot be used as it is."""
+
+
+class UnreachableError(StoreError):
+    """Where a store keeps its files cannot be asked now."""
 
 
 class TraceError(WindfirmError):

@@ -12,7 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from tests.study import toy
-from windfirm.errors import InputError, StoreError
+from windfirm.errors import InputError, StoreError, UnreachableError
 from windfirm.study import place
 from windfirm.study.local import Workers
 from windfirm.study.store import Store, opened
@@ -121,6 +121,19 @@ def test_a_damaged_or_missing_file_is_told_with_its_url_and_can_be_mended(tmp_pa
         forget(store, {SEED.key})
     toy.run(tmp_path, CELLS)  # the URL need not be told again
     assert toy.dump(tmp_path) == kept
+
+
+def test_a_place_that_does_not_answer_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def get_file(*values: Any, **options: Any) -> None:
+        raise TimeoutError("no answer")
+
+    toy.run(tmp_path, CELLS, url=URL)
+    monkeypatch.setattr(MemoryFileSystem, "get_file", get_file)
+    with opened(tmp_path) as store:
+        first = min((file.where for cell in CELLS for file in store.files(cell.key).values()))
+        with pytest.raises(UnreachableError) as error:
+            verify(store)
+    assert str(error.value) == f"{first}: expected a file of the store, got TimeoutError: no answer"
 
 
 def test_no_cell_is_done_without_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

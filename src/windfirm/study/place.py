@@ -4,7 +4,8 @@
     URL/KEY/.part-…        one on its way there
 
 A name says what is in the file, so two that finish the same cell do not disturb each other. Credentials are taken from
-where the filesystem looks for them; none is kept. What goes wrong there is a StoreError that names the URL.
+where the filesystem looks for them; none is kept. What goes wrong is an UnreachableError that names the URL; or, for a
+file that is not there, a plain StoreError.
 """
 
 import importlib
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from windfirm.errors import InputError, StoreError, expected, first_line
+from windfirm.errors import InputError, StoreError, UnreachableError, expected, first_line
 from windfirm.files import on_disk
 
 #: What fsspec calls the filesystem of this machine, into which shared directories are mounted.
@@ -93,4 +94,5 @@ def _at(url: str, wanted: str) -> Iterator[tuple[Any, str]]:
         fs.invalidate_cache()
         yield fs, path
     except Exception as error:  # of as many kinds as there are filesystems
-        raise StoreError(expected(url, wanted, f"{type(error).__name__}: {first_line(error)}")) from error
+        kind = StoreError if isinstance(error, FileNotFoundError) else UnreachableError
+        raise kind(expected(url, wanted, f"{type(error).__name__}: {first_line(error)}")) from error

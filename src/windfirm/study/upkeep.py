@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from windfirm.errors import StoreError
+from windfirm.errors import StoreError, UnreachableError
 from windfirm.study import place
 from windfirm.study import progress as states
 from windfirm.study.store import Store
@@ -41,7 +41,10 @@ class Swept:
 
 
 def verify(store: Store, progress: Callable[[int, int], None] = lambda done, total: None) -> list[Damage]:
-    """Read everything again: the database, every file, every row's counts. Changes nothing."""
+    """Read everything again: the database, every file, every row's counts. Changes nothing.
+
+    Raises UnreachableError when files are kept at a URL that does not answer, as that is no damage.
+    """
     with store.reading() as db:
         found = [Damage(None, line) for (line,) in db.execute("PRAGMA integrity_check(20)") if line != "ok"]
         files = db.execute("SELECT cell, name FROM artifacts ORDER BY cell, name").fetchall()
@@ -50,6 +53,8 @@ def verify(store: Store, progress: Callable[[int, int], None] = lambda done, tot
     for done, (cell, name) in enumerate(files, 1):
         try:
             _read(store.files(cell)[name])
+        except UnreachableError:
+            raise
         except StoreError as error:
             found.append(Damage(cell, str(error)))
         progress(done, len(files))
