@@ -130,7 +130,7 @@ def test_a_place_that_does_not_answer_is_no_damage(tmp_path: Path, monkeypatch: 
     toy.run(tmp_path, CELLS, url=URL)
     monkeypatch.setattr(MemoryFileSystem, "get_file", get_file)
     with opened(tmp_path) as store:
-        first = min((file.where for cell in CELLS for file in store.files(cell.key).values()))
+        first = min(file.where for cell in CELLS for file in store.files(cell.key).values())
         with pytest.raises(UnreachableError) as error:
             verify(store)
     assert str(error.value) == f"{first}: expected a file of the store, got TimeoutError: no answer"
