@@ -24,7 +24,7 @@ from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import classify, private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.replay import Replayed
-from windfirm.models.device import in_float32
+from windfirm.models.device import in_float32, is_gpu
 
 #: Room for float32 rounding when the range and the size of a change are checked.
 TOLERANCE = 1e-6
@@ -161,7 +161,7 @@ def unharmed(
 
 def rounding(device: torch.device | None) -> bool:
     """Whether a search on ``device`` is less exact than float32: a GPU rounds to TF32."""
-    return device is not None and device.type == "cuda"
+    return is_gpu(device)
 
 
 def fetch(images: Images, ids: Tensor, device: torch.device | None) -> tuple[Tensor, Tensor]:
@@ -178,7 +178,7 @@ def searched(network: nn.Module, attack: Attack, images: Images, device: torch.d
         return network
     sample = fetch(images, torch.arange(min(len(images), SAMPLE)), device)[0]
     faster = folded(network, sample)
-    return Replayed(faster, sample, most).eval() if device is not None and device.type == "cuda" else faster
+    return Replayed(faster, sample, most).eval() if is_gpu(device) else faster
 
 
 def attacked(network: nn.Module, pixels: Tensor, labels: Tensor, attack: Attack, budget: Budget) -> Tensor:

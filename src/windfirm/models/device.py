@@ -21,6 +21,11 @@ def pick(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def is_gpu(device: torch.device | None) -> bool:
+    """Whether ``device`` is one; None is the CPU."""
+    return device is not None and device.type == "cuda"
+
+
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 natively (emulation would be slower than float32)."""
     if device.type == "cuda":
@@ -95,6 +100,5 @@ def batch_size(device: torch.device | None, shape: Sequence[int] = (3, 32, 32)) 
     At 32×32 on a processor few, so that activations stay in its caches (ResNet-56 on two cores: 690 images/s in batches
     of 50, 560 in batches of 250); on a GPU many. Larger images make the batch smaller, as memory grows with the pixels.
     """
-    gpu = device is not None and device.type == "cuda"
-    most, least = (512, 16) if gpu else (50, 8)
+    most, least = (512, 16) if is_gpu(device) else (50, 8)
     return max(least, min(most, most * 32 * 32 // max(shape[-2] * shape[-1], 1)))

@@ -30,11 +30,11 @@ def recorded(network: nn.Module, images: Tensor, *, short: bool, pool: Any = Non
     mode with what that does to its statistics. ``pool``: memory that is shared with other recordings, see
     torch.cuda.graph_pool_handle.
     """
+    # Gradients reach their ends from another stream than that of the recording, as they should.
+    torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
     try:
         with torch.enable_grad(), autocast(images.device, short=short, cache=False):
             made: Any = torch.cuda.make_graphed_callables(_Whole(network), (images,), pool=pool)
     except Exception:  # whatever a network does that cannot be recorded, such as to look at a value
         return None
-    # Gradients reach the weights from another stream than that of the recording, as they should.
-    torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
     return cast(nn.Module, made)

@@ -56,12 +56,8 @@ def _stronger(summary: Summary) -> str:
 
 
 def _means(summary: Summary, columns: Sequence[str]) -> str:
-    said = []
-    for column in columns[:MEANT]:
-        points = [gain.delta.points for _, gain in summary.gains(summary.rival, column)]
-        if points:
-            said.append(f"{words.signed(sum(points) / len(points))} under {column}")
-    return words.listing(said)
+    means = [(column, summary.mean_gain(summary.rival, column)) for column in columns[:MEANT]]
+    return words.listing([f"{words.signed(mean)} under {column}" for column, mean in means if mean is not None])
 
 
 def _growth(summary: Summary) -> list[str]:

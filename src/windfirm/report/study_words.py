@@ -74,9 +74,9 @@ def _by_column(summary: Summary, columns: Sequence[str]) -> str:
     for column in columns[:MEANT]:
         means = []
         for versus in summary.versus():
-            gains = [gain.delta.points for _, gain in summary.gains(versus, column)]
-            if gains:
-                means.append(f"{words.signed(sum(gains) / len(gains))} over {'F' if versus == 'F' else 'the control'}")
+            mean = summary.mean_gain(versus, column)
+            if mean is not None:
+                means.append(f"{words.signed(mean)} over {'F' if versus == 'F' else 'the control'}")
         if means:
             said.append(f"{column} {words.listing(means)}")
     return f"Mean gain in points: {'; '.join(said)}." if said else ""

@@ -113,6 +113,11 @@ class Summary:
         """What tells most when F' is compared with it: the control where there is one."""
         return "control" if "control" in self.versus() else "F"
 
+    def mean_gain(self, versus: Versus, column: str) -> float | None:
+        """The mean of one column in points, None where no line has it."""
+        points = [gain.delta.points for _, gain in self.gains(versus, column)]
+        return sum(points) / len(points) if points else None
+
     def gains(self, versus: Versus, column: str) -> list[tuple[Line, Gain]]:
         """One column of the table, from the lines that have it."""
         return [(line, line.gains[versus][column]) for line in self.lines if column in line.gains.get(versus, {})]
