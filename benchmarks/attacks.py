@@ -2,10 +2,10 @@
 
 The same process, network and images, float32. Each side answers which images stay right: Windfirm by its evaluator,
 with its clean predictions, its checks and its own judgement of what comes back; a library by one call with all images,
-after which the network is asked once more. Seconds are those of
-the processor, all threads together, and of the clock where a GPU works: on it the search may round to TF32, as PyTorch
-does by default, and what it found is judged in float32. The libraries that are installed take part, the others are
-left out.
+after which the network is asked once more. Seconds are those of the processor, all threads together, and of the clock
+where a GPU works. On a GPU Windfirm searches in TF32, judges in float32 and searches again what the two see
+differently; a library does all in float32, since it would stop at images that only TF32 takes for fooled. The libraries
+that are installed take part, the others are left out.
 
     python -m benchmarks.attacks --images 128 --attacks fgsm,pgd-10 --eps 8/255,1/255
 """
@@ -65,7 +65,8 @@ def ours(model: nn.Module, images: Images, attack: Attack, eps: float, device: t
 def theirs(model: nn.Module, images: Images, run: Run, eps: float, device: torch.device) -> Tensor:
     """The images that stay right under an attack of a library's, clean and attacked, as the network itself says."""
     pixels, labels = to_float(images.images.to(device)), images.labels.to(device)
-    changed = run(pixels, labels, eps).detach().to(device)
+    with in_float32():
+        changed = run(pixels, labels, eps).detach().to(device)
     if (changed - pixels).abs().max() > eps + 1e-5 or changed.min() < 0 or changed.max() > 1:
         raise ValueError("images outside the budget")
     with torch.no_grad(), in_float32():

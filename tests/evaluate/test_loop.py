@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -325,28 +326,43 @@ def test_the_precision_of_a_gpu_is_left_as_it_was_by_a_network_that_fails() -> N
     assert precision() == before
 
 
-def test_what_a_rough_search_takes_for_fooled_and_the_judge_does_not_is_searched_again(
+class Rough(nn.Module):
+    """Sees another class as soon as anything changes in ``images``."""
+
+    def __init__(self, network: nn.Module, images: Tensor) -> None:
+        super().__init__()
+        self.network, self.images = network, images
+
+    def forward(self, x: Tensor) -> Tensor:
+        same = torch.tensor([bool((self.images == image).flatten(1).all(1).any()) for image in x])
+        logits = self.network(x)
+        return torch.where(same[:, None], logits, 1e3 * logits.detach().argmin(1, keepdim=True).eq(torch.arange(3)))
+
+
+def test_what_a_rough_search_takes_for_fooled_and_the_judge_does_not_is_searched_again_all_batches_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Rough(nn.Module):
-        """Sees another class as soon as anything changes."""
-
-        def __init__(self, images: Tensor) -> None:
-            super().__init__()
-            self.images = images
-
-        def forward(self, x: Tensor) -> Tensor:
-            same = torch.tensor([bool((self.images == image).flatten(1).all(1).any()) for image in x])
-            logits = network(x)
-            return torch.where(same[:, None], logits, 1e3 * logits.detach().argmin(1, keepdim=True).eq(torch.arange(3)))
-
     network = small_network()
     images = labelled(network)
     attack = build("pgd", 8, steps=20)
-    exact = evaluate(network, images, attack, eps="8/255")
-    assert 0 < exact.count < evaluate(network, images, build("clean", 8)).count
-    monkeypatch.setattr(loop, "searched", lambda *args: Rough(images.images / 255))
-    early = evaluate(network, images, attack, eps="8/255")
+    searches: list[tuple[str, int]] = []
+
+    def searched(*args: object) -> nn.Module:
+        return network if precision() == "ieee" else Rough(network, images.images / 255)
+
+    def apply(target: nn.Module, pixels: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        searches.append((precision(), len(pixels)))
+        return attack.apply(target, pixels, labels, budget)
+
+    noted = replace(attack, apply=apply, packs=False)
+    exact = evaluate(network, images, noted, eps="8/255", batch=20)
+    assert exact.count > 0
+    monkeypatch.setattr(loop, "searched", searched)
+    early = evaluate(network, images, noted, eps="8/255", batch=20)
     assert early.count > exact.count
     monkeypatch.setattr(loop, "rounding", lambda device: True)
-    assert evaluate(network, images, attack, eps="8/255").correct.tolist() == exact.correct.tolist()
+    searches.clear()
+    assert evaluate(network, images, noted, eps="8/255", batch=20).correct.tolist() == exact.correct.tolist()
+    again = [size for kind, size in searches if kind == "ieee"]
+    assert sum(again) == early.count
+    assert len(again) == -(-early.count // 20)

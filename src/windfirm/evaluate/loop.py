@@ -5,8 +5,8 @@ leave the moment they are fooled, and batches are packed again from the others.
 """
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from dataclasses import replace
+from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.errors import WindfirmError, expected
 from windfirm.evaluate.fold import folded
-from windfirm.evaluate.memory import batched
+from windfirm.evaluate.memory import Batches, batched
 from windfirm.evaluate.network import classify, private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.replay import Replayed
@@ -54,29 +54,35 @@ def evaluate(
     """How many draws of ``attack`` each of ``images`` survives, in float32 on a private copy of ``model``.
 
     An attack that averages is counted over all images and trials. Under any other, an image is right when its clean
-    prediction is right and no trial fools the network. ``batch`` images are shown to the network at once, half as many
+    prediction is right and no trial fools the network. What a search that rounds stopped too early for the judge is
+    searched once more in float32. ``batch`` images are shown to the network at once, half as many
     whenever memory runs out; the result does not depend on it. Raises InputError when model and images do not fit
     together, and WindfirmError when an attack returns images that it may not return.
     """
     eps = parse_eps(eps, attack.norm)
     network, batches = private(model, device), batched("evaluate", images, batch, device)
-    target = searched(network, attack, images, device, batches.size)
     count = len(images)
     correct = torch.zeros(count, dtype=torch.int64)
+    target, exact = (cache(partial(searched, network, attack, images, device, batches.size)) for _ in range(2))
 
-    def survivors(ids: Tensor, attack: Attack, budget: Budget) -> Tensor:
-        def right(some: Tensor) -> Tensor:
-            within = replace(budget, ids=some, batch=batches.size)
-            return some[unharmed(network, target, images, attack, within, device)]
-
+    def look(target: nn.Module, ids: Tensor, attack: Attack, budget: Budget) -> Tensor:
         done = budget.trial * count + count - len(ids)
-        kept = [ids[:0]]
-        for some, intact in batches.over(ids, right, MANY if attack.packs else 1):
-            kept.append(intact)
+        found = []
+        work = partial(judged, network, target, images, attack, budget, batches, device)
+        for some, verdicts in batches.over(ids, work, MANY if attack.packs else 1):
+            found.append(verdicts)
             done += len(some)
             if progress:
                 progress(done, attack.trials * count)
-        return torch.cat(kept)
+        return torch.cat(found, 1)
+
+    def survivors(ids: Tensor, attack: Attack, budget: Budget) -> Tensor:
+        right, fooled = look(target(), ids, attack, budget)
+        early = right & fooled
+        if early.any():  # few, of all batches together
+            with in_float32():
+                right[early] = look(exact(), ids[early], attack, budget)[0]
+        return ids[right]
 
     left = torch.arange(count)
     if not attack.average:
@@ -133,30 +139,30 @@ def curve(
     return tuple(_outcome(attack, eps, row) for eps, row in zip(sizes, correct, strict=True))
 
 
-def unharmed(
-    network: nn.Module, target: nn.Module, images: Images, attack: Attack, budget: Budget, device: torch.device | None
+def judged(
+    network: nn.Module,
+    target: nn.Module,
+    images: Images,
+    attack: Attack,
+    budget: Budget,
+    batches: Batches,
+    device: torch.device | None,
+    ids: Tensor,
 ) -> Tensor:
-    """Of the images at ``budget.ids`` (b,), which ``network`` is right about once ``attack`` has searched ``target``.
+    """What comes of the images at ``ids`` (b,) once ``attack`` has searched ``target``: (2, b) bool.
 
-    A search that is less exact than the judge may stop a little too early. What it takes for fooled and the judge does
-    not, is searched once more in float32.
+    First, whether ``network`` is still right. Then, whether ``target`` takes the image for fooled, where it is less
+    exact than that judge: if both hold, the search stopped a little too early.
     """
-    assert budget.ids is not None
-    pixels, labels = fetch(images, budget.ids, device)
+    pixels, labels = fetch(images, ids, device)
+    changed = attacked(target, pixels, labels, attack, replace(budget, ids=ids, batch=batches.size))
 
-    def right(changed: Tensor, labels: Tensor) -> Tensor:
-        return pieces(lambda x, y: (classify(network, x, images) == y,), budget.batch, changed, labels)[0]
+    def verdicts(changed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        right = classify(network, changed, images) == labels
+        rough = attack.norm and rounding(device)
+        return right, target(changed).argmax(1) != labels if rough else torch.zeros_like(right)
 
-    changed = attacked(target, pixels, labels, attack, budget)
-    stays = right(changed, labels)
-    if attack.norm and rounding(device):
-        (fooled,) = pieces(lambda x, y: (target(x).argmax(1) != y,), budget.batch, changed, labels)
-        rows = stays & fooled
-        if rows.any():
-            with in_float32():
-                changed = attacked(deepcopy(network), pixels[rows], labels[rows], attack, budget.only(rows, pixels))
-            stays[rows] = right(changed, labels[rows])
-    return stays.cpu()
+    return torch.stack(pieces(verdicts, batches.size, changed, labels)).cpu()
 
 
 def rounding(device: torch.device | None) -> bool:
