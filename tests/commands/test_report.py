@@ -82,6 +82,30 @@ def test_rows_as_csv_are_enough(capsys: Capture, tmp_path: Path) -> None:
     assert {(line["column"], line["versus"]): float(line["points"]) for line in lines}["fgsm", "control"] == 6.0
 
 
+def test_rows_of_other_stores_stand_beside_a_study_each_with_its_own_hardware(
+    folder: Path, capsys: Capture, tmp_path: Path
+) -> None:
+    with (tmp_path / "rows.csv").open("w") as file:
+        write_csv(rows("table3", {"prune.criterion": "pls"}, THREE), file)
+    more = ("--from", tmp_path / "rows.csv", "--no-pictures")
+    run(capsys, "report", folder, *more, "--out", tmp_path / "out")
+    run(capsys, "report", folder, *more, "--study", "table3", "--study", "tiny", "--out", tmp_path / "turned")
+    run(capsys, "report", folder, "--no-pictures", "--out", tmp_path / "alone")
+    tables = [json.loads((tmp_path / name / "tables.json").read_text()) for name in ("out", "turned", "alone")]
+    together, turned, alone = ([(e["study"], e["points"]) for e in entries] for entries in tables)
+    assert list(dict.fromkeys(name for name, _ in together)) == ["tiny", "table3"]
+    assert list(dict.fromkeys(name for name, _ in turned)) == ["table3", "tiny"]
+    assert [entry for entry in together if entry[0] == "tiny"] == alone
+    again = tmp_path / "alone" / "rows.csv.gz"
+    assert complaint(capsys, "report", folder, "--from", again) == (
+        f"windfirm report: {again}: expected the rows of tiny in one place, got some there and in {folder}"
+    )
+    (tmp_path / "comparison.json").write_text("{}")
+    assert complaint(capsys, "report", tmp_path, "--from", again) == (
+        f"windfirm report: report: expected rows from a file beside the folder of a study, got them beside {tmp_path}"
+    )
+
+
 def test_a_comparison_a_pruning_and_a_training_have_their_pages(capsys: Capture, tmp_path: Path) -> None:
     compared = to_json(comparison(every((2.0, 1.0, 3.0, 0.0001))))
     (tmp_path / "mine.json").write_text(json.dumps(compared))
@@ -98,9 +122,7 @@ def test_a_comparison_a_pruning_and_a_training_have_their_pages(capsys: Capture,
 
 
 def test_what_there_is_nothing_to_report_of_is_told(capsys: Capture, tmp_path: Path) -> None:
-    assert complaint(capsys, "report") == (
-        "windfirm report: report: expected a study, a run or --from FILE, one of them, got none"
-    )
+    assert complaint(capsys, "report") == ("windfirm report: report: expected a study, a run or --from FILE, got none")
     assert complaint(capsys, "report", tmp_path) == (
         f"windfirm report: {tmp_path}: expected a folder with study.sqlite, comparison.json or record.json, got another"
     )

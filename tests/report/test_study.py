@@ -101,11 +101,11 @@ def test_a_sweep_has_figures_for_eps_amounts_transfer_corruptions_and_the_trade_
     found = study_figures.figures(summary(swept()))
     titles = [figure.title for figure in found]
     for title in (
-        "fgsm against eps: pls, 0.1",
+        "fgsm against eps: pls, ratio 0.1",
         "fgsm against eps: F′ − control",
         "clean: F′ − control against what is removed",
-        "Images made on one network, shown to another: pls, 0.1",
-        "Accuracy under corruptions: random, 0.5",
+        "Images made on one network, shown to another: pls, ratio 0.1",
+        "Accuracy under corruptions: random, ratio 0.5",
         "Accuracy, robustness (fgsm 1/255) and cost",
     ):
         assert title in titles

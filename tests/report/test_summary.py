@@ -92,7 +92,7 @@ def test_labels_of_a_study_of_ones_own_tell_what_differs() -> None:
         *rows("mine", {"prune.ratio": 0.3, "adjust.name": "fine-tuning", **PLS}, THREE),
     ]
     found = summary(made)
-    assert [line.label for line in found.lines] == ["0.1", "0.3"]
+    assert [line.label for line in found.lines] == ["ratio 0.1", "ratio 0.3"]
     assert found.head == "ratio"
 
 

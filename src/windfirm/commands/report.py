@@ -46,12 +46,10 @@ def run(args: Namespace) -> None:
 
 def report(args: Namespace) -> tuple[Path, Mapping[str, str | bytes]]:
     """Write it; the folder, and what is in it by file name."""
-    where = Path(args.source or args.path or "")
-    if bool(args.source) == bool(args.path):
-        raise InputError(
-            expected("report", "a study, a run or --from FILE, one of them", "both" if args.path else "none")
-        )
-    files = _files(args, where)
+    places = [Path(name) for name in (args.path, *args.source) if name]
+    if not places:
+        raise InputError(expected("report", "a study, a run or --from FILE", "none"))
+    where, files = places[0], _files(args, *places)
     out = Path(
         args.out or (where / "report" if where.is_dir() else where.with_name(f"{where.name.partition('.')[0]}-report"))
     )
@@ -73,10 +71,12 @@ def told(out: Path, files: Mapping[str, str | bytes]) -> list[str]:
     return [*_answer(files), f"page: {out / 'report.html'}   more: {rest}"]
 
 
-def _files(args: Namespace, where: Path) -> dict[str, str | bytes]:
+def _files(args: Namespace, where: Path, *more: Path) -> dict[str, str | bytes]:
     """What the report is made of, by file name. Raises InputError for a place where there is nothing to report."""
     if (where / NAME).is_file():
-        return _of_store(args, where)
+        return _of_store(args, where, *more)
+    if more and (where.is_dir() or where.suffix == ".json"):
+        raise InputError(expected("report", "rows from a file beside the folder of a study", f"them beside {where}"))
     if where.is_dir():
         for name in (COMPARISON, RECORD):
             if (where / name).is_file():
@@ -84,21 +84,25 @@ def _files(args: Namespace, where: Path) -> dict[str, str | bytes]:
         raise InputError(expected(str(where), f"a folder with {NAME}, {COMPARISON} or {RECORD}", "another"))
     if where.suffix == ".json":
         return _of_json(args, where)
-    return _of_rows(args, where)
+    return _of_measured(args, _each_once([(file, _of_file(args, file)) for file in (where, *more)]), where)
 
 
-def _of_store(args: Namespace, where: Path) -> dict[str, str | bytes]:
+def _of_store(args: Namespace, where: Path, *more: Path) -> dict[str, str | bytes]:
     provenance: dict[str, str] = {}
+    beside = [(file, _of_file(args, file)) for file in more]
+    elsewhere = {row.study for _, rows in beside for row in rows}
     with opened(where) as store:
         for name in args.study:
-            settings_of(store, name)  # raises when there is none of that name
+            if name not in elsewhere:
+                settings_of(store, name)  # raises when there is none of that name
         found = [row for row in measured(store) if not args.study or row.study in args.study]
-        found.sort(key=lambda row: args.study.index(row.study) if args.study else 0)
         drawn = {}
         for name in dict.fromkeys(row.study for row in found):
             provenance |= _made(store, name)
             drawn[name] = _pictures(args, store, [row for row in found if row.study == name])
-    return _of_measured(args, found, where, {name: strip for name, strip in drawn.items() if strip}, provenance)
+    together = _each_once([(where, found), *beside])
+    together.sort(key=lambda row: args.study.index(row.study) if args.study else 0)
+    return _of_measured(args, together, where, {name: strip for name, strip in drawn.items() if strip}, provenance)
 
 
 def _made(store: Store, study: str) -> dict[str, str]:
@@ -137,17 +141,27 @@ def _pictures(args: Namespace, store: Store, rows: Sequence[Measured]) -> tuple[
     return said, strips(found.examples, found.classes, found.titles)
 
 
-def _of_rows(args: Namespace, where: Path) -> dict[str, str | bytes]:
+def _of_file(args: Namespace, where: Path) -> list[Measured]:
+    """The rows in a file, compressed or not, of the studies that are asked for."""
     try:
         raw = where.read_bytes()
         text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
     except (OSError, EOFError, UnicodeDecodeError) as error:
         wanted = "the folder of a study or a run, or rows as CSV"
         raise InputError(expected(str(where), wanted, getattr(error, "strerror", None) or error)) from error
-    found = [*csv_rows.read_csv(io.StringIO(text, newline=""), str(where))]
-    if args.study:
-        found = [row for row in found if row.study in args.study]
-    return _of_measured(args, found, where)
+    found = csv_rows.read_csv(io.StringIO(text, newline=""), str(where))
+    return [row for row in found if not args.study or row.study in args.study]
+
+
+def _each_once(places: Sequence[tuple[Path, Sequence[Measured]]]) -> list[Measured]:
+    """All rows. Raises InputError for a study of which two places have some: they may come from unlike runs."""
+    owner: dict[str, Path] = {}
+    for where, found in places:
+        for name in {row.study for row in found}:
+            if owner.setdefault(name, where) != where:
+                wanted = f"the rows of {name} in one place"
+                raise InputError(expected(str(where), wanted, f"some there and in {owner[name]}"))
+    return [row for _, found in places for row in found]
 
 
 def _of_measured(

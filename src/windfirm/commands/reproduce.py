@@ -25,7 +25,7 @@ def run(args: Namespace) -> int:
     made = report.report(
         Namespace(
             path=str(folder),
-            source=None,
+            source=(),
             study=names,
             title=None,
             pictures=True,

@@ -1,12 +1,12 @@
 """What the places of a study's table are called, and in which order they stand."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from windfirm.attack.budget import show_eps
 from windfirm.attack.registry import ATTACKS
 from windfirm.evaluate.outcome import Outcome
-from windfirm.report.poster import Form
+from windfirm.report.poster import NONE, Form, Point
 
 
 def columns(outcomes: Sequence[Outcome]) -> list[str]:
@@ -25,10 +25,31 @@ def columns(outcomes: Sequence[Outcome]) -> list[str]:
     return names
 
 
-def varying(points: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The axes on which the points differ, in order."""
+def varying(points: Sequence[Point]) -> list[str]:
+    """The axes on which the points differ: those of words in order, then those of numbers."""
     axes = dict.fromkeys(axis for point in points for axis in point)
-    return [axis for axis in axes if len({repr(point.get(axis)) for point in points}) > 1]
+    differing = [axis for axis in axes if len({repr(point.get(axis)) for point in points}) > 1]
+    return sorted(differing, key=lambda axis: any(_is_number(point.get(axis)) for point in points))
+
+
+def label(point: Point, axes: Sequence[str]) -> str:
+    """``filters, rounds 3``: words as they are, numbers with what they are numbers of."""
+    names = {axis: axis.rpartition(".")[2] for axis in axes}
+    does = {axis: point[axis] for axis in axes if point.get(axis, NONE) != NONE}
+    return ", ".join(
+        f"{names[axis]} {said(value)}" if _is_number(value) else said(value) for axis, value in does.items()
+    )
+
+
+def in_order(points: Sequence[Point], axes: Sequence[str]) -> list[int]:
+    """The numbers of the points by these axes: words as they come, numbers by size."""
+    words = {axis: list(dict.fromkeys(repr(point.get(axis)) for point in points)) for axis in axes}
+
+    def place(number: int) -> list[float]:
+        values = [(axis, points[number].get(axis)) for axis in axes]
+        return [float(value) if _is_number(value) else words[axis].index(repr(value)) for axis, value in values]
+
+    return sorted(range(len(points)), key=place)
 
 
 def order(column: str, attacks: Mapping[str, tuple[str, float]], form: Form | None) -> tuple[int, int, float, str]:
@@ -47,3 +68,7 @@ def order(column: str, attacks: Mapping[str, tuple[str, float]], form: Form | No
 def said(value: Any) -> str:
     """A value on an axis as a label has it."""
     return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _is_number(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -9,6 +9,9 @@ from windfirm.report import frame, study_figures, study_table, study_words, word
 from windfirm.report.page import Strip
 from windfirm.report.summary import Gain, Line, Summary
 
+#: Lines of a table that a page shows at once; a longer one is opened by whoever wants it, and figures come first.
+LONG = 12
+
 
 def page(
     summaries: Sequence[Summary],
@@ -48,6 +51,7 @@ def _study(summary: Summary, pictured: str, strips: Sequence[Strip]) -> dict[str
         "head": summary.head,
         "columns": summary.columns,
         "legend": _legend(summary),
+        "long": len(summary.lines) > LONG and summary.form is None,
         "groups": [[_row(summary, line, best) for line in lines] for lines in study_table.groups(summary)],
         "accuracies": _accuracies(summary),
         "missing": study_table.missing(summary),

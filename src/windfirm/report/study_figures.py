@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from windfirm.attack.budget import show_eps
 from windfirm.attack.corruptions import FACTORIES as CORRUPTIONS
 from windfirm.evaluate.compare import Versus
-from windfirm.report import words
+from windfirm.report import naming, words
 from windfirm.report.drawing import EPS, Point, Series, bars, heat, lines, plain, scatter
 from windfirm.report.drawing.look import ROLES
-from windfirm.report.naming import said
-from windfirm.report.poster import NONE
 from windfirm.report.summary import Line, Share, Summary
 
 #: The axes of a grid that say how much is removed.
@@ -214,7 +212,7 @@ def _telling(summary: Summary) -> list[str]:
 def _kind(line: Line, among: Sequence[Line]) -> str:
     """What a line is beside how much it removes."""
     axes = [axis for axis in line.point if axis not in AMOUNTS and len({repr(o.point.get(axis)) for o in among}) > 1]
-    return ", ".join(said(line.point[axis]) for axis in axes if line.point[axis] != NONE) or "F′"
+    return naming.label(line.point, axes) or "F′"
 
 
 def _some(all_: Sequence[Line]) -> list[Line]:

@@ -13,6 +13,8 @@ from windfirm.report.summary import Gain, Summary
 FLOOR, SURE = 1.0, 10.0
 #: Warnings told one by one; the rest is counted.
 TOLD = 8
+#: Lines that a sentence names; more are counted.
+NAMED = 5
 
 
 def answer(summary: Summary) -> list[str]:
@@ -90,7 +92,10 @@ def _clean(summary: Summary) -> str:
     points = [gain.delta.points for _, gain in found]
     lost = [line.label for line, gain in found if gain.delta.points < 0 and (gain.delta.lost or gain.delta.high < 0)]
     said = f"On clean images F′ − F is {_range(points)} points"
-    return f"{said}; F′ is less accurate in {words.listing(lost)}." if lost else f"{said}; no loss is shown."
+    if not lost:
+        return f"{said}; no loss is shown."
+    where = words.listing(lost) if len(lost) <= NAMED else f"{len(lost):,} of {len(found):,} cases"
+    return f"{said}; F′ is less accurate in {where}."
 
 
 def _poster(summary: Summary) -> str:

@@ -21,8 +21,7 @@ from windfirm.evaluate.paired import check_same, mean_of, paired_interval, per_i
 from windfirm.evaluate.power import smallest_difference
 from windfirm.evaluate.several import combine
 from windfirm.report import naming
-from windfirm.report.naming import said
-from windfirm.report.poster import NONE, Form, forms
+from windfirm.report.poster import Form, forms
 from windfirm.study.listing import ABOUT, Measured
 
 #: What the poster's FGSM may spend, where a study has FGSM of several sizes.
@@ -142,10 +141,12 @@ def summary(rows: Sequence[Measured]) -> Summary:
     points: dict[str, list[int]] = {}
     for number, row in enumerate(rows):
         points.setdefault(repr(sorted(row.point.items())), []).append(number)
-    varying = naming.varying([rows[numbers[0]].point for numbers in points.values()])
+    places = [rows[numbers[0]].point for numbers in points.values()]
+    varying = naming.varying(places)
+    ordered = [[*points.values()][i] for i in naming.in_order(places, varying)]
     lines = [
         _line([rows[i] for i in numbers], [names[i] for i in numbers], [outcomes[i] for i in numbers], form, varying)
-        for numbers in points.values()
+        for numbers in ordered
     ]
     lines.sort(key=lambda line: _place(line, form))
     found = {column for line in lines for shares in line.shares.values() for column in shares}
@@ -199,9 +200,7 @@ def _line(
     }
     point = rows[0].point
     place = form.row_of(point) if form else ""
-    label = (
-        form.label(place) if form else ", ".join(said(point[axis]) for axis in axes if point.get(axis, NONE) != NONE)
-    )
+    label = form.label(place) if form else naming.label(point, axes)
     gains: dict[Versus, dict[str, Gain]] = {
         versus: _gains(versus, derived.get("F'", {}), derived.get(versus, {}), form, place)
         for versus in get_args(Versus)

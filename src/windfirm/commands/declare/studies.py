@@ -84,13 +84,19 @@ def report(commands: Commands) -> None:
         "report",
         "A study, a pruning run or a comparison as a page, and as tables.",
         "  windfirm report runs/table1-laptop\n  windfirm report runs/half --out page\n"
-        "  windfirm report --from rows.csv.gz --out tables",
+        "  windfirm report --from rows.csv.gz --out tables\n"
+        "  windfirm report runs/reproduce-laptop --from gpu.csv.gz --out results",
     )
     parser.add_argument(
         "path", nargs="?", metavar="PATH", help="the folder of a study or a run, or what windfirm compare --json wrote"
     )
     parser.add_argument(
-        "--from", dest="source", metavar="FILE", help="rows as CSV, as windfirm study rows --csv writes"
+        "--from",
+        dest="source",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="rows as CSV, as windfirm study rows --csv writes; may be repeated, and stand beside PATH",
     )
     parser.add_argument("--study", action="append", default=[], metavar="NAME", help="only this study; may be repeated")
     parser.add_argument("--title", metavar="TEXT", help="the title of the page")
