@@ -1,5 +1,7 @@
 """Counts are chosen, so that every mean is known."""
 
+from dataclasses import replace
+
 from tests.report.studied import THREE, four, outcome, row, rows
 from tests.report.test_study import swept
 from windfirm.report.study_questions import questions
@@ -40,6 +42,11 @@ def test_gains_at_the_least_and_at_the_most_that_was_removed_are_told_of_each_cr
     )
     assert "clean 0.00 to −4.00" in said[0]
     assert said[1].startswith("random, from ")
+
+
+def test_nothing_is_said_of_growth_where_nothing_is_removed() -> None:
+    whole = [replace(row, macs=1000) for row in rows("mine", {}, {role: four(1, 2, 3, 4) for role in THREE})]
+    assert not any("grow" in line for line in questions(summary(whole)))
 
 
 def test_cuts_of_one_size_cannot_say_whether_it_grows() -> None:

@@ -12,6 +12,8 @@ NO_ATTACK = ("clean", "generalization")
 MEANS = ("average", "robustness", "generalization")
 #: Columns, and kinds of lines, that are told of in a sentence.
 MEANT, KINDS = 6, 4
+#: Percent of the MACs that count as something removed.
+LEAST = 0.5
 
 
 def questions(summary: Summary) -> list[str]:
@@ -70,7 +72,7 @@ def _growth(summary: Summary) -> list[str]:
     if sentences:
         return [f"{question} {sentences[0]}", *sentences[1:]]
     removed = sorted(100 * (1 - line.left) for line in summary.lines if line.left <= 1)
-    if not removed:
+    if not removed or removed[-1] < LEAST:
         return []
     low, high = (f"{share:.0f}" for share in (removed[0], removed[-1]))
     how = low if low == high else f"{low} to {high}"
