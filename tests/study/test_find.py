@@ -5,7 +5,7 @@ import pytest
 from windfirm.errors import InputError
 from windfirm.study.find import BUILTIN, builtin, find
 
-NAMES = "beyond, table1, table2, table3, table4, trajectory"
+NAMES = "beyond, signs, table1, table2, table3, table4, trajectory"
 
 
 def test_a_name_means_the_study_in_the_package_and_a_file_goes_before_it(

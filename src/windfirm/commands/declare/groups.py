@@ -21,7 +21,7 @@ ATTACKS = (
 )
 DEFENCES = "cutmix, cutout, fast-at, mixup, pgd-at, shape-texture, stylized, trades, or package.module:defence"
 ADJUSTMENTS = "bn-only, distill, fine-tuning, scratch-b, scratch-e, w-ticket"
-STUDIES = "beyond, table1, table2, table3, table4, trajectory"
+STUDIES = "beyond, signs, table1, table2, table3, table4, trajectory"
 DATA = "cifar10, embedded, a folder of class folders, or package.module:factory"
 
 
