@@ -206,6 +206,37 @@ def test_a_mistake_in_a_scale_is_told_with_its_line_there(tmp_path: Path) -> Non
     assert complaint(tmp_path, STUDY, scale="smok") == "--scale: expected one of smoke, got smok; did you mean smoke?"
 
 
+def test_a_scale_changes_every_attack_of_a_name_and_leaves_the_others(tmp_path: Path) -> None:
+    text = STUDY.replace("prune = { rounds = 1 }", "attack.fgsm = { images = 8 }")
+    assert [(m.attack, m.eps, m.images) for m in of(tmp_path, text).measurements] == [
+        ("fgsm", 2 / 255, None),
+        ("fgsm", 8 / 255, None),
+        ("semantic", None, None),
+    ]
+    assert [(m.attack, m.eps, m.images) for m in of(tmp_path, text, scale="smoke").measurements] == [
+        ("fgsm", 2 / 255, 8),
+        ("fgsm", 8 / 255, 8),
+        ("semantic", None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("fgsm = { images = 0 }", "attack.fgsm.images: expected a whole number of at least 1, got 0"),
+        ("fgsm = { step = 2 }", "attack.fgsm.step: expected options out of eps, images, from, got step"),
+        (
+            "fgsn = { images = 8 }",
+            "attack.fgsn: expected one of fgsm, semantic, got fgsn; did you mean fgsm?",
+        ),
+        ("fgsm = 3", "attack.fgsm: expected a table of options, got 3"),
+    ],
+)
+def test_a_mistake_in_a_change_of_an_attack_is_told_with_its_line(tmp_path: Path, change: str, words: str) -> None:
+    text = STUDY.replace("prune = { rounds = 1 }", f"attack.{change}")
+    assert complaint(tmp_path, text, scale="smoke") == f"sweep.toml:23: {words}"
+
+
 def test_mistakes_on_the_command_line_are_told_without_a_line(tmp_path: Path) -> None:
     words = "--set prune.rounds: expected a whole number of at least 1, got many"
     assert complaint(tmp_path, STUDY, "prune.rounds=many") == words

@@ -18,6 +18,7 @@ eps = ["2/255", "8/255"]
 [scale.smoke]                         # what is different at that scale; lists take the place of lists
 seeds = [0]
 train.epochs = 1
+attack.fgsm = { images = 8 }          # and a table changes every attack of its name
 """
 
 import itertools
@@ -103,7 +104,7 @@ def read(path: Path | str, *, scale: str | None = None, changes: Sequence[str] =
         got = getattr(error, "strerror", None) or "a file that is no text"
         raise InputError(expected(str(path), "a study file that can be read", got)) from error
     lines = Lines(path, text)
-    values = _scaled(values, scale, lines)
+    values, changed = _scaled(values, scale, lines)
     grids, attacks = values.pop("grid", [{}]), values.pop("attack", [])
     top = {key: values.pop(key) for key in TOP if key in values}
     settings = {key: _checked(lines.where(key), key, value) for key, value in _flat(values)}
@@ -116,7 +117,7 @@ def read(path: Path | str, *, scale: str | None = None, changes: Sequence[str] =
     fixed = _over({key: setting.default for key, setting in SETTINGS.items()}, settings)
     points = _points(grids, fixed, overrides, lines)
     trials = _over(fixed, overrides)["attacks.trials"]
-    measurements = tuple(_measurements(attacks, trials, lines))
+    measurements = tuple(_measurements(attacks, changed, trials, lines))
     return Plan(_name(top, path, lines), top.get("scale"), _seeds(top, lines), points, measurements)
 
 
@@ -133,21 +134,26 @@ def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return {**below, **above}
 
 
-def _scaled(values: dict[str, Any], scale: str | None, lines: Lines) -> dict[str, Any]:
-    """The file with the part for a scale put over it; what that part says goes before what the rest says."""
+def _scaled(values: dict[str, Any], scale: str | None, lines: Lines) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The file with the part for a scale put over it; what that part says goes before what the rest says.
+
+    Beside it what the scale changes of attacks, by their name.
+    """
     scales = values.pop("scale", {})
     if not isinstance(scales, dict) or not all(isinstance(part, dict) for part in scales.values()):
         raise InputError(expected(lines.where("scale"), "tables such as [scale.smoke]", show(scales)))
     default = values.pop("default-scale", None)
     chosen = scale if scale is not None else default
     if chosen is None:
-        return values
+        return values, {}
     if chosen not in scales:
         place = "--scale" if scale is not None else lines.where("default-scale")
         known = ", ".join(scales) or "(the file has none)"
         raise InputError(expected(place, f"one of {known}", chosen) + nearest(str(chosen), scales))
     lines.prefer("scale", chosen)
-    return _merged(values, scales[chosen]) | {"scale": chosen}
+    part = dict(scales[chosen])
+    changed = part.pop("attack") if isinstance(part.get("attack"), dict) else {}
+    return _merged(values, part) | {"scale": chosen}, changed
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,13 +220,28 @@ def _points(grids: Any, fixed: Mapping[str, Any], overrides: Mapping[str, Any], 
     return tuple(Point({axis: settings[axis] for axis in axes}, settings) for settings in found.values())
 
 
-def _measurements(attacks: Any, trials: int | None, lines: Lines) -> Iterator[Measurement]:
+def _measurements(attacks: Any, changed: Mapping[str, Any], trials: int | None, lines: Lines) -> Iterator[Measurement]:
+    """What is measured by the tables [[attack]], once each is ``changed`` by what a scale says of its name."""
     if not isinstance(attacks, list) or not attacks or not all(isinstance(entry, dict) for entry in attacks):
         raise InputError(
             expected(lines.where("attack"), "at least one table [[attack]]", show(attacks) if attacks else "none")
         )
-    for index, entry in enumerate(attacks):
-        yield from _measured(entry, trials, partial(lines.where, "attack", index))
+    names = [str(entry.get("name")) for entry in attacks]
+    for attack, change in changed.items():
+        where = lines.where("attack", attack)
+        if attack not in names:
+            raise InputError(expected(where, f"one of {', '.join(names)}", attack) + nearest(attack, names))
+        if not isinstance(change, dict):
+            raise InputError(expected(where, "a table of options", show(change)))
+    for index, (attack, entry) in enumerate(zip(names, attacks, strict=True)):
+        change = changed.get(attack, {})
+        places = {key: lines.where("attack", attack, key) for key in change}
+        at = partial(_place, places, partial(lines.where, "attack", index))
+        yield from _measured({**entry, **change}, trials, at)
+
+
+def _place(places: Mapping[str, str], otherwise: Callable[[str], str], key: str) -> str:
+    return places.get(key) or otherwise(key)
 
 
 def _measured(entry: Mapping[str, Any], trials: int | None, at: Callable[[str], str]) -> Iterator[Measurement]:
