@@ -35,6 +35,14 @@ def test_a_gain_under_one_step_stands_beside_what_stronger_attacks_leave_of_it()
     ) in questions(summary(made))
 
 
+def test_a_stronger_attack_is_no_question_before_both_were_measured_on_a_pair() -> None:
+    made = [
+        *(row("mine", role, {}, 0, outcome("pgd", 20, eps=8 / 255)) for role in ("F", "control", "F'")),
+        row("mine", "F", {}, 0, outcome("fgsm", 30, eps=8 / 255)),
+    ]
+    assert not any("stronger" in line for line in questions(summary(made)))
+
+
 def test_gains_at_the_least_and_at_the_most_that_was_removed_are_told_of_each_criterion() -> None:
     said = [line for line in questions(summary(swept())) if "goes, in points" in line]
     assert said[0].startswith(

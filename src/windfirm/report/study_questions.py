@@ -44,9 +44,10 @@ def _cause(summary: Summary) -> str:
 
 
 def _stronger(summary: Summary) -> str:
-    columns, versus = attacked(summary), summary.rival
+    versus = summary.rival
+    columns = [column for column in attacked(summary) if summary.gains(versus, column)]
     single, strong = ([c for c in columns if c.startswith(start)] for start in ("fgsm", words.ITERATIVE))
-    if not single or not strong or not summary.versus():
+    if not single or not strong:
         return ""
     gains = [gain for column in strong for _, gain in summary.gains(versus, column)]
     more, less = (sum(gain.delta.verdict == way for gain in gains) for way in ("more", "less"))
