@@ -6,8 +6,7 @@ import pytest
 
 from tests.study import toy
 from windfirm.errors import StoreError
-from windfirm.study import lease, listing, schema
-from windfirm.study import store as store_module
+from windfirm.study import database, lease, listing, schema
 from windfirm.study.cell import Cell
 from windfirm.study.store import NAME, Place, Store, opened
 from windfirm.study.upkeep import forget, sweep, verify
@@ -61,7 +60,7 @@ def test_only_for_its_turn_is_waited(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("windfirm.study.store.time.sleep", lambda seconds: pytest.fail("waited"))
     with pytest.raises(sqlite3.OperationalError, match="full"):
-        store_module._write_ahead(Full())  # type: ignore[arg-type]
+        database.write_ahead(Full())  # type: ignore[arg-type]
 
 
 def complaint(folder: Path) -> str:
@@ -182,7 +181,7 @@ def test_a_full_disk_loses_nothing_that_was_finished(tmp_path: Path) -> None:
 def test_a_store_that_another_process_holds_for_too_long_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("windfirm.study.store.PATIENCE", 0.001)
+    monkeypatch.setattr("windfirm.study.database.PATIENCE", 0.001)
     with opened(tmp_path, create=True) as store, opened(tmp_path) as other, other.writing():
         with pytest.raises(StoreError) as error:
             store.begin({})

@@ -16,24 +16,19 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from windfirm.errors import InputError, StoreError, expected
 from windfirm.files import on_disk
-from windfirm.study import place, progress, schema
+from windfirm.study import database, place, progress
 from windfirm.study.cell import Cell, canonical
 from windfirm.study.lease import Owner, is_alive, myself, new_id
 from windfirm.study.work import Ended, File, Task
 
 NAME = "study.sqlite"
-
-#: Seconds that a write waits for that of another run.
-PATIENCE = 60.0
-#: And how many between two looks where SQLite does not wait itself.
-PAUSE = 0.01
 
 #: Keys asked about in one statement; SQLite has a limit on how many values one may hold.
 MANY = 500
@@ -228,23 +223,14 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction: all of the block is kept, on the disk, or nothing."""
-        with self.reading() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
+        with self.reading() as db, database.writing(db):
+            yield db
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """The database; its complaints are StoreErrors inside the block."""
-        try:
+        with database.explaining(self.folder / NAME):
             yield self.db
-        except sqlite3.Error as error:
-            raise _explained(self.folder / NAME, error) from error
 
     def _finish(self, db: sqlite3.Connection, run: str, end: Ended) -> None:
         """Inside a transaction: nobody else can put files or rows in place before it is over."""
@@ -290,48 +276,8 @@ def opened(folder: Path | str, *, create: bool = False) -> Iterator[Store]:
             raise StoreError(expected(str(folder), "a folder that can be written", error.strerror or error)) from error
     elif not path.is_file():
         raise StoreError(expected(str(folder), f"the folder of a study, with a {NAME}", "none"))
-    try:
-        db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
-    except sqlite3.Error as error:
-        raise _explained(path, error) from error
-    with closing(db):
-        store = Store(folder, db)
-        with store.reading():
-            _prepare(store, path)
-        yield store
-
-
-def _prepare(store: Store, path: Path) -> None:
-    db = store.db
-    db.execute(f"PRAGMA busy_timeout = {int(1000 * PATIENCE)}")
-    version = int(db.execute("PRAGMA user_version").fetchone()[0])
-    if version > schema.VERSION:
-        got = f"version {version}; a newer Windfirm may read it"
-        raise StoreError(expected(str(path), f"a store of version {schema.VERSION}", got))
-    _write_ahead(db)
-    db.execute("PRAGMA synchronous = FULL")  # a commit is on the disk when it returns
-    if version < schema.VERSION:
-        with store.writing():
-            version = int(db.execute("PRAGMA user_version").fetchone()[0])  # another run may have been faster
-            if version:
-                schema.migrate(db, version)
-            elif db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                raise StoreError(expected(str(path), "a store of Windfirm", "another database"))
-            else:
-                schema.create(db)
-
-
-def _write_ahead(db: sqlite3.Connection) -> None:
-    """Switch to a write-ahead log. SQLite does not wait for that while another run writes its first, so we do."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
-                raise
-            time.sleep(PAUSE)
+    with database.connected(path) as db:
+        yield Store(folder, db)
 
 
 def _release(db: sqlite3.Connection, runs: Sequence[str]) -> int:
@@ -351,17 +297,3 @@ def _move(source: Path, target: Path) -> None:
         on_disk(target.parent)
     except OSError as error:
         raise StoreError(expected(str(target), "a place that can be written", error.strerror or error)) from error
-
-
-def _explained(path: Path, error: sqlite3.Error) -> StoreError:
-    """What SQLite complains of, in our wording."""
-    text = str(error)
-    if "full" in text:
-        return StoreError(expected(str(path), "room on the disk; all finished cells are safe", text))
-    if "locked" in text or "busy" in text:
-        return StoreError(expected(str(path), f"its turn to write within {PATIENCE:.0f} s", text))
-    if "readonly" in text or "unable to open" in text:
-        return StoreError(expected(str(path), "a database that can be written", text))
-    if isinstance(error, sqlite3.DatabaseError) and ("malformed" in text or "not a database" in text):
-        return StoreError(expected(str(path), "an undamaged database", text))
-    return StoreError(expected(str(path), "a database that can be used", text))
