@@ -106,7 +106,7 @@ def _of_store(args: Namespace, where: Path, *more: Path) -> dict[str, str | byte
 
 
 def _made(store: Store, study: str) -> dict[str, str]:
-    """How a study was made: the command, the settings that all its points share and that are not the defaults."""
+    """How a study was made: the settings that all its points share and that are not the defaults, and the time."""
     kept = settings_of(store, study)
     points = [point["settings"] for point in kept["points"]]
     fixed = {
@@ -114,12 +114,10 @@ def _made(store: Store, study: str) -> dict[str, str]:
         for name, value in points[0].items()
         if all(point.get(name) == value for point in points) and value not in (SETTINGS[name].default, None)
     }
-    scale = f" --scale {kept['scale']}" if kept.get("scale") else ""
     said = ", ".join(
         f"{name} {value if isinstance(value, str) else json.dumps(value)}" for name, value in fixed.items()
     )
     return {
-        f"{study}": f"windfirm run {study}{scale}",
         f"{study}, settings": said,
         f"{study}, time": f"{duration(seconds_of(store, study))} of work, all cells one after another",
     }

@@ -38,7 +38,11 @@ def about(summary: Summary) -> list[tuple[str, str]]:
     """How a study was made: data, scale, hardware and versions as its rows say, several where they differ."""
     names = {"digest": "SHA-256 of the images"}
     rows = [(names.get(key, key), "; ".join(values)) for key, values in summary.about.items() if values]
-    return [*rows, ("seeds", ", ".join(map(str, summary.seeds)))]
+    seeds = ("seeds", ", ".join(map(str, summary.seeds)))
+    if not summary.about.get("versions"):  # of no study that was run
+        return [*rows, seeds]
+    scales = "".join(f" --scale {scale}" for scale in summary.about.get("scale", ()))
+    return [*rows, seeds, ("run again", f"windfirm run {summary.study}{scales}")]
 
 
 def _study(summary: Summary, pictured: str, strips: Sequence[Strip]) -> dict[str, object]:
