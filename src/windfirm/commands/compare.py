@@ -33,10 +33,11 @@ from windfirm.files import write_text
 from windfirm.models.device import pick
 from windfirm.models.intake import words
 from windfirm.models.source import Source
+from windfirm.report.comparison_words import answer, doubts
 from windfirm.report.occlusion import strip
 from windfirm.report.page import page
 from windfirm.report.table import table
-from windfirm.report.words import answer, doubts, listing
+from windfirm.report.words import listing
 from windfirm.study.measure import CURVE, measure
 from windfirm.study.provenance import digest, hardware, versions
 

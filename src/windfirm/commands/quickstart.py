@@ -13,10 +13,10 @@ from windfirm.models.checkpoint import save
 from windfirm.models.device import pick
 from windfirm.models.source import Source, open_model
 from windfirm.report.card import card
+from windfirm.report.comparison_words import answer, doubts
 from windfirm.report.figure import Layer
 from windfirm.report.page import page
 from windfirm.report.table import table
-from windfirm.report.words import answer, doubts
 from windfirm.study.provenance import digest
 from windfirm.study.quickstart import Plan, Report, quickstart
 

@@ -10,6 +10,7 @@ from windfirm.evaluate.curves import Curve
 from windfirm.evaluate.outcome import Outcome
 from windfirm.report import words
 from windfirm.report.chart import chart
+from windfirm.report.comparison_words import subject
 from windfirm.report.drawing import EPS, plain
 from windfirm.report.drawing.look import ROLES
 from windfirm.report.drawing.svg import short, svg
@@ -33,7 +34,7 @@ def points(network: Subject) -> list[tuple[float, Outcome]]:
 
 def curve(comparison: Comparison) -> str:
     """Accuracy against eps for every network, with 95 % bands, as one ``<svg>``; empty when no sweep was measured."""
-    networks = [network for role in ROLES if (network := words.subject(comparison, role)) and network.curve]
+    networks = [network for role in ROLES if (network := subject(comparison, role)) and network.curve]
     label = f"Accuracy against eps: {curve_title(comparison)}"
     return chart({network.role: points(network) for network in networks}, EPS, label)
 

@@ -13,6 +13,7 @@ from PIL import Image
 from windfirm.evaluate.compare import Comparison, Delta, with_average
 from windfirm.evaluate.examples import Example
 from windfirm.report import figure, frame, table, words
+from windfirm.report.comparison_words import answer, doubts, pair, rivals
 from windfirm.report.drawing.look import ROLES
 from windfirm.report.figure import Layer
 
@@ -69,14 +70,12 @@ def page(
     return frame.render(
         "page.html.jinja",
         title=title,
-        sentences=words.answer(comparison),
-        doubts=words.doubts(comparison),
+        sentences=answer(comparison),
+        doubts=doubts(comparison),
         shown=_shown(comparison),
         columns=table.columns(comparison),
         accuracies=[row for row in table.rows(comparison) if row.kind == "accuracy"],
-        differences=[
-            (f"F′ − {v}", [_difference(d) for d in table.deltas(comparison, v)]) for v in words.rivals(comparison)
-        ],
+        differences=[(f"F′ − {v}", [_difference(d) for d in table.deltas(comparison, v)]) for v in rivals(comparison)],
         costs=table.costs(comparison),
         sureness=table.sureness(comparison),
         sureness_head=table.SURENESS,
@@ -113,7 +112,7 @@ def _difference(delta: Delta) -> dict[str, str | bool]:
 
 def _methods(comparison: Comparison) -> list[tuple[str, str]]:
     """The attacks in words, with their strength."""
-    return [(outcome.attack, outcome.description) for outcome in with_average(words.pair(comparison)[0].outcomes)]
+    return [(outcome.attack, outcome.description) for outcome in with_average(pair(comparison)[0].outcomes)]
 
 
 def _halves(layers: Sequence[Layer]) -> list[Sequence[Layer]]:

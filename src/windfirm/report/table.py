@@ -14,6 +14,7 @@ from rich.text import Text
 
 from windfirm.evaluate.compare import Comparison, Delta, Subject, Versus, with_average
 from windfirm.report import words
+from windfirm.report.comparison_words import attacks, find, pair, rivals, subject
 from windfirm.report.markup import piped
 
 #: Columns that fit side by side into 80 characters; more go into a further table below.
@@ -35,8 +36,8 @@ class Row:
 
 def columns(comparison: Comparison) -> tuple[str, ...]:
     """The column names: the attacks, ``clean``, and ``average`` where the poster's average was measured."""
-    average = [o.attack for o in with_average(words.pair(comparison)[0].outcomes) if o.attack == "average"]
-    return (*words.attacks(comparison), "clean", *average)
+    average = [o.attack for o in with_average(pair(comparison)[0].outcomes) if o.attack == "average"]
+    return (*attacks(comparison), "clean", *average)
 
 
 def accuracies(network: Subject, names: tuple[str, ...]) -> list[float]:
@@ -48,7 +49,7 @@ def accuracies(network: Subject, names: tuple[str, ...]) -> list[float]:
 def deltas(comparison: Comparison, versus: Versus) -> list[Delta]:
     """F′ − ``versus`` per column; where no difference was measured, one without numbers."""
     none = (math.nan,) * 8
-    return [words.find(comparison, name, versus) or Delta(name, versus, *none) for name in columns(comparison)]
+    return [find(comparison, name, versus) or Delta(name, versus, *none) for name in columns(comparison)]
 
 
 def rows(comparison: Comparison) -> list[Row]:
@@ -58,9 +59,9 @@ def rows(comparison: Comparison) -> list[Row]:
     lines = [
         Row("accuracy", words.prime(role), tuple(map(words.decimal, accuracies(network, names))), plain)
         for role in ("F", "control", "F'")
-        if (network := words.subject(comparison, role))
+        if (network := subject(comparison, role))
     ]
-    for versus in words.rivals(comparison):
+    for versus in rivals(comparison):
         found = deltas(comparison, versus)
         strong = tuple(delta.verdict != "none shown" for delta in found)
         lines.append(Row("delta", f"F′ − {versus}", tuple(words.poster(delta.points) for delta in found), strong))
@@ -71,7 +72,7 @@ def rows(comparison: Comparison) -> list[Row]:
 
 def costs(comparison: Comparison) -> list[tuple[str, str, str, str]]:
     """The cost of both networks and the change: (what, F, F′, change). MACs and latency are per image."""
-    f, pruned = words.pair(comparison)
+    f, pruned = pair(comparison)
     counts = [("MACs", f.macs, pruned.macs), ("parameters", f.params, pruned.params)]
     lines = [(what, words.quantity(a), words.quantity(b), words.change(a, b)) for what, a, b in counts]
     if math.isfinite(f.latency_ms) and math.isfinite(pruned.latency_ms):
@@ -88,7 +89,7 @@ def sureness(comparison: Comparison) -> list[tuple[str, ...]]:
     """Calibration of each network before and after temperature scaling: (who, ECE, NLL, temperature, ECE, NLL)."""
     lines: list[tuple[str, ...]] = []
     for role in ("F", "control", "F'"):
-        network = words.subject(comparison, role)
+        network = subject(comparison, role)
         if network and (found := network.calibration):
             before = (words.decimal(100 * found.ece), words.decimal(found.nll, 3))
             after = (words.decimal(100 * found.scaled_ece), words.decimal(found.scaled_nll, 3))
@@ -129,7 +130,7 @@ def markdown(comparison: Comparison) -> str:
     names = columns(comparison)
     lines = [("accuracy, %", *names)]
     lines += [(row.label, *row.cells) for row in rows(comparison) if row.kind == "accuracy"]
-    lines += [(f"F′ − {v}", *map(detail, deltas(comparison, v))) for v in words.rivals(comparison)]
+    lines += [(f"F′ − {v}", *map(detail, deltas(comparison, v))) for v in rivals(comparison)]
     return "\n".join([_piped(lines), *(_piped([head, *rest]) for head, rest in _blocks(comparison))])
 
 
