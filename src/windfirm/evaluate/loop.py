@@ -55,9 +55,9 @@ def evaluate(
 
     An attack that averages is counted over all images and trials. Under any other, an image is right when its clean
     prediction is right and no trial fools the network. What a search that rounds stopped too early for the judge is
-    searched once more in float32. ``batch`` images are shown to the network at once, half as many
-    whenever memory runs out; the result does not depend on it. Raises InputError when model and images do not fit
-    together, and WindfirmError when an attack returns images that it may not return.
+    searched once more in float32. ``batch`` images are shown to the network at once, half as many whenever memory runs
+    out; the result does not depend on it. Raises InputError when model and images do not fit together, and
+    WindfirmError when an attack returns images that it may not return.
     """
     eps = parse_eps(eps, attack.norm)
     network, batches = private(model, device), batched("evaluate", images, batch, device)

@@ -143,7 +143,8 @@ def summary(rows: Sequence[Measured]) -> Summary:
         points.setdefault(repr(sorted(row.point.items())), []).append(number)
     places = [rows[numbers[0]].point for numbers in points.values()]
     varying = naming.varying(places)
-    ordered = [[*points.values()][i] for i in naming.in_order(places, varying)]
+    grouped = [*points.values()]
+    ordered = [grouped[i] for i in naming.in_order(places, varying)]
     lines = [
         _line([rows[i] for i in numbers], [names[i] for i in numbers], [outcomes[i] for i in numbers], form, varying)
         for numbers in ordered
