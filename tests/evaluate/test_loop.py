@@ -327,15 +327,17 @@ def test_the_precision_of_a_gpu_is_left_as_it_was_by_a_network_that_fails() -> N
 
 
 class Rough(nn.Module):
-    """Sees another class as soon as anything changes in ``images``."""
+    """Sees another class as soon as anything changes in ``images``, but not in float32."""
 
     def __init__(self, network: nn.Module, images: Tensor) -> None:
         super().__init__()
         self.network, self.images = network, images
 
     def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.network(x)
+        if precision() == "ieee":
+            return logits
         same = torch.tensor([bool((self.images == image).flatten(1).all(1).any()) for image in x])
-        logits = self.network(x)
         return torch.where(same[:, None], logits, 1e3 * logits.detach().argmin(1, keepdim=True).eq(torch.arange(3)))
 
 
@@ -347,9 +349,6 @@ def test_what_a_rough_search_takes_for_fooled_and_the_judge_does_not_is_searched
     attack = build("pgd", 8, steps=20)
     searches: list[tuple[str, int]] = []
 
-    def searched(*args: object) -> nn.Module:
-        return network if precision() == "ieee" else Rough(network, images.images / 255)
-
     def apply(target: nn.Module, pixels: Tensor, labels: Tensor, budget: Budget) -> Tensor:
         searches.append((precision(), len(pixels)))
         return attack.apply(target, pixels, labels, budget)
@@ -357,7 +356,7 @@ def test_what_a_rough_search_takes_for_fooled_and_the_judge_does_not_is_searched
     noted = replace(attack, apply=apply, packs=False)
     exact = evaluate(network, images, noted, eps="8/255", batch=20)
     assert exact.count > 0
-    monkeypatch.setattr(loop, "searched", searched)
+    monkeypatch.setattr(loop, "searched", lambda *args: Rough(network, images.images / 255))
     early = evaluate(network, images, noted, eps="8/255", batch=20)
     assert early.count > exact.count
     monkeypatch.setattr(loop, "rounding", lambda device: True)
@@ -366,3 +365,20 @@ def test_what_a_rough_search_takes_for_fooled_and_the_judge_does_not_is_searched
     again = [size for kind, size in searches if kind == "ieee"]
     assert sum(again) == early.count
     assert len(again) == -(-early.count // 20)
+
+
+def test_a_trial_that_must_be_exact_is_searched_in_float32_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = small_network()
+    images = labelled(network)
+    searches: list[tuple[int, str]] = []
+
+    def apply(target: nn.Module, pixels: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        searches.append((budget.trial, precision()))
+        return pixels
+
+    monkeypatch.setattr(loop, "rounding", lambda device: True)
+    attack = make(apply, norm=True)
+    evaluate(network, images, ensemble("three", "in turn", [attack, replace(attack, exact=frozenset([0])), attack]))
+    assert [kind == "ieee" for _, kind in searches] == [False, True, False]
+    assert build("square", 8).exact == {0}
+    assert build("autoattack", 8).exact == {build("autoattack", 8).trials - 1}

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tests.evaluate.toys import small_network
 from windfirm.evaluate.replay import FIRST, Replayed
+from windfirm.models.device import in_float32
 
 
 class Spoiling(nn.Module):
@@ -68,6 +69,21 @@ def test_logits_and_gradients_are_those_of_the_network_whatever_the_batch(made: 
             torch.testing.assert_close(replayed(pixels), network(pixels))
         torch.testing.assert_close(slope(replayed, pixels), slope(network, pixels))
     assert [recording.shape[0] for recording in made] == [16, 64, 100]
+
+
+def test_what_is_asked_in_float32_is_recorded_apart(made: list[Spoiling]) -> None:
+    network = small_network()
+    replayed = Replayed(network, images(4), 16).eval()
+    warm(replayed, 3)
+    replayed(images(3))
+    with in_float32():
+        warm(replayed, 3)
+        assert len(made) == 1
+        torch.testing.assert_close(slope(replayed, images(3, 1)), slope(network, images(3, 1)))
+    assert len(made) == 2
+    torch.testing.assert_close(slope(replayed, images(3, 1)), slope(network, images(3, 1)))
+    assert len(made) == 2
+    assert [recording.calls for recording in made] == [3, 2]  # one of each is the check of what was recorded
 
 
 def test_few_batches_do_not_repay_a_recording(made: list[Spoiling]) -> None:

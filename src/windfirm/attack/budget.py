@@ -63,7 +63,8 @@ class Attack:
     ``average``: accuracy is the mean over ``trials`` draws, on all images. Otherwise an image counts as right only when
     no trial fools the network. ``norm``: the norm in which ``eps`` bounds the change, None when eps means nothing.
     ``packs``: it lets go of images that it has fooled and shows the network ``budget.batch`` of the others at a time,
-    so that it is best given many; any other is given no more than a batch.
+    so that it is best given many; any other is given no more than a batch. ``exact``: the trials that compare logits
+    which hardly differ, and are searched in float32 where others are not.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Attack:
     average: bool
     norm: Norm | None
     packs: bool = False
+    exact: frozenset[int] = frozenset()
 
 
 def parse_eps(text: str | float, norm: Norm | None = "linf") -> float:

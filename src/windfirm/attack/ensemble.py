@@ -28,4 +28,6 @@ def ensemble(name: str, title: str, parts: Sequence[Attack]) -> Attack:
         return torch.cat([part.apply(model, images[i], labels[i], budget.only(i, images)) for i in pieces])
 
     words = "; ".join(f"{part.name} ({part.title})" for part in parts)
-    return Attack(name, f"{title}: {words}", apply, len(turns), average=False, norm=parts[0].norm, packs=True)
+    title = f"{title}: {words}"
+    exact = frozenset(number for number, (part, trial) in enumerate(turns) if trial in part.exact)
+    return Attack(name, title, apply, len(turns), average=False, norm=parts[0].norm, packs=True, exact=exact)

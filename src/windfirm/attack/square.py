@@ -64,7 +64,8 @@ def square(side: int, *, queries: int = 5000, share: float = 0.8) -> Attack:
         return changed
 
     title = f"random search with squares, at most {queries:,} queries, p {share:g}, Linf, black-box, true labels"
-    return Attack("square", title, apply, trials=1, average=False, norm="linf", packs=True)
+    exact = frozenset([0])  # it takes the least gain, rounded or not
+    return Attack("square", title, apply, trials=1, average=False, norm="linf", packs=True, exact=exact)
 
 
 def side_of_square(query: int, queries: int, share: float, height: int, width: int) -> int:

@@ -17,6 +17,7 @@ from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import fetch
 from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import classify, private
+from windfirm.models.device import in_float32, layout
 
 BINS = 15
 #: A temperature is looked for between one over this and this.
@@ -99,7 +100,8 @@ def logits(model: nn.Module, images: Images, *, batch: int | None = None, device
     classify(network, fetch(images, ids[:1], device)[0], images)  # raises where they do not fit
 
     def outputs(some: Tensor) -> Tensor:
-        found: Tensor = network(fetch(images, some, device)[0].contiguous(memory_format=torch.channels_last))
+        with in_float32():
+            found: Tensor = network(fetch(images, some, device)[0].contiguous(memory_format=layout(device)))
         return found.double().cpu()
 
     return torch.cat([found for _, found in batches.over(ids, outputs)])

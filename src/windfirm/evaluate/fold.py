@@ -15,6 +15,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from windfirm.models.device import in_float32
+
 #: Outputs of the folded network differ by no more than this share of the largest one.
 TOLERANCE = 1e-5
 
@@ -24,7 +26,7 @@ def folded(network: nn.Module, images: Tensor) -> nn.Module:
     """A copy of ``network`` (in evaluation mode) without the normalisations that a convolution can do itself.
 
     Each follows one convolution whose results nobody else reads, as is seen on ``images`` (b, c, h, w). Where the copy
-    does not give these the same outputs, nothing is folded.
+    does not give these the same outputs, in float32, nothing is folded.
     """
     copy = deepcopy(network)
     if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
@@ -32,7 +34,8 @@ def folded(network: nn.Module, images: Tensor) -> nn.Module:
     try:
         found = pairs(copy, images)
         swap(copy, dict(chain(*(((c, fuse_conv_bn_eval(c, norm)), (norm, nn.Identity())) for c, norm in found))))
-        ours, theirs = copy(images), network(images)
+        with in_float32():
+            ours, theirs = copy(images), network(images)
         same = bool((ours - theirs).abs().max() <= TOLERANCE * theirs.abs().max())
     except Exception:  # whatever a stranger's network does when its layers are others, or to one who watches
         same = False

@@ -63,7 +63,7 @@ def evaluate(
     network, batches = private(model, device), batched("evaluate", images, batch, device)
     count = len(images)
     correct = torch.zeros(count, dtype=torch.int64)
-    target, exact = (cache(partial(searched, network, attack, images, device, batches.size)) for _ in range(2))
+    target = cache(partial(searched, network, attack, images, device, batches.size))
 
     def look(target: nn.Module, ids: Tensor, attack: Attack, budget: Budget) -> Tensor:
         done = budget.trial * count + count - len(ids)
@@ -76,12 +76,17 @@ def evaluate(
                 progress(done, attack.trials * count)
         return torch.cat(found, 1)
 
+    def exactly(ids: Tensor, attack: Attack, budget: Budget) -> Tensor:
+        with in_float32():
+            return look(target(), ids, attack, budget)[0]
+
     def survivors(ids: Tensor, attack: Attack, budget: Budget) -> Tensor:
+        if budget.trial in attack.exact:
+            return ids[exactly(ids, attack, budget)]
         right, fooled = look(target(), ids, attack, budget)
         early = right & fooled
         if early.any():  # few, of all batches together
-            with in_float32():
-                right[early] = look(exact(), ids[early], attack, budget)[0]
+            right[early] = exactly(ids[early], attack, budget)
         return ids[right]
 
     left = torch.arange(count)
@@ -183,7 +188,7 @@ def searched(network: nn.Module, attack: Attack, images: Images, device: torch.d
     if not attack.norm:
         return network
     sample = fetch(images, torch.arange(min(len(images), SAMPLE)), device)[0]
-    faster = folded(network, sample)
+    faster = folded(network, sample).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Replayed(faster, sample, most).eval() if is_gpu(device) else faster
 
 

@@ -7,17 +7,17 @@ from torch import Tensor, nn
 
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected, first_line
-from windfirm.models.device import in_float32, out_of_memory
+from windfirm.models.device import in_float32, layout, out_of_memory
 
 
 def private(model: nn.Module, device: torch.device | None) -> nn.Module:
-    """A float32, channels-last copy of ``model`` on ``device`` (the CPU when None), in evaluation mode.
+    """A float32 copy of ``model`` on ``device`` (the CPU when None), in evaluation mode.
 
     Its parameters ask for no gradient, which saves memory. Whatever an attack does to it or raises, the network that it
     was copied from stays in the state it was in.
     """
     network = deepcopy(model).float().eval().requires_grad_(False)
-    network.to(device=device or torch.device("cpu"), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(device=device or torch.device("cpu"), memory_format=layout(device))  # type: ignore[call-overload]
     return network
 
 
@@ -30,7 +30,7 @@ def classify(network: nn.Module, pixels: Tensor, images: Images) -> Tensor:
     network.eval()  # an attack may have switched it
     try:
         with in_float32():
-            logits = network(pixels.contiguous(memory_format=torch.channels_last))
+            logits = network(pixels.contiguous(memory_format=layout(pixels.device)))
     except RuntimeError as error:
         if out_of_memory(error):
             raise

@@ -1,16 +1,19 @@
 """The network that is searched, recorded as CUDA graphs: an iterative attack asks a GPU thousands of short questions.
 
-Batches are filled up to one of a few sizes, each of which is recorded once it turns out to be met often. To whoever
-calls it, it is a network like any other, which may be called again before a gradient is asked for.
+Batches are filled up to one of a few sizes, each of which is recorded once it turns out to be met often; what is asked
+in_float32 has recordings of its own. To whoever calls it, it is a network like any other, which may be called again
+before a gradient is asked for.
 """
 
 from collections import Counter
+from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from windfirm.models.device import is_exact, layout
 from windfirm.models.recording import recorded
 
 #: Each size of batch is so many times the one before.
@@ -22,6 +25,9 @@ FIRST = 24
 #: Outputs of what was recorded differ from the network's by no more than this share of the largest one.
 TOLERANCE = 1e-2
 
+#: A size of batch, and whether it is asked in_float32.
+_Kind = tuple[int, bool]
+
 
 class Replayed(nn.Module):
     """``network`` (in evaluation mode), for batches of at most ``most`` images like ``images`` (b, c, h, w), recorded.
@@ -32,18 +38,22 @@ class Replayed(nn.Module):
     def __init__(self, network: nn.Module, images: Tensor, most: int) -> None:
         super().__init__()
         self.network, self.images = network, images
+        #: The same, with filters laid out as they are fastest in float32.
+        self.twin = deepcopy(network).to(memory_format=layout(images.device))  # type: ignore[call-overload]
         self.sizes = sorted({most, *(STEP**power for power in range(2, 8) if STEP**power < most)})
-        self.met: Counter[int] = Counter()
-        self.recordings: dict[int, _Recording | None] = {}
+        self.met: Counter[_Kind] = Counter()
+        self.recordings: dict[_Kind, _Recording | None] = {}
         self.pool = torch.cuda.graph_pool_handle()
         #: The call whose intermediate values are in the memory of the recordings.
         self.latest: object = None
 
     def forward(self, images: Tensor) -> Any:
         recording = None if self.training else self._recording(images)
-        if recording is None:
-            return self.network(images)
-        return _Call.apply(images, self, recording)  # type: ignore[no-untyped-call]
+        if recording is not None:
+            return _Call.apply(images, self, recording)  # type: ignore[no-untyped-call]
+        if is_exact():
+            return self.twin(images.contiguous(memory_format=layout(images.device)))
+        return self.network(images)
 
     def _recording(self, images: Tensor) -> "_Recording | None":
         known = self.images
@@ -52,23 +62,25 @@ class Replayed(nn.Module):
         size = next((size for size in self.sizes if size >= len(images)), None)
         if size is None:
             return None
-        self.met[size] += 1
-        if self.met[size] <= FIRST:
+        kind = size, is_exact()
+        self.met[kind] += 1
+        if self.met[kind] <= FIRST:
             return None
-        if size not in self.recordings:
-            self.recordings[size] = self._record(size)
-        return self.recordings[size]
+        if kind not in self.recordings:
+            self.recordings[kind] = self._record(*kind)
+        return self.recordings[kind]
 
     @torch.no_grad()
-    def _record(self, size: int) -> "_Recording | None":
+    def _record(self, size: int, exact: bool) -> "_Recording | None":
         self.latest = None
+        network, form = (self.twin, layout(self.images.device)) if exact else (self.network, torch.channels_last)
         rows = torch.arange(size, device=self.images.device) % len(self.images)
-        example = self.images[rows].contiguous(memory_format=torch.channels_last)
-        made = recorded(self.network, example.clone().requires_grad_(), short=False, pool=self.pool)
+        example = self.images[rows].contiguous(memory_format=form)
+        made = recorded(network, example.clone().requires_grad_(), short=False, pool=self.pool)
         if made is None:
             return None
-        recording = _Recording(made, size)
-        wanted, found = self.network(example), recording(example)[1]
+        recording = _Recording(made, size, form)
+        wanted, found = network(example), recording(example)[1]
         same = (
             isinstance(found, Tensor)
             and found.requires_grad
@@ -79,14 +91,14 @@ class Replayed(nn.Module):
 
 
 class _Recording:
-    """What was recorded for batches of ``size``."""
+    """What was recorded for batches of ``size`` that lie in memory as ``form`` says."""
 
-    def __init__(self, made: nn.Module, size: int) -> None:
-        self.made, self.size = made, size
+    def __init__(self, made: nn.Module, size: int, form: torch.memory_format) -> None:
+        self.made, self.size, self.form = made, size, form
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """``images`` with as many empty ones as it takes, and the logits of all, which know their way back to them."""
-        full = images.new_zeros(self.size, *images.shape[1:]).contiguous(memory_format=torch.channels_last)
+        full = images.new_zeros(self.size, *images.shape[1:]).contiguous(memory_format=self.form)
         full[: len(images)] = images
         full.requires_grad_()
         with torch.enable_grad():

@@ -26,6 +26,11 @@ def is_gpu(device: torch.device | None) -> bool:
     return device is not None and device.type == "cuda"
 
 
+def layout(device: torch.device | None) -> torch.memory_format:
+    """How images and filters lie in memory where a network predicts in float32: as that is fastest on ``device``."""
+    return torch.contiguous_format if is_gpu(device) else torch.channels_last
+
+
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 natively (emulation would be slower than float32)."""
     if device.type == "cuda":
@@ -86,6 +91,11 @@ def in_float32() -> Iterator[None]:
     finally:
         for kind, precision in zip(kinds, before, strict=True):
             kind.fp32_precision = precision
+
+
+def is_exact() -> bool:
+    """Whether in_float32 holds."""
+    return str(cast(Any, torch.backends.cudnn).conv.fp32_precision) == "ieee"
 
 
 def out_of_memory(error: BaseException) -> bool:
