@@ -8,6 +8,7 @@ from torch import nn
 from tests.adjust.toys import assert_equal, data, toy
 from windfirm.adjust.compiling import replayed
 from windfirm.adjust.train import Extras, Recipe, train
+from windfirm.defend.shape_texture import shape_texture
 from windfirm.errors import InputError
 
 RECIPE = Recipe(epochs=1, batch=8)
@@ -77,6 +78,40 @@ def test_a_recording_is_called_for_whole_batches_and_making_it_leaves_no_trace(m
     for count in (8, 3):
         assert torch.equal(network(images[:count]), plain.train()(images[:count]))
     assert_equal(model, plain)  # statistics, too, moved alike
+
+
+def test_a_call_that_keeps_statistics_has_a_recording_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[bool] = []
+
+    def noted(network: nn.Module, args: Sequence[torch.Tensor], pool: object = None) -> nn.Module:
+        (kept,) = {not layer.track_running_stats for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)}
+        recording = record(network, args)
+
+        class Fixed(nn.Module):
+            def forward(self, images: torch.Tensor) -> Any:
+                calls.append(kept)
+                return recording(images)
+
+        made.append(kept)
+        return Fixed()
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", noted)
+    calls: list[bool] = []
+    objective = shape_texture(8)
+    model, plain = toy().train(), toy().train()
+    images, labels = data()
+    images = images[:8] / 255
+    network = replayed(model, images, kept=objective.kept)
+    assert made == [False, True]
+    assert_equal(model, plain)
+    losses = [objective.loss(one, images, labels[:8], torch.Generator().manual_seed(1))[0] for one in (network, plain)]
+    assert calls == [False, True]
+    assert torch.equal(*losses)
+    assert_equal(model, plain)  # statistics moved once
+    for loss in losses:
+        loss.backward()  # type: ignore[no-untyped-call]
+    pairs = zip(model.parameters(), plain.parameters(), strict=True)
+    assert all(torch.equal(a.grad, b.grad) for a, b in pairs if a.grad is not None and b.grad is not None)
 
 
 def test_what_cannot_be_recorded_is_called_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

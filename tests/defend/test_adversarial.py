@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from tests.defend.nets import batch, generator, harmful, linear, shown, small
 from windfirm.adjust.objective import Objective, cross_entropy
 from windfirm.defend.adversarial import fast_at, pgd_at
-from windfirm.defend.craft import Ball, craft, statistics_kept
+from windfirm.defend.craft import Ball, craft
 from windfirm.defend.trades import trades
 from windfirm.errors import InputError
+from windfirm.models.mode import statistics_kept
 
 EPS = 8 / 255
 ALL = [fast_at(8), pgd_at(8), trades(8)]

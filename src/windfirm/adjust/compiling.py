@@ -6,7 +6,7 @@ compiled, at 132 as it is. So it happens only where it is asked for. Recording t
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from windfirm import seeds
 from windfirm.errors import expected, first_line
 from windfirm.models.device import autocast
+from windfirm.models.mode import statistics_kept, tracking
 from windfirm.models.recording import recorded
 
 
@@ -38,24 +39,35 @@ def compiled(model: nn.Module, images: Tensor, how: str) -> nn.Module:
     return network
 
 
-def replayed(model: nn.Module, images: Tensor) -> nn.Module:
+def replayed(model: nn.Module, images: Tensor, *, kept: bool = False) -> nn.Module:
     """``model``, which shares its weights with what is returned, recorded for batches like ``images`` (b, c, h, w).
 
     Other batches, such as the last of an epoch, go through the model as it is; all do where it cannot be recorded.
-    Either way weights and statistics are what they were. Of use on a GPU, where a network is called once a step.
+    Either way weights and statistics are what they were. Of use on a GPU, where a network is called once a step, and
+    with ``kept`` once more with statistics_kept.
     """
-    with untouched(model), seeds.default_stream(0, "record"):
-        found = recorded(model, images, short=True)
-    return model if found is None else _Replayed(model, found, images.shape)
+    recordings: dict[bool, nn.Module] = {}
+    for keeping in (False, True) if kept else (False,):
+        with untouched(model), seeds.default_stream(0, "record"), statistics_kept(model) if keeping else nullcontext():
+            found = recorded(model, images, short=True)
+        if found is None:
+            return model
+        recordings[keeping] = found
+    return _Replayed(model, recordings, images.shape)
 
 
 class _Replayed(nn.Module):
-    def __init__(self, model: nn.Module, recording: nn.Module, shape: torch.Size) -> None:
+    """``recordings``: whether running statistics are kept → the network, recorded so."""
+
+    def __init__(self, model: nn.Module, recordings: dict[bool, nn.Module], shape: torch.Size) -> None:
         super().__init__()
-        self.model, self.recording, self.shape = model, recording, shape
+        self.model, self.recordings, self.shape = model, recordings, shape
+        self.layers = tracking(model)
 
     def forward(self, images: Tensor) -> Any:
-        return (self.recording if images.shape == self.shape else self.model)(images)
+        keeping = any(not layer.track_running_stats for layer in self.layers)
+        recording = self.recordings.get(keeping)
+        return (self.model if recording is None or images.shape != self.shape else recording)(images)
 
 
 @contextmanager

@@ -23,14 +23,15 @@ Mix = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor, float]]
 class Objective:
     """A loss with the name and the numbers that a record needs to repeat it.
 
-    ``once``: it calls the network once, with images that ask for no gradient. A GPU then replays the network as CUDA
-    graphs.
+    ``once``: it calls the network once, with images that ask for no gradient; ``kept``: and once more, with
+    statistics_kept. A GPU then replays the network as CUDA graphs.
     """
 
     name: str
     loss: Loss
     options: Mapping[str, float | int | str] = field(default_factory=dict)
     once: bool = False
+    kept: bool = False
 
 
 def cross_entropy(

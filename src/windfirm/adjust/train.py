@@ -74,7 +74,7 @@ def steps(training: Training, progress: Progress | None = None) -> Generator[Non
         if (course.extras.compile or graphs) and len(training.history) < recipe.epochs:
             example = to_float(material.at(material.rows[: recipe.batch])[0].to(device))
             how = course.extras.compile
-            network = compiled(model, example, how) if how else replayed(model, example)
+            network = compiled(model, example, how) if how else replayed(model, example, kept=course.objective.kept)
         while len(training.history) < recipe.epochs:
             entry = yield from epoch(training, network, progress)
             if not math.isfinite(entry.loss):

@@ -4,15 +4,14 @@ A network in training normalises by the statistics of its batch, and so it does 
 crafting leaves no trace in it: running statistics stay as they are, so that one step of training moves them once.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from windfirm.errors import InputError, expected
+from windfirm.models.mode import statistics_kept
 
 #: The size that the poster's FGSM has, and that of the published recipes.
 EPS = 8 / 255
@@ -62,16 +61,3 @@ def craft(
             (gradient,) = torch.autograd.grad(harm(model(moved).float()), moved)
             moved = (moved.detach() + ball.alpha * gradient.sign()).clamp(lowest, highest)
     return moved
-
-
-@contextmanager
-def statistics_kept(model: nn.Module) -> Iterator[None]:
-    """Running statistics stay as they are inside the block, while layers in training still use those of the batch."""
-    layers: list[Any] = [module for module in model.modules() if getattr(module, "track_running_stats", False)]
-    for layer in layers:
-        layer.track_running_stats = False
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.track_running_stats = True

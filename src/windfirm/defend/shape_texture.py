@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from windfirm.adjust.objective import Objective, cross_entropy
-from windfirm.defend.craft import statistics_kept
 from windfirm.defend.stylized import check_alpha
 from windfirm.defend.stylizer import load_stylizer
 from windfirm.errors import InputError, expected
+from windfirm.models.mode import statistics_kept
 
 
 def shape_texture(side: int, *, alpha: float = 0.5, texture: float = 0.2, stylizer: str | None = None) -> Objective:
@@ -36,4 +36,5 @@ def shape_texture(side: int, *, alpha: float = 0.5, texture: float = 0.2, styliz
         of_texture = F.cross_entropy(found, labels[order])
         return (plain + (1 - texture) * of_shape + texture * of_texture) / 2, logits
 
-    return Objective("shape-texture", loss, {"alpha": alpha, "texture": texture, "stylizer": stylizer or "package"})
+    options: dict[str, float | int | str] = {"alpha": alpha, "texture": texture, "stylizer": stylizer or "package"}
+    return Objective("shape-texture", loss, options, once=True, kept=True)

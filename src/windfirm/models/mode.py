@@ -1,7 +1,8 @@
-"""Train and eval mode for the length of a block."""
+"""Train and eval mode, and what training mode does to running statistics, for the length of a block."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from torch import nn
 
@@ -16,3 +17,21 @@ def mode(model: nn.Module, *, training: bool) -> Iterator[None]:
     finally:
         for module, was_training in modes:
             module.training = was_training
+
+
+@contextmanager
+def statistics_kept(model: nn.Module) -> Iterator[None]:
+    """Running statistics stay as they are inside the block, while layers in training still use those of the batch."""
+    layers = tracking(model)
+    for layer in layers:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = True
+
+
+def tracking(model: nn.Module) -> list[Any]:
+    """The layers whose running statistics training moves."""
+    return [module for module in model.modules() if getattr(module, "track_running_stats", False)]
