@@ -56,6 +56,13 @@ def test_the_page_has_the_answer_the_table_and_how_it_was_made() -> None:
     assert 'data-value="10"' in html
 
 
+def test_several_studies_are_listed_with_their_titles_where_they_have_one() -> None:
+    html = page([summary(table3()), summary(swept())], title="Two", provenance={})
+    text = " ".join(read(html).text.split())
+    assert "table3: Influence of the pruning criterion" in text
+    assert "sweep: sweep" not in text
+
+
 def test_a_place_that_was_not_measured_is_empty_and_not_zero() -> None:
     partial = {"F": four(70, 80, 20, 93), "F'": {"fgsm": 30, "clean": 93}}
     html = page([summary([*table3(), *rows("table3", {"prune.criterion": "hrank"}, partial)])], title="t")
