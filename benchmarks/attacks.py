@@ -4,20 +4,17 @@ The same process, network and images, float32. Each side answers which images st
 with its clean predictions, its checks and its own judgement of what comes back; a library by one call with all images,
 after which the network is asked once more. Seconds are those of the processor, all threads together, and of the clock
 where a GPU works. On a GPU Windfirm searches in TF32, judges in float32 and searches again what the two see
-differently; a library does all in float32, since it would stop at images that only TF32 takes for fooled, with the
-network laid out in memory as that is quickest. The libraries that are installed take part, the others are left out.
+differently; a library does all in float32, since it would stop at images that only TF32 takes for fooled, on
+images laid out in memory as that is quickest. The libraries that are installed take part, the others are left out.
 
     python -m benchmarks.attacks --images 128 --attacks fgsm,pgd-10 --eps 8/255,1/255
 """
 
 import argparse
-import copy
-import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -31,7 +28,7 @@ from windfirm.attack.budget import Attack
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.evaluate import evaluate
-from windfirm.models.device import in_float32, pick
+from windfirm.models.device import in_float32, layout, pick
 from windfirm.models.source import open_model
 
 T = TypeVar("T")
@@ -56,7 +53,6 @@ def timed(work: Callable[[], Tensor], repeats: int, device: torch.device) -> Res
         wait(device)
         start = clock()
         right = work()
-        wait(device)
         seconds.append(clock() - start)
     return Result(right, min(seconds))
 
@@ -69,6 +65,7 @@ def ours(model: nn.Module, images: Images, attack: Attack, eps: float, device: t
 def theirs(model: nn.Module, images: Images, run: Run, eps: float, device: torch.device) -> Tensor:
     """The images that stay right under an attack of a library's, clean and attacked, as the network itself says."""
     pixels, labels = to_float(images.images.to(device)), images.labels.to(device)
+    pixels = pixels.contiguous(memory_format=layout(device))
     with in_float32():
         changed = run(pixels, labels, eps).detach().to(device)
     if (changed - pixels).abs().max() > eps + 1e-5 or changed.min() < 0 or changed.max() > 1:
@@ -78,37 +75,11 @@ def theirs(model: nn.Module, images: Images, run: Run, eps: float, device: torch
     return torch.logical_and(clean, attacked).cpu()
 
 
-class Quickest(nn.Module):
-    """``model`` with images and filters laid out in memory as its gradient is quickest on ``images`` (b, c, h, w)."""
-
-    def __init__(self, model: nn.Module, images: Tensor) -> None:
-        super().__init__()
-        self.layout, self.seconds = torch.contiguous_format, math.inf
-        for layout in (torch.contiguous_format, torch.channels_last):
-            laid = copy.deepcopy(model).to(memory_format=layout)  # type: ignore[call-overload]
-            seconds = timed(partial(slope, laid, images, layout), 3, images.device).seconds
-            if seconds < self.seconds:
-                self.model, self.layout, self.seconds = laid, layout, seconds
-        self.eval()  # a library puts the network back into the mode that it found
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.model(images.contiguous(memory_format=self.layout))
-        return logits
-
-
-def slope(model: nn.Module, images: Tensor, layout: torch.memory_format) -> Tensor:
-    """The gradient of the sum of the logits, (b, c, h, w)."""
-    images = images.contiguous(memory_format=layout).requires_grad_()
-    with in_float32():
-        return torch.autograd.grad(model(images).sum(), images)[0]
-
-
 def compare(model: nn.Module, images: Images, name: str, eps: float, repeats: int, libraries: Sequence[str]) -> None:
     """Print a line for each of ``libraries``, with its time as a multiple of ours where windfirm is among them."""
     device = next(model.parameters()).device
     attack, options = OURS.get(name, (name, {}))
     built = build(attack, images.images.shape[-1], **options)
-    given = Quickest(model, to_float(images.images.to(device))) if device.type == "cuda" else model
     where = f"{name:<11}{show_eps(eps):<10}"
     here = None
     if "windfirm" in libraries:
@@ -121,8 +92,8 @@ def compare(model: nn.Module, images: Images, name: str, eps: float, repeats: in
         if module is None:
             print(f"{where}{library:<14}not here, left out", flush=True)
             continue
-        run = make(module, given)
-        there = timed(lambda run=run: theirs(given, images, run, eps, device), repeats, device)  # type: ignore[misc]
+        run = make(module, model)
+        there = timed(lambda run=run: theirs(model, images, run, eps, device), repeats, device)  # type: ignore[misc]
         alike = int((there.right == here.right).sum()) if here else ""
         ratio = f"{there.seconds / here.seconds:.2f}" if here else ""
         line = f"{int(there.right.sum()):>6}{alike:>8}{there.seconds:>9.2f}{ratio:>8}"
