@@ -4,6 +4,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from statistics import fmean
 from typing import Any
 
 from windfirm.study.cell import Cell, canonical
@@ -20,10 +21,13 @@ def estimate(store: Store) -> Estimate:
     """The mean of done cells that are the most alike.
 
     They have the same settings but for the seed; else but for eps and the COUNTS as well, to which the time is scaled;
-    else only the kind is the same.
+    else only the kind is the same. Settings count once, however many seeds they were done with.
     """
     with store.reading() as db:
-        done = db.execute("SELECT kind, settings, seconds FROM cells WHERE state = 'done'").fetchall()
+        done = db.execute(
+            "SELECT kind, json_remove(settings, '$.seed') AS alike, avg(seconds) FROM cells "
+            "WHERE state = 'done' GROUP BY kind, alike"
+        ).fetchall()
     times: dict[object, list[float]] = defaultdict(list)
     for kind, text, seconds in done:
         for key, share in _likenesses(kind, json.loads(text)):
@@ -32,7 +36,7 @@ def estimate(store: Store) -> Estimate:
     def seconds_of(cell: Cell) -> float | None:
         for key, share in _likenesses(cell.kind, cell.settings):
             if key in times:
-                return share * math.fsum(times[key]) / len(times[key])
+                return share * fmean(times[key])
         return None
 
     return seconds_of
