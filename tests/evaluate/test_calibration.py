@@ -6,6 +6,7 @@ from torch import Tensor
 from tests.evaluate.toys import Large, labelled, small_network
 from windfirm.errors import InputError
 from windfirm.evaluate import calibration, ece, logits, nll, temperature
+from windfirm.models.device import is_exact
 
 
 def sure(*confidences: float) -> Tensor:
@@ -81,3 +82,14 @@ def test_logits_are_those_of_the_evaluator_whatever_the_batch() -> None:
     assert torch.allclose(logits(Large(model), images), found, atol=1e-6)
     with pytest.raises(InputError, match=r"^model: expected outputs of shape"):
         logits(small_network(classes=4), images)
+
+
+def test_logits_are_computed_in_float32_where_a_gpu_would_round_them() -> None:
+    found: list[bool] = []
+    network = small_network()
+    images = labelled(network)
+    network.register_forward_pre_hook(lambda module, args: found.append(is_exact()))
+    logits(network, images)
+    assert len(found) > 1
+    assert all(found)
+    assert not is_exact()

@@ -16,8 +16,7 @@ from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import fetch
 from windfirm.evaluate.memory import batched
-from windfirm.evaluate.network import classify, private
-from windfirm.models.device import in_float32, layout
+from windfirm.evaluate.network import classify, outputs, private
 
 BINS = 15
 #: A temperature is looked for between one over this and this.
@@ -99,9 +98,8 @@ def logits(model: nn.Module, images: Images, *, batch: int | None = None, device
     ids = torch.arange(len(images))
     classify(network, fetch(images, ids[:1], device)[0], images)  # raises where they do not fit
 
-    def outputs(some: Tensor) -> Tensor:
-        with in_float32():
-            found: Tensor = network(fetch(images, some, device)[0].contiguous(memory_format=layout(device)))
+    def widened(some: Tensor) -> Tensor:
+        found: Tensor = outputs(network, fetch(images, some, device)[0])
         return found.double().cpu()
 
-    return torch.cat([found for _, found in batches.over(ids, outputs)])
+    return torch.cat([found for _, found in batches.over(ids, widened)])

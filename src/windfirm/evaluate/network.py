@@ -1,6 +1,7 @@
 """The network as the evaluator uses it: a copy of its own, and predictions that are checked."""
 
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,12 @@ def private(model: nn.Module, device: torch.device | None) -> nn.Module:
     return network
 
 
+def outputs(network: nn.Module, pixels: Tensor) -> Any:
+    """What ``network`` says of ``pixels`` (b, c, h, w), in float32 everywhere, however fast a search may round."""
+    with in_float32():
+        return network(pixels.contiguous(memory_format=layout(pixels.device)))
+
+
 def classify(network: nn.Module, pixels: Tensor, images: Images) -> Tensor:
     """The predicted classes (b,) of ``pixels`` (b, c, h, w) out of the classes of ``images``, in float32 everywhere.
 
@@ -29,8 +36,7 @@ def classify(network: nn.Module, pixels: Tensor, images: Images) -> Tensor:
     """
     network.eval()  # an attack may have switched it
     try:
-        with in_float32():
-            logits = network(pixels.contiguous(memory_format=layout(pixels.device)))
+        logits = outputs(network, pixels)
     except RuntimeError as error:
         if out_of_memory(error):
             raise
