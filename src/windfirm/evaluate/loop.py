@@ -5,6 +5,7 @@ leave the moment they are fooled, and batches are packed again from the others.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache, partial
 
@@ -76,17 +77,12 @@ def evaluate(
                 progress(done, attack.trials * count)
         return torch.cat(found, 1)
 
-    def exactly(ids: Tensor, attack: Attack, budget: Budget) -> Tensor:
-        with in_float32():
-            return look(target(), ids, attack, budget)[0]
-
     def survivors(ids: Tensor, attack: Attack, budget: Budget) -> Tensor:
-        if budget.trial in attack.exact:
-            return ids[exactly(ids, attack, budget)]
         right, fooled = look(target(), ids, attack, budget)
         early = right & fooled
         if early.any():  # few, of all batches together
-            right[early] = exactly(ids[early], attack, budget)
+            with in_float32():
+                right[early] = look(target(), ids[early], attack, budget)[0]
         return ids[right]
 
     left = torch.arange(count)
@@ -156,15 +152,15 @@ def judged(
 ) -> Tensor:
     """What comes of the images at ``ids`` (b,) once ``attack`` has searched ``target``: (2, b) bool.
 
-    First, whether ``network`` is still right. Then, whether ``target`` takes the image for fooled, where it is less
-    exact than that judge: if both hold, the search stopped a little too early.
+    First, whether ``network`` is still right. Then, whether ``target`` takes the image for fooled, where the search was
+    less exact than that judge: if both hold, it stopped a little too early.
     """
     pixels, labels = fetch(images, ids, device)
     changed = attacked(target, pixels, labels, attack, replace(budget, ids=ids, batch=batches.size))
 
     def verdicts(changed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         right = classify(network, changed, images) == labels
-        rough = attack.norm and rounding(device)
+        rough = attack.norm and rounding(device) and budget.trial not in attack.exact
         return right, target(changed).argmax(1) != labels if rough else torch.zeros_like(right)
 
     return torch.stack(pieces(verdicts, batches.size, changed, labels)).cpu()
@@ -195,7 +191,9 @@ def searched(network: nn.Module, attack: Attack, images: Images, device: torch.d
 def attacked(network: nn.Module, pixels: Tensor, labels: Tensor, attack: Attack, budget: Budget) -> Tensor:
     """The images (b, c, h, w) that ``attack`` makes of ``pixels``, which stay as they are; checked."""
     network.eval()  # an attack may have switched it
-    return checked(attack, pixels, attack.apply(network, pixels.clone(), labels.clone(), budget), budget.eps)
+    with in_float32() if budget.trial in attack.exact else nullcontext():
+        changed = attack.apply(network, pixels.clone(), labels.clone(), budget)
+    return checked(attack, pixels, changed, budget.eps)
 
 
 def checked(attack: Attack, pixels: Tensor, changed: Tensor, eps: float) -> Tensor:
