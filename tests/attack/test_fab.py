@@ -96,6 +96,26 @@ def test_the_batch_changes_nothing() -> None:
     torch.testing.assert_close(attack.apply(model, images[[5]], labels[[5]], Budget(0.1)), together[[5]])
 
 
+@pytest.mark.parametrize("at_once", [25, 60])
+@pytest.mark.parametrize("minimal", [False, True])
+def test_several_targets_at_once_find_the_same_in_fewer_looks(minimal: bool, at_once: int) -> None:
+    inner, *_ = linear_classes(5)
+    images = middling(12)
+    labels = inner(images).argmax(1)
+    attack = build("fab-t", 4, steps=10, minimal=minimal)
+    one, several = Watched(inner), Watched(inner)
+    wanted = attack.apply(one, images, labels, Budget(0.003))
+    found = attack.apply(several, images, labels, Budget(0.003, at_once=at_once))
+    held = inner(wanted).argmax(1) == labels
+    assert torch.equal(inner(found).argmax(1) == labels, held)
+    assert 0 < int(held.sum()) < 12
+    assert torch.equal(found, wanted) or not minimal
+    assert len(several.counts) < len(one.counts)
+    if at_once == 60:
+        assert len(several.counts) <= 1 + 2 * 10  # what is asked of one target is asked of all
+        assert max(several.counts) == 12 * 4
+
+
 def test_eps_0_changes_nothing() -> None:
     model, *_ = linear_classes(3)
     images = middling(10)

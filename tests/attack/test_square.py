@@ -112,6 +112,28 @@ def test_an_image_is_changed_alike_in_any_company_and_otherwise_by_other_seeds()
         assert not torch.equal(attack.apply(Firm(), images, labels, other), together)
 
 
+@pytest.mark.parametrize("at_once", [2, 7, 40, 1000])
+def test_asking_ahead_finds_the_same_with_fewer_looks(at_once: int) -> None:
+    inner, *_ = linear(middling(30))
+    images = middling(30)
+    labels = inner(images).argmax(1)
+    attack = build("square", 4, queries=250)
+    one, ahead = Watched(inner), Watched(inner)
+    wanted = attack.apply(one, images, labels, Budget(0.01))
+    assert torch.equal(attack.apply(ahead, images, labels, Budget(0.01, at_once=at_once)), wanted)
+    assert len(ahead.counts) <= len(one.counts) == 250
+    assert max(ahead.counts) <= max(at_once, 30)
+    if at_once > 30:
+        assert len(ahead.counts) < 200
+
+
+def test_an_image_that_yields_nothing_is_done_with_in_as_many_looks_as_blocks_of_queries() -> None:
+    model = Watched(Firm().double())
+    images = torch.zeros(2, 3, 4, 4, dtype=torch.float64)  # as bright as can be from the first, if eps is 0
+    build("square", 4, queries=251).apply(model, images, torch.zeros(2, dtype=torch.int64), Budget(0, at_once=200))
+    assert model.counts == [2, 200, 200, 200]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -382,3 +382,19 @@ def test_a_trial_that_must_be_exact_is_searched_in_float32_and_once(monkeypatch:
     assert [kind == "ieee" for _, kind in searches] == [False, True, False]
     assert build("square", 8).exact == {0}
     assert build("autoattack", 8).exact == {build("autoattack", 8).trials - 1}
+
+
+def test_an_attack_may_ask_ahead_on_a_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = small_network()
+    images = labelled(network)
+    pixels, labels = images.images / 255, images.labels
+    given: list[int] = []
+
+    def apply(target: nn.Module, pixels: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        given.append(budget.at_once)
+        return pixels
+
+    for gpu in (False, True):
+        monkeypatch.setattr(loop, "is_gpu", lambda device, gpu=gpu: gpu)
+        loop.attacked(network, pixels, labels, make(apply), Budget())
+    assert given == [1, loop.AT_ONCE]

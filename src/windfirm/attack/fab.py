@@ -58,21 +58,23 @@ def targeted(
     def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
         enough = 0.0 if minimal else budget.eps
         (logits,) = pieces(lambda images: (model(images),), budget.batch, images)
+        classes = rivals(logits, labels, targets)
         best = images.clone()
         lengths = images.new_zeros(len(images)).masked_fill(logits.argmax(1) == labels, torch.inf)
-        for target in rivals(logits, labels, targets).unbind(1):
-            here, aims = images.clone(), torch.stack((labels, target), 1)
+        rank = 0
+        while rank < classes.shape[1]:
             left = (lengths > enough).nonzero()[:, 0]
-            for _ in range(steps):
-                if not len(left):
-                    break
-                start = images[left]
-                moved, fooled = pieces(partial(step, model, stride), budget.batch, start, here[left], aims[left])
-                sizes = length(moved - start, norm)
-                better = fooled & (sizes < lengths[left])
-                best[left[better]], lengths[left[better]] = moved[better], sizes[better]
-                here[left] = torch.where(fooled[:, None, None, None], start.lerp(moved, beta), moved)
-                left = left[lengths[left] > enough]
+            if not len(left):
+                break
+            some = classes[left, rank : rank + max(1, budget.at_once // len(left))]  # several where images are few
+            rows = left.repeat_interleave(some.shape[1])
+            aims = torch.stack((labels[rows], some.flatten()), 1)
+            moved, sizes = search(model, stride, images[rows], aims, steps, enough, budget.batch)
+            size, nearest = sizes.view(some.shape).min(1)
+            better = size < lengths[left]
+            taken = (torch.arange(len(left), device=left.device) * some.shape[1] + nearest)[better]
+            best[left[better]], lengths[left[better]] = moved[taken], size[better]
+            rank += some.shape[1]
         return torch.where((lengths <= budget.eps)[:, None, None, None], best, images)
 
     title = (
@@ -81,6 +83,29 @@ def targeted(
         "white-box, true labels"
     )
     return Attack("fab-t", title, apply, trials=1, average=False, norm=norm, packs=True)
+
+
+def search(
+    model: nn.Module, stride: Stride, images: Tensor, aims: Tensor, steps: int, enough: float, batch: int | None
+) -> tuple[Tensor, Tensor]:
+    """The shortest changes found that fool ``model``, as images (b, c, h, w), and their lengths (b,), infinite if none.
+
+    ``aims`` (b, 2): see step. An image whose change is no longer than ``enough`` is done.
+    """
+    here, best = images.clone(), images.clone()
+    lengths = images.new_full((len(images),), torch.inf)
+    left = torch.arange(len(images), device=images.device)
+    for _ in range(steps):
+        if not len(left):
+            break
+        start = images[left]
+        moved, fooled = pieces(partial(step, model, stride), batch, start, here[left], aims[left])
+        sizes = length(moved - start, stride.norm)
+        better = fooled & (sizes < lengths[left])
+        best[left[better]], lengths[left[better]] = moved[better], sizes[better]
+        here[left] = torch.where(fooled[:, None, None, None], start.lerp(moved, stride.beta), moved)
+        left = left[lengths[left] > enough]
+    return best, lengths
 
 
 def step(model: nn.Module, stride: Stride, images: Tensor, here: Tensor, aims: Tensor) -> tuple[Tensor, Tensor]:

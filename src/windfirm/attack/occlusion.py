@@ -63,9 +63,13 @@ def _anywhere(name: str, side: int, size: int | None, colour: Colour) -> tuple[i
     return size, apply
 
 
-def cover(images: Tensor, top: Tensor, left: Tensor, size: int, fill: Tensor) -> Tensor:
-    """``images`` (b, c, h, w) with ``fill``, broadcast to them, in squares with corners at ``top``, ``left`` (b,)."""
+def cover(images: Tensor, top: Tensor, left: Tensor, size: int | Tensor, fill: Tensor) -> Tensor:
+    """``images`` (b, c, h, w) with ``fill``, broadcast to them, in squares with corners at ``top``, ``left`` (b,).
+
+    ``size``: of all squares, or of each (b,).
+    """
     height, width = images.shape[-2:]
+    size = size[:, None] if isinstance(size, Tensor) else size
     rows = torch.arange(height, device=top.device) - top[:, None]
     columns = torch.arange(width, device=left.device) - left[:, None]
     inside = ((rows >= 0) & (rows < size))[:, None, :, None] & ((columns >= 0) & (columns < size))[:, None, None, :]

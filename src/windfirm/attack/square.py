@@ -6,6 +6,8 @@ class loses ground by it. Squares get smaller as the queries are spent.
 
 import math
 from bisect import bisect_left
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -42,30 +44,73 @@ def square(side: int, *, queries: int = 5000, share: float = 0.8) -> Attack:
         stripes = _signs(budget.draw(images, channels * width, "square stripes").view(-1, channels, 1, width), images)
         changed = (images + budget.eps * stripes).clamp(0, 1)
         (lowest,) = pieces(look, budget.batch, changed, labels)
-        left = (lowest >= 0).nonzero()[:, 0]
-        for query in range(1, queries):
+        sides = torch.tensor([side_of_square(q, queries, share, height, width) for q in range(queries)])
+        for first in range(1, queries, _BLOCK):
+            left = (lowest >= 0).nonzero()[:, 0]
             if not len(left):
                 break
-            place = (query - 1) % _BLOCK
-            if place == 0:  # for each image and query two numbers for the place of the square, and a sign a channel
-                few = budget.only(left, images).draw(images[left], _BLOCK * (2 + channels), f"square {query}")
-                numbers = few.view(len(left), _BLOCK, 2 + channels).to(images.device)
-            size = side_of_square(query, queries, share, height, width)
-            room = numbers.new_tensor([height - size + 1, width - size + 1])
-            top, start = (numbers[:, place, :2] * room).long().unbind(1)
-            ends = (images[left] + budget.eps * _signs(numbers[:, place, 2:, None, None], images)).clamp(0, 1)
-            tried = cover(changed[left], top, start, size, ends)
-            (found,) = pieces(look, budget.batch, tried, labels[left])
-            better = found < lowest[left]
-            changed[left[better]], lowest[left[better]] = tried[better], found[better]
-            still = lowest[left] >= 0
-            if not still.all():
-                left, numbers = left[still], numbers[still]
+            # For each image and query two numbers for the place of the square, and a sign a channel.
+            few = budget.only(left, images).draw(images[left], _BLOCK * (2 + channels), f"square {first}")
+            numbers = few.view(len(left), _BLOCK, 2 + channels)[:, : queries - first].to(images.device)
+            search = Search(images[left], labels[left], changed[left], lowest[left], numbers)
+            side = sides[first : first + _BLOCK].to(images.device)
+            changed[left], lowest[left] = spent(look, search, side, budget)
         return changed
 
     title = f"random search with squares, at most {queries:,} queries, p {share:g}, Linf, black-box, true labels"
     exact = frozenset([0])  # it takes the least gain, rounded or not
     return Attack("square", title, apply, trials=1, average=False, norm="linf", packs=True, exact=exact)
+
+
+class Search(NamedTuple):
+    """Where n images are: ``changed`` (n, c, h, w) so far, to where the true class leads by ``lowest`` (n,).
+
+    ``numbers`` (n, queries, 2 + c), in [0, 1): what decides on an image's next queries.
+    """
+
+    images: Tensor
+    labels: Tensor
+    changed: Tensor
+    lowest: Tensor
+    numbers: Tensor
+
+
+def spent(
+    look: Callable[[Tensor, Tensor], tuple[Tensor]], search: Search, sides: Tensor, budget: Budget
+) -> tuple[Tensor, Tensor]:
+    """``changed`` and ``lowest`` after as many queries as there are ``sides`` of squares, or after one that fools.
+
+    Most queries change nothing. Where images are few, an image's next ones are therefore asked all at once, as if none
+    before them would: after the first that does, those behind it are asked anew.
+    """
+    changed, lowest = search.changed.clone(), search.lowest.clone()
+    left = torch.arange(len(lowest), device=lowest.device)
+    done = torch.zeros_like(left)  # queries of each that is left
+    while len(left):
+        ahead = max(1, budget.at_once // len(left))
+        query = (done[:, None] + torch.arange(ahead, device=left.device)).clamp(max=len(sides) - 1)
+        rows = left.repeat_interleave(ahead)
+        tried = _tried(search, changed, rows, query.flatten(), sides, budget.eps)
+        (leads,) = pieces(look, budget.batch, tried, search.labels[rows])
+        better = leads.view(-1, ahead) < lowest[left, None]
+        some, first = better.any(1), better.byte().argmax(1)
+        taken = (torch.arange(len(left), device=left.device) * ahead + first)[some]
+        changed[left[some]], lowest[left[some]] = tried[taken], leads[taken]
+        done = done + torch.where(some, first + 1, ahead)
+        still = (lowest[left] >= 0) & (done < len(sides))
+        if not still.all():
+            left, done = left[still], done[still]
+    return changed, lowest
+
+
+def _tried(search: Search, changed: Tensor, rows: Tensor, query: Tensor, sides: Tensor, eps: float) -> Tensor:
+    """The images at ``rows`` (b,) as ``changed``, with the square of the ``query`` (b,) of each."""
+    height, width = changed.shape[-2:]
+    numbers, size = search.numbers[rows, query], sides[query]
+    room = torch.stack((height - size + 1, width - size + 1), 1)
+    top, start = (numbers[:, :2] * room).long().unbind(1)
+    ends = (search.images[rows] + eps * _signs(numbers[:, 2:, None, None], changed)).clamp(0, 1)
+    return cover(changed[rows], top, start, size, ends)
 
 
 def side_of_square(query: int, queries: int, share: float, height: int, width: int) -> int:
