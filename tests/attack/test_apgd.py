@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.attack.nets import curved, middling
+from tests.attack.nets import Watched, curved, middling
 from windfirm.attack import apgd
 from windfirm.attack.budget import Budget, Norm
 from windfirm.attack.climb import Look
@@ -109,27 +109,63 @@ def test_the_best_of_what_failed_comes_back() -> None:
 
 
 def test_there_are_no_more_targets_than_other_classes() -> None:
-    images, model = middling(6), curved(classes=4)
-    labels = model(images).argmax(1)
+    images, inner = middling(6), curved(classes=4)
+    with torch.no_grad():
+        inner.get_parameter("5.bias")[0] += 5  # nobody is fooled
+    labels, model = inner(images).argmax(1), Watched(inner)
     attack = build("apgd-t", 4, steps=2, restarts=2)
-    assert attack.trials == 18
-    for trial, same in ((2, False), (3, True), (8, True), (9, False)):
-        changed = attack.apply(model, images, labels, Budget(0.01, trial=trial))
-        assert torch.equal(changed, images) == same
+    assert attack.trials == 2
+    attack.apply(model, images, labels, Budget(0.01))
+    assert model.counts == [6] * (1 + 3 * 3)  # the classes; three targets, a start and two steps each
 
 
-def test_an_image_climbs_towards_the_target_of_its_trial() -> None:
+def test_an_image_climbs_towards_the_likeliest_other_class_first() -> None:
     images, model = middling(20), curved()
-    labels, budget = model(images).argmax(1), Budget(0.005, trial=2)
-    changed = build("apgd-t", 4).apply(model, images, labels, budget)
+    labels, budget = model(images).argmax(1), Budget(0.005)
+    changed = build("apgd-t", 4, targets=1).apply(model, images, labels, budget)
     held = model(changed).argmax(1) == labels
     others = model(images).sort(1, descending=True).indices[:, 1:]
     gains = torch.stack(
         [targeted_dlr(model(changed), labels, t) - targeted_dlr(model(images), labels, t) for t in others.unbind(1)]
     )
     assert int(held.sum()) > 5
-    assert (gains[2] > 0)[held].all()
-    assert (gains.argmax(0) == 2)[held].float().mean() > 0.5
+    assert (gains[0] > 0)[held].all()
+    assert (gains.argmax(0) == 0)[held].float().mean() > 0.5
+
+
+def test_every_target_and_restart_has_a_random_start_of_its_own() -> None:
+    images, model = middling(3), curved()
+    starts: list[Tensor] = []
+
+    class Noted(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            starts.append(x.detach().clone())
+            logits: Tensor = model(x)
+            return logits
+
+    with torch.no_grad():
+        model.get_parameter("5.bias")[0] += 5  # nobody is fooled
+    attack, labels = build("apgd-t", 4, steps=1, targets=4, restarts=2), model(images).argmax(1)
+    for trial in range(attack.trials):
+        attack.apply(Noted(), images, labels, Budget(0.01, trial=trial))
+    begun = [*starts[1:9:2], *starts[10::2]]
+    wanted = [random_point(images, Budget(0.01, trial=trial), "linf", "apgd-t") for trial in range(8)]
+    assert all(torch.equal(*pair) for pair in zip(begun, wanted, strict=True))
+
+
+@pytest.mark.parametrize("at_once", [25, 60])
+def test_several_targets_at_once_fool_the_same_images_in_fewer_looks(at_once: int) -> None:
+    inner, images = curved(), middling(12)
+    labels = inner(images).argmax(1)
+    attack = build("apgd-t", 4, steps=10)
+    one, several = Watched(inner), Watched(inner)
+    held = inner(attack.apply(one, images, labels, Budget(0.005))).argmax(1) == labels
+    changed = attack.apply(several, images, labels, Budget(0.005, at_once=at_once))
+    assert torch.equal(inner(changed).argmax(1) == labels, held)
+    assert 0 < int(held.sum()) < 12
+    assert len(several.counts) < len(one.counts)
+    if at_once == 60:
+        assert len(several.counts) <= 1 + 2 * 11  # what is asked of one target is asked of all
 
 
 @pytest.mark.parametrize(("name", "least", "classes"), [("apgd-dlr", 3, 2), ("apgd-t", 4, 3)])

@@ -1,16 +1,17 @@
 """Auto-PGD: gradient steps with momentum that halve their own size (Croce & Hein, ICML 2020, algorithm 1)."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from windfirm.adjust.objective import margin
-from windfirm.attack.border import pieces, rivals
 from windfirm.attack.budget import Attack, Budget, Norm
 from windfirm.attack.climb import NORMS, Look, Loss, check, look, mostly, pack, some
 from windfirm.attack.losses import dlr, targeted_dlr
 from windfirm.attack.projection import project, random_point, steepest
+from windfirm.attack.targets import towards
 
 #: The share α of the new step; the rest is the step before.
 MOMENTUM = 0.75
@@ -36,7 +37,8 @@ def _untargeted(name: str, what: str, loss: Loss, steps: int, restarts: int, nor
     check(name, norm, steps=steps, restarts=restarts)
 
     def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
-        return climb(name, model, images, labels[:, None], budget, loss, steps, norm)
+        start = random_point(images, budget, norm, name)
+        return climb(name, model, images, labels[:, None], start, budget, loss, steps, norm)[0]
 
     title = f"{_run(steps)} on {what}, {some(restarts, 'random start')}, {NORMS[norm]}, white-box, true labels"
     return Attack(name, title, apply, restarts, average=False, norm=norm, packs=True)
@@ -45,25 +47,25 @@ def _untargeted(name: str, what: str, loss: Loss, steps: int, restarts: int, nor
 def apgd_t(side: int, *, steps: int = STEPS, targets: int = TARGETS, restarts: int = 1, norm: Norm = "linf") -> Attack:
     """Auto-PGD on the targeted difference of logits ratio, towards the ``targets`` likeliest other classes in turn.
 
-    A trial is one class from one start; one that the network does not have changes nothing. Applying it raises
+    Each from a random start of its own; classes that the network does not have are left out. Applying it raises
     InputError for a network with fewer than 4 classes.
     """
     check("apgd-t", norm, steps=steps, targets=targets, restarts=restarts)
 
     def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
-        with torch.no_grad():
-            (others,) = pieces(lambda x, y: (rivals(model(x), y, targets),), budget.batch, images, labels)
-        rank = budget.trial % targets
-        if rank >= others.shape[1]:
-            return images
-        aims = torch.stack((labels, others[:, rank]), 1)
-        return climb("apgd-t", model, images, aims, budget, targeted_dlr, steps, norm)
+        def towards_one(images: Tensor, aims: Tensor, budgets: Sequence[Budget]) -> tuple[Tensor, Tensor]:
+            parts = zip(images.chunk(len(budgets)), budgets, strict=True)
+            start = torch.cat([random_point(part, one, norm, "apgd-t") for part, one in parts])
+            moved, height = climb("apgd-t", model, images, aims, start, budget, targeted_dlr, steps, norm)
+            return moved, (-height).sigmoid()  # 0 where it fooled, at least 1/2 elsewhere
+
+        return towards(towards_one, model, images, labels, budget, count=targets, enough=0)[0]
 
     title = (
         f"{_run(steps, short=targets < TARGETS)} on the targeted difference of logits ratio, {targets} target classes "
         f"(or all others), {some(restarts, 'random start')} each, {NORMS[norm]}, white-box, true labels"
     )
-    return Attack("apgd-t", title, apply, targets * restarts, average=False, norm=norm, packs=True)
+    return Attack("apgd-t", title, apply, restarts, average=False, norm=norm, packs=True)
 
 
 def _run(steps: int, *, short: bool = False) -> str:
@@ -97,16 +99,24 @@ class State(NamedTuple):
 
 
 def climb(
-    name: str, model: nn.Module, images: Tensor, aims: Tensor, budget: Budget, loss: Loss, steps: int, norm: Norm
-) -> Tensor:
+    name: str,
+    model: nn.Module,
+    images: Tensor,
+    aims: Tensor,
+    start: Tensor,
+    budget: Budget,
+    loss: Loss,
+    steps: int,
+    norm: Norm,
+) -> tuple[Tensor, Tensor]:
     """For each image the first point at which ``model`` is wrong, else the one with the highest ``loss`` of all.
 
-    ``aims`` (b, k): the labels, and in further columns what else ``loss`` asks for; ``name`` is that of the attack.
+    With that loss (b,), infinite where ``model`` is wrong. ``aims`` (b, k): the labels, and in further columns what
+    else ``loss`` asks for; ``name`` is that of the attack.
     """
-    start = random_point(images, budget, norm, name)
     at = look(name, model, start, aims, loss, budget.batch)
     state = beginning(images, aims, start, at, budget.eps)
-    result, last, checks = start.clone(), 0, checkpoints(steps)
+    result, height, last, checks = start.clone(), at.loss.masked_fill(at.wrong, torch.inf), 0, checkpoints(steps)
     for k in range(1, steps + 1):
         state = pack(state, ~at.wrong)
         if not len(state.rows):
@@ -118,7 +128,8 @@ def climb(
         if k in checks:
             state, last = halved(state, k - last), k
         result[state.rows] = torch.where(at.wrong[:, None, None, None], moved, state.best)
-    return result
+        height[state.rows] = state.best_loss.masked_fill(at.wrong, torch.inf)
+    return result, height
 
 
 def beginning(images: Tensor, aims: Tensor, start: Tensor, at: Look, eps: float) -> State:

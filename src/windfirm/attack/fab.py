@@ -4,15 +4,17 @@ It looks for the shortest change that fools. From wherever it is it steps over t
 point of the border that is nearest to the clean image, and back towards that image whenever the network is fooled.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from windfirm.attack.border import leads, length, pieces, rivals, shortest
+from windfirm.attack.border import leads, length, pieces, shortest
 from windfirm.attack.budget import Attack, Budget, Norm
 from windfirm.attack.climb import NORMS, check, some
+from windfirm.attack.targets import towards
 from windfirm.errors import InputError, expected
 
 #: What stands for a length of zero, so that shares of lengths are defined.
@@ -56,25 +58,11 @@ def targeted(
 
     @torch.no_grad()
     def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        def towards_one(images: Tensor, aims: Tensor, budgets: Sequence[Budget]) -> tuple[Tensor, Tensor]:
+            return search(model, stride, images, aims, steps, enough=enough, batch=budget.batch)
+
         enough = 0.0 if minimal else budget.eps
-        (logits,) = pieces(lambda images: (model(images),), budget.batch, images)
-        classes = rivals(logits, labels, targets)
-        best = images.clone()
-        lengths = images.new_zeros(len(images)).masked_fill(logits.argmax(1) == labels, torch.inf)
-        rank = 0
-        while rank < classes.shape[1]:
-            left = (lengths > enough).nonzero()[:, 0]
-            if not len(left):
-                break
-            some = classes[left, rank : rank + max(1, budget.at_once // len(left))]  # several where images are few
-            rows = left.repeat_interleave(some.shape[1])
-            aims = torch.stack((labels[rows], some.flatten()), 1)
-            moved, sizes = search(model, stride, images[rows], aims, steps, enough, budget.batch)
-            size, nearest = sizes.view(some.shape).min(1)
-            better = size < lengths[left]
-            taken = (torch.arange(len(left), device=left.device) * some.shape[1] + nearest)[better]
-            best[left[better]], lengths[left[better]] = moved[taken], size[better]
-            rank += some.shape[1]
+        best, lengths = towards(towards_one, model, images, labels, budget, count=targets, enough=enough)
         return torch.where((lengths <= budget.eps)[:, None, None, None], best, images)
 
     title = (
@@ -86,7 +74,7 @@ def targeted(
 
 
 def search(
-    model: nn.Module, stride: Stride, images: Tensor, aims: Tensor, steps: int, enough: float, batch: int | None
+    model: nn.Module, stride: Stride, images: Tensor, aims: Tensor, steps: int, *, enough: float, batch: int | None
 ) -> tuple[Tensor, Tensor]:
     """The shortest changes found that fool ``model``, as images (b, c, h, w), and their lengths (b,), infinite if none.
 
