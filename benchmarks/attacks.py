@@ -8,6 +8,11 @@ differently; a library does all in float32, since it would stop at images that o
 images laid out in memory as that is quickest. The libraries that are installed take part, the others are left out.
 
     python -m benchmarks.attacks --images 128 --attacks fgsm,pgd-10 --eps 8/255,1/255
+
+For agreement alone, which takes many images, ``--folded`` gives libraries the network that Windfirm searches, so that
+they answer sooner, and ``--start`` does a part of the images:
+
+    python -m benchmarks.attacks --attacks autoattack --eps 1/255 --folded --start 200 --images 100
 """
 
 import argparse
@@ -28,6 +33,9 @@ from windfirm.attack.budget import Attack
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.evaluate import evaluate
+from windfirm.evaluate.fold import folded
+from windfirm.evaluate.loop import SAMPLE
+from windfirm.evaluate.network import private
 from windfirm.models.device import in_float32, layout, pick
 from windfirm.models.source import open_model
 
@@ -75,8 +83,27 @@ def theirs(model: nn.Module, images: Images, run: Run, eps: float, device: torch
     return torch.logical_and(clean, attacked).cpu()
 
 
-def compare(model: nn.Module, images: Images, name: str, eps: float, repeats: int, libraries: Sequence[str]) -> None:
-    """Print a line for each of ``libraries``, with its time as a multiple of ours where windfirm is among them."""
+def quicker(model: nn.Module, images: Images, device: torch.device) -> nn.Module:
+    """The same network, as quick as Windfirm makes it for its own searches: folded, its weights without gradients."""
+    sample = to_float(images.images[:SAMPLE].to(device))
+    network = folded(private(model, device), sample)
+    network.to(memory_format=layout(device))  # type: ignore[call-overload]
+    return network
+
+
+def compare(
+    model: nn.Module,
+    given: nn.Module,
+    images: Images,
+    name: str,
+    eps: float,
+    repeats: int,
+    libraries: Sequence[str],
+) -> None:
+    """Print a line for each of ``libraries``, with its time as a multiple of ours where windfirm is among them.
+
+    ``given``: what libraries attack, in the place of ``model``, which answers in the end.
+    """
     device = next(model.parameters()).device
     attack, options = OURS.get(name, (name, {}))
     built = build(attack, images.images.shape[-1], **options)
@@ -92,7 +119,7 @@ def compare(model: nn.Module, images: Images, name: str, eps: float, repeats: in
         if module is None:
             print(f"{where}{library:<14}not here, left out", flush=True)
             continue
-        run = make(module, model)
+        run = make(module, given)
         there = timed(lambda run=run: theirs(model, images, run, eps, device), repeats, device)  # type: ignore[misc]
         alike = int((there.right == here.right).sum()) if here else ""
         ratio = f"{there.seconds / here.seconds:.2f}" if here else ""
@@ -106,6 +133,8 @@ def main() -> None:
     parser.add_argument("--network", default="resnet56", help="a checkpoint or a built-in name")
     parser.add_argument("--data", default="embedded", help="embedded or cifar10; the first of its test images")
     parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("--start", type=int, default=0, help="how many images are left out before them")
+    parser.add_argument("--folded", action="store_true", help="libraries, too, attack a network without normalisations")
     parser.add_argument("--attacks", default="fgsm,pgd-10,apgd-ce", help=f"out of {', '.join(PEERS)}")
     parser.add_argument("--eps", default="8/255", help="one or more, separated by commas")
     parser.add_argument("--libraries", default="windfirm,torchattacks,foolbox,adv-lib,ART,pyautoattack,float64")
@@ -115,16 +144,19 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     warnings.simplefilter("ignore")
-    images = data.load(arguments.data, "test", limit=arguments.images)
+    images = data.load(arguments.data, "test", limit=arguments.start + arguments.images)[arguments.start :]
     device = pick(arguments.device)
     model = open_model(arguments.network).model.eval().to(device)
+    given = quicker(model, images, device) if arguments.folded else model
     print(f"{arguments.network}, {len(images):,} images of {images.name}, float32")
+    if arguments.folded:
+        print(f"libraries attack it folded, from image {arguments.start} on: times are no comparison")
     print(f"{processor(device)}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}\n")
     print(f"{'attack':<11}{'eps':<10}{'':<14}{'right':>6}{'alike':>8}{'seconds':>9}{'ratio':>8}")
     evaluate(model, images[: min(len(images), 32)], build("fgsm", images.images.shape[-1]), device=device)  # warms up
     for name in arguments.attacks.split(","):
         for eps in arguments.eps.split(","):
-            compare(model, images, name, parse_eps(eps), arguments.repeats, arguments.libraries.split(","))
+            compare(model, given, images, name, parse_eps(eps), arguments.repeats, arguments.libraries.split(","))
 
 
 if __name__ == "__main__":
