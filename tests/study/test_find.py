@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from windfirm.errors import InputError
-from windfirm.study.find import BUILTIN, builtin, find
+from windfirm.study.find import BUILTIN, builtin, find, subject
 
 NAMES = "beyond, signs, table1, table2, table3, table4, trajectory"
 
@@ -35,3 +35,9 @@ def test_what_is_no_study_is_told_with_all_that_there_are(
     with pytest.raises(InputError) as error:
         find(word)
     assert str(error.value) == f"STUDY: expected a study file, or one of {NAMES}, got {word}{guess}"
+
+
+def test_a_built_in_study_says_what_it_is_about_and_another_has_its_name_alone() -> None:
+    assert subject("trajectory") == "Robustness from nothing to nine tenths removed"
+    assert subject("sweep") == "sweep"
+    assert all(subject(name) != name for name in builtin())

@@ -22,6 +22,7 @@ from windfirm.evaluate.power import smallest_difference
 from windfirm.evaluate.several import combine
 from windfirm.report import naming
 from windfirm.report.poster import Form, forms
+from windfirm.study.find import subject
 from windfirm.study.listing import ABOUT, Measured
 
 #: What the poster's FGSM may spend, where a study has FGSM of several sizes.
@@ -156,7 +157,7 @@ def summary(rows: Sequence[Measured]) -> Summary:
     lines, tests = _corrected(lines)
     return Summary(
         name,
-        form.title if form else name,
+        form.title if form else subject(name),
         form.head if form else ", ".join(axis.rpartition(".")[2] for axis in varying) or "point",
         form,
         columns,

@@ -1,5 +1,6 @@
 """Which study file a word means: a file of the user's, or one that comes with the package."""
 
+import tomllib
 from pathlib import Path
 
 from windfirm.errors import InputError, expected, nearest
@@ -11,6 +12,14 @@ BUILTIN = Path(__file__).parent / "builtin"
 def builtin() -> list[str]:
     """The names of the studies that come with the package."""
     return sorted(path.stem for path in BUILTIN.glob("*.toml"))
+
+
+def subject(study: str) -> str:
+    """What the built-in study of that name is about, in words; any other is about its name."""
+    if study not in builtin():
+        return study
+    said: str = tomllib.loads((BUILTIN / f"{study}.toml").read_text())["about"]
+    return said
 
 
 def find(study: str) -> Path:
