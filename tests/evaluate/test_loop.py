@@ -397,4 +397,6 @@ def test_an_attack_may_ask_ahead_on_a_gpu_alone(monkeypatch: pytest.MonkeyPatch)
     for gpu in (False, True):
         monkeypatch.setattr(loop, "is_gpu", lambda device, gpu=gpu: gpu)
         loop.attacked(network, pixels, labels, make(apply), Budget())
-    assert given == [1, loop.AT_ONCE]
+    monkeypatch.setattr(loop, "AT_ONCE", 1)  # as if the images were large
+    loop.attacked(network, pixels, labels, make(apply), Budget())
+    assert given == [1, 256 * 32 * 32 // (8 * 8), 1]

@@ -33,8 +33,8 @@ TOLERANCE = 1e-6
 #: Batches that are given at once to an attack that packs what is left of them by itself.
 MANY = 20
 
-#: Images that a GPU looks at in about the time of one.
-AT_ONCE = 256
+#: Pixels that a GPU looks at in about the time of one image: those of 256 small images, or of a few large ones.
+AT_ONCE = 256 * 32 * 32
 
 #: Images on which a faster network must agree with the one that it stands for.
 SAMPLE = 4
@@ -194,9 +194,9 @@ def searched(network: nn.Module, attack: Attack, images: Images, device: torch.d
 def attacked(network: nn.Module, pixels: Tensor, labels: Tensor, attack: Attack, budget: Budget) -> Tensor:
     """The images (b, c, h, w) that ``attack`` makes of ``pixels``, which stay as they are; checked."""
     network.eval()  # an attack may have switched it
-    budget = replace(budget, at_once=AT_ONCE if is_gpu(pixels.device) else 1)
+    at_once = max(1, AT_ONCE // pixels.shape[2:].numel()) if is_gpu(pixels.device) else 1
     with in_float32() if budget.trial in attack.exact else nullcontext():
-        changed = attack.apply(network, pixels.clone(), labels.clone(), budget)
+        changed = attack.apply(network, pixels.clone(), labels.clone(), replace(budget, at_once=at_once))
     return checked(attack, pixels, changed, budget.eps)
 
 
