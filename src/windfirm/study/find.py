@@ -15,10 +15,10 @@ def builtin() -> list[str]:
 
 
 def subject(study: str) -> str:
-    """What the built-in study of that name is about, in words; any other is about its name."""
+    """What the built-in study of that name is about, in words; the name where it does not say, and of any other."""
     if study not in builtin():
         return study
-    said: str = tomllib.loads((BUILTIN / f"{study}.toml").read_text())["about"]
+    said: str = tomllib.loads((BUILTIN / f"{study}.toml").read_text()).get("about", study)
     return said
 
 
