@@ -50,7 +50,6 @@ class Form:
     """
 
     number: int
-    title: str
     head: str
     columns: Mapping[str, tuple[str, ...]]
     row_of: Callable[[Point], str]
@@ -71,20 +70,15 @@ class Form:
 def forms() -> Mapping[str, Form]:
     """The tables by the name of their study."""
     tables = (
-        ("Robustness and generalization from pruning", "architecture, structure", FOUR, _arch_and_structure),
-        ("Adjustment", "adjustment", THREE, _value_of("adjust.name")),
-        ("Influence of the pruning criterion", "criterion", FOUR, _value_of("prune.criterion")),
-        (
-            "Comparison with competing defense mechanisms",
-            "defense",
-            BOTH_SIDES,
-            _value_of("defend.name", "prune.structure"),
-        ),
+        ("architecture, structure", FOUR, _arch_and_structure),
+        ("adjustment", THREE, _value_of("adjust.name")),
+        ("criterion", FOUR, _value_of("prune.criterion")),
+        ("defense", BOTH_SIDES, _value_of("defend.name", "prune.structure")),
     )
     published = _published()
     return {
-        f"table{number}": Form(number, title, head, columns, row_of, published[number])
-        for number, (title, head, columns, row_of) in enumerate(tables, 1)
+        f"table{number}": Form(number, head, columns, row_of, published[number])
+        for number, (head, columns, row_of) in enumerate(tables, 1)
     }
 
 

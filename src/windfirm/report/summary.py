@@ -157,7 +157,7 @@ def summary(rows: Sequence[Measured]) -> Summary:
     lines, tests = _corrected(lines)
     return Summary(
         name,
-        form.title if form else subject(name),
+        subject(name),
         form.head if form else ", ".join(axis.rpartition(".")[2] for axis in varying) or "point",
         form,
         columns,
