@@ -14,6 +14,7 @@ from windfirm.report.drawing import Point, Series, plain
 from windfirm.report.drawing.axis import steps
 from windfirm.report.drawing.look import looks
 from windfirm.report.drawing.scatter import LARGEST
+from windfirm.report.drawing.svg import LETTER
 
 NAN = math.nan
 X = plain("step")
@@ -74,6 +75,21 @@ def test_labels_stand_beside_their_points_where_there_is_room() -> None:
     crowd = [Series(f"network {i}", (Point(i / 1e6, 5, NAN, NAN, "s"),)) for i in range(20)]
     svg = drawing.scatter([*crowd, series("far", 1, 9)], x=X, y="y", label="l")
     assert 0 < svg.count('class="label"') < 20
+
+
+def test_a_label_keeps_off_whiskers_where_it_can_and_is_above_them() -> None:
+    # Two networks side by side; the place to the right of the first is crossed by the interval of the second.
+    first, second = Point(4, 5, NAN, NAN, "s", name="first"), Point(4.5, 9, 1, 10, "t")
+    around = (Point(0, 5, NAN, NAN, "u"), Point(9, 5, NAN, NAN, "v"))
+    known = [Series("a", (first, *around)), Series("b", (second,))]
+    svg = drawing.scatter(known, x=X, y="y", label="l")
+    label = re.search(r'<text x="([\d.]+)"[^>]*class="label">first<', svg)
+    bar = re.search(r"whisker[^M]*M([\d.]+)", svg)
+    assert label
+    assert bar
+    left, right = float(label[1]), float(label[1]) + LETTER * len("first")
+    assert not left < float(bar[1]) < right
+    assert svg.rindex("whisker") < svg.index('class="label"')
 
 
 def test_nothing_to_draw_is_no_figure() -> None:

@@ -36,7 +36,7 @@ def scatter(series: Sequence[Series], *, x: Axis, y: str, label: str, area: str 
     """One ``<svg>``; empty without a point. ``area`` says what the sizes of the points are, where they have some.
 
     The scales fit the values. A point is labelled by its ``name``, or by that of its series where it is the only one,
-    as long as there is room beside it.
+    as long as there is room beside it; on a whisker where it is nowhere else.
     """
     known, own = shown(series)
     points = [point for one in known for point in one.points]
@@ -47,9 +47,12 @@ def scatter(series: Sequence[Series], *, x: Axis, y: str, label: str, area: str 
     plot = standard(fitted([point.x for point in points], 7), up, rows)
     largest = max((point.size for point in points if isfinite(point.size)), default=0)
     body = [*beside(plot, numeral(up), y), *under(plot, x.tick, x.label)]
-    taken = [_box(plot, point, largest) for point in points]
     for one, look in zip(known, own, strict=True):
-        body.append(drawn(one, list(_marks(one, look, plot, largest, taken))))
+        body.append(drawn(one, list(_marks(one, look, plot, largest))))
+    taken = [_box(plot, point, largest) for point in points]
+    crossed = [_whisker(plot, point) for point in points if point.sure]
+    for one in known:  # above all marks
+        body.append(drawn(one, list(_labels(one, plot, largest, taken, crossed))))
     if area and largest:
         body.append(text(RIGHT, plot.top - 6, f"area: {area}", "end"))
     return svg(WIDTH, round(plot.bottom + BELOW), label, [*body, *names])
@@ -66,14 +69,24 @@ def _box(plot: Plot, point: Point, largest: float) -> Box:
     return Box(x - half, y - half, x + half, y + half)
 
 
-def _marks(series: Series, look: Look, plot: Plot, largest: float, taken: list[Box]) -> Iterator[str]:
+def _whisker(plot: Plot, point: Point) -> Box:
+    x = plot.x(point.x)
+    return Box(x - 2, plot.y(point.high), x + 2, plot.y(point.low))
+
+
+def _marks(series: Series, look: Look, plot: Plot, largest: float) -> Iterator[str]:
     for one in sorted(series.points, key=lambda point: -_scale(point, largest)):  # small ones above large ones
         x, y = plot.x(one.x), plot.y(one.y)
         if one.sure:
             yield whisker(look, x, plot.y(one.low), plot.y(one.high))
         yield point(look, x, y, one.said, _scale(one, largest))
+
+
+def _labels(series: Series, plot: Plot, largest: float, taken: list[Box], crossed: Sequence[Box]) -> Iterator[str]:
+    for one in series.points:
         name = short(one.name or (series.name if len(series.points) == 1 else ""), LONGEST)
-        if name and (room := _room(plot, _box(plot, one, largest), name, taken)):
+        own = _box(plot, one, largest)
+        if name and (room := _room(plot, own, name, [*taken, *crossed]) or _room(plot, own, name, taken)):
             taken.append(room)
             yield text(round(room.left, 1), round(room.bottom - 3, 1), name, more=' class="label"')
 
