@@ -44,7 +44,7 @@ def test_other_errors_and_single_images_are_not_tried_again(size: int, error: Ex
 def test_there_is_something_to_do() -> None:
     images = labelled(Counting())
     assert batched("toy", images, 7, None).size == 7
-    assert batched("toy", images, None, None).size == 50
+    assert batched("toy", images, None, None).size == 100
     for some, batch, got in ((images[:0], 1, "0 and 1"), (images, 0, "40 and 0")):
         with pytest.raises(InputError) as error:
             batched("toy", some, batch, None)

@@ -25,14 +25,14 @@ TOLERANCE = 1e-5
 def folded(network: nn.Module, images: Tensor) -> nn.Module:
     """A copy of ``network`` (in evaluation mode) without the normalisations that a convolution can do itself.
 
-    Each follows one convolution whose results nobody else reads, as is seen on ``images`` (b, c, h, w). Where the copy
-    does not give these the same outputs, in float32, nothing is folded.
+    Each follows one convolution whose results nobody else reads, as is seen on the first of ``images`` (b, c, h, w).
+    Where the copy does not give all of them the same outputs, in float32, nothing is folded.
     """
     copy = deepcopy(network)
     if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
         return copy
     try:
-        found = pairs(copy, images)
+        found = pairs(copy, images[:1])
         swap(copy, dict(chain(*(((c, fuse_conv_bn_eval(c, norm)), (norm, nn.Identity())) for c, norm in found))))
         with in_float32():
             ours, theirs = copy(images), network(images)
