@@ -162,9 +162,9 @@ def main() -> None:
     print(f"{processor(device)}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}\n")
     print(f"{'attack':<11}{'eps':<10}{'':<14}{'right':>6}{'alike':>8}{'seconds':>9}{'ratio':>8}")
     evaluate(model, images[: min(len(images), 32)], build("fgsm", images.images.shape[-1]), device=device)  # warms up
+    names = arguments.libraries.split(",")
     for name in arguments.attacks.split(","):
         for eps in arguments.eps.split(","):
-            names = arguments.libraries.split(",")
             compare(model, given, images, name, parse_eps(eps), arguments.repeats, names, form)
 
 

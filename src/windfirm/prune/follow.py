@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_map_only
+from torch.utils._pytree import tree_flatten
 
 from windfirm.errors import first_line
 from windfirm.prune.structure import Anatomy, Mask
-from windfirm.prune.trace import Call, Inputs, Ref, Watcher, arguments, output_shapes, plainly, shaped
+from windfirm.prune.trace import Call, Inputs, Ref, Watcher, output_shapes, plainly, shaped, without_values
 
 #: Depending on strides and sizes, a reshape is a view or a copy and a view, and a slice of everything nothing at all.
 COPIES = {getattr(torch.ops.aten, name).default for name in ("clone", "alias", "detach")}
@@ -126,8 +126,7 @@ class _Follower(Watcher):  # type: ignore[no-untyped-call]
 
 def departed(twin: nn.Module, example_inputs: Inputs, plan: Plan) -> Departure | None:
     """Where ``twin``, the original cut already, first departs from what ``plan`` expects; None where it never does."""
-    args, kwargs = arguments(type(twin).__name__, example_inputs)
-    fakes, named = tree_map_only(Tensor, lambda tensor: torch.empty_like(tensor, device="meta"), (args, kwargs))
+    fakes, named = without_values(type(twin).__name__, example_inputs)
     calls = plan.body.traced.calls
     follower = _Follower(twin, plan)
     try:

@@ -239,6 +239,13 @@ def arguments(where: str, example_inputs: Inputs) -> tuple[tuple[Tensor, ...], d
     return args, kwargs
 
 
+def without_values(where: str, example_inputs: Inputs) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+    """The same as ``arguments``, on the meta device. Raises what it raises."""
+    args, kwargs = arguments(where, example_inputs)
+    fakes, named = tree_map_only(Tensor, lambda tensor: torch.empty_like(tensor, device="meta"), (args, kwargs))
+    return fakes, named
+
+
 def trace(model: nn.Module, example_inputs: Inputs, *, training: bool = False, first: int = 0) -> Trace:
     """Run a copy of ``model`` once on ``meta`` tensors shaped like ``example_inputs``, in eval mode as a rule.
 
@@ -248,7 +255,8 @@ def trace(model: nn.Module, example_inputs: Inputs, *, training: bool = False, f
     """
     where = type(model).__name__
     _refuse_strangers(where, model)
-    args, kwargs = arguments(where, example_inputs)
+    fakes, named = without_values(where, example_inputs)
+    shapes = ", ".join(str(tuple(tensor.shape)) for tensor in (*fakes, *named.values()))
     try:
         twin = on_meta(model).train(training)
     except Exception as error:
@@ -256,7 +264,6 @@ def trace(model: nn.Module, example_inputs: Inputs, *, training: bool = False, f
     recorder = _Recorder(twin, first)
     # A separate name for every tensor also where two names share one tensor would hide the sharing: first name wins.
     parameters = {name: recorder.new(tensor) for name, tensor in (*twin.named_parameters(), *twin.named_buffers())}
-    fakes, named = tree_map_only(Tensor, lambda tensor: torch.empty_like(tensor, device="meta"), (args, kwargs))
     if training:  # statistics of a batch need more than one image
         fakes, named = tree_map_only(Tensor, lambda tensor: tensor.repeat(2, *[1] * (tensor.ndim - 1)), (fakes, named))
     inputs = tuple(recorder.new(fake) for fake in (*fakes, *named.values()))
@@ -264,7 +271,6 @@ def trace(model: nn.Module, example_inputs: Inputs, *, training: bool = False, f
         with torch.device("meta"), plainly(), recorder:
             result = twin(*fakes, **named)
     except Exception as error:
-        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in (*args, *kwargs.values()))
         wanted = f"a forward pass that runs on inputs of shape {shapes} without their values"
         raise TraceError(expected(where, wanted, first_line(error))) from error
     try:
@@ -279,8 +285,7 @@ def trace(model: nn.Module, example_inputs: Inputs, *, training: bool = False, f
 
 def output_shapes(twin: nn.Module, example_inputs: Inputs) -> list[tuple[int, ...]]:
     """What shapes the outputs have when a network on the meta device runs; whatever it raises is the caller's."""
-    args, kwargs = arguments(type(twin).__name__, example_inputs)
-    fakes, named = tree_map_only(Tensor, lambda tensor: torch.empty_like(tensor, device="meta"), (args, kwargs))
+    fakes, named = without_values(type(twin).__name__, example_inputs)
     watcher = Watcher(twin)
     try:
         with torch.device("meta"), plainly(), watcher:
