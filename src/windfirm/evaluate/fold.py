@@ -6,7 +6,6 @@ For searching only. What counts as fooled is decided by the network as it is.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from itertools import chain
 from typing import Any
 
 import torch
@@ -25,25 +24,33 @@ TOLERANCE = 1e-5
 def folded(network: nn.Module, images: Tensor) -> nn.Module:
     """A copy of ``network`` (in evaluation mode) without the normalisations that a convolution can do itself.
 
-    Each follows one convolution whose results nobody else reads, as is seen on the first of ``images`` (b, c, h, w).
-    Where the copy does not give all of them the same outputs, in float32, nothing is folded.
+    Each follows one convolution whose results nobody else reads, as is seen on ``images`` (b, c, h, w). Where the copy
+    does not give them the same outputs, in float32, nothing is folded.
     """
-    copy = deepcopy(network)
-    if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
-        return copy
-    try:
-        found = pairs(copy, images[:1])
-        swap(copy, dict(chain(*(((c, fuse_conv_bn_eval(c, norm)), (norm, nn.Identity())) for c, norm in found))))
-        with in_float32():
-            ours, theirs = copy(images), network(images)
-        same = bool((ours - theirs).abs().max() <= TOLERANCE * theirs.abs().max())
-    except Exception:  # whatever a stranger's network does when its layers are others, or to one who watches
-        same = False
-    return copy if same else deepcopy(network)
+    if any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        try:
+            with in_float32():
+                theirs, found = watched(network, images)
+                # What the copy already holds for a module is not copied.
+                copy = deepcopy(network, {id(module): other for pair in found for module, other in merged(*pair)})
+                ours = copy(images)
+            if (ours - theirs).abs().max() <= TOLERANCE * theirs.abs().max():
+                return copy
+        except Exception:  # whatever a stranger's network does when its layers are others, or to one who watches
+            pass
+    return deepcopy(network)
 
 
-def pairs(network: nn.Module, images: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """The convolutions whose only reader is a normalisation by fixed statistics, with it; each is called once."""
+def merged(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[tuple[nn.Module, nn.Module], ...]:
+    """What takes the place of a convolution and of the normalisation that follows it."""
+    return (conv, fuse_conv_bn_eval(conv, norm)), (norm, nn.Identity())
+
+
+def watched(network: nn.Module, images: Tensor) -> tuple[Any, list[tuple[nn.Conv2d, nn.BatchNorm2d]]]:
+    """What ``network`` makes of ``images``, and the convolutions whose only reader is a normalisation, with it.
+
+    The normalisation is by fixed statistics, and each of the two is called once.
+    """
     watcher = _Watcher()
     hooks = []
     for module in network.modules():
@@ -51,19 +58,11 @@ def pairs(network: nn.Module, images: Tensor) -> list[tuple[nn.Conv2d, nn.BatchN
             hooks.append(module.register_forward_hook(watcher.saw))
     try:
         with watcher:
-            network(images)
+            outputs = network(images)
     finally:
         for hook in hooks:
             hook.remove()
-    return watcher.pairs()
-
-
-def swap(network: nn.Module, others: Mapping[nn.Module, nn.Module]) -> None:
-    """Put other modules in the places of some, wherever they are in ``network``."""
-    for parent in list(network.modules()):
-        for name, child in parent.named_children():
-            if child in others:
-                setattr(parent, name, others[child])
+    return outputs, watcher.pairs()
 
 
 class _Watcher(TorchFunctionMode):
