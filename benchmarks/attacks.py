@@ -1,12 +1,13 @@
 """Attacks beside those of public libraries: robust accuracy image by image, and time.
 
 The same process, network and images, float32. Each side answers which images stay right: Windfirm by its evaluator,
-with its clean predictions, its checks and its own judgement of what comes back; a library by one call with all images,
-after which the network is asked once more. Seconds are those of the processor, all threads together, and of the clock
-where a GPU works. On a GPU Windfirm searches in TF32, judges in float32 and searches again what the two see
-differently; a library does all in float32, since it would stop at images that only TF32 takes for fooled. Its images
-lie in memory as that is quickest, or with ``--as-loaded`` as loaders give them, channel after channel, which is slower
-on a processor. The libraries that are installed take part, the others are left out.
+with its clean predictions, its checks and its own judgement of what comes back; a library by a call for every
+``--batch`` images, as many as Windfirm takes at once, after which the network is asked once more. Seconds are those of
+the processor, all threads together, and of the clock where a GPU works. On a GPU Windfirm searches in TF32, judges in
+float32 and searches again what the two see differently; a library does all in float32, since it would stop at images
+that only TF32 takes for fooled. Its images lie in memory as that is quickest, or with ``--as-loaded`` as loaders give
+them, channel after channel, which is slower on a processor. The libraries that are installed take part, the others are
+left out.
 
     python -m benchmarks.attacks --images 128 --attacks fgsm,pgd-10 --eps 8/255,1/255
 
@@ -37,7 +38,7 @@ from windfirm.evaluate import evaluate
 from windfirm.evaluate.fold import folded
 from windfirm.evaluate.loop import SAMPLE
 from windfirm.evaluate.network import private
-from windfirm.models.device import in_float32, layout, pick
+from windfirm.models.device import batch_size, in_float32, layout, pick
 from windfirm.models.source import open_model
 
 T = TypeVar("T")
@@ -71,18 +72,21 @@ def ours(model: nn.Module, images: Images, attack: Attack, eps: float, device: t
     return torch.from_numpy(evaluate(model, images, attack, eps=eps, device=device).correct) == 1
 
 
-def theirs(model: nn.Module, images: Images, run: Run, eps: float, form: torch.memory_format) -> Tensor:
+def theirs(model: nn.Module, images: Images, run: Run, eps: float, form: torch.memory_format, batch: int) -> Tensor:
     """The images that stay right under an attack of a library's, clean and attacked, as the network itself says."""
     device = next(model.parameters()).device
-    pixels, labels = to_float(images.images.to(device)), images.labels.to(device)
-    pixels = pixels.contiguous(memory_format=form)
-    with in_float32():
-        changed = run(pixels, labels, eps).detach().to(device)
-    if (changed - pixels).abs().max() > eps + 1e-5 or changed.min() < 0 or changed.max() > 1:
-        raise ValueError("images outside the budget")
-    with torch.no_grad(), in_float32():
-        clean, attacked = (model(x).argmax(1) == labels for x in (pixels, changed))
-    return torch.logical_and(clean, attacked).cpu()
+    right = []
+    for some in torch.split(torch.arange(len(images)), batch):
+        pixels, labels = to_float(images.images[some].to(device)), images.labels[some].to(device)
+        pixels = pixels.contiguous(memory_format=form)
+        with in_float32():
+            changed = run(pixels, labels, eps).detach().to(device)
+        if (changed - pixels).abs().max() > eps + 1e-5 or changed.min() < 0 or changed.max() > 1:
+            raise ValueError("images outside the budget")
+        with torch.no_grad(), in_float32():
+            clean, attacked = (model(x).argmax(1) == labels for x in (pixels, changed))
+        right.append(torch.logical_and(clean, attacked).cpu())
+    return torch.cat(right)
 
 
 def quicker(model: nn.Module, images: Images, device: torch.device) -> nn.Module:
@@ -102,11 +106,12 @@ def compare(
     repeats: int,
     libraries: Sequence[str],
     form: torch.memory_format,
+    batch: int,
 ) -> None:
     """Print a line for each of ``libraries``, with its time as a multiple of ours where windfirm is among them.
 
     ``given``: what libraries attack, in the place of ``model``, which answers in the end; ``form``: how their images
-    lie in memory.
+    lie in memory; ``batch``: how many of them they are given at once.
     """
     device = next(model.parameters()).device
     attack, options = OURS.get(name, (name, {}))
@@ -124,7 +129,7 @@ def compare(
             print(f"{where}{library:<14}not here, left out", flush=True)
             continue
         run = make(module, given)
-        there = timed(lambda run=run: theirs(model, images, run, eps, form), repeats, device)  # type: ignore[misc]
+        there = timed(lambda run=run: theirs(model, images, run, eps, form, batch), repeats, device)  # type: ignore[misc]
         alike = int((there.right == here.right).sum()) if here else ""
         ratio = f"{there.seconds / here.seconds:.2f}" if here else ""
         line = f"{int(there.right.sum()):>6}{alike:>8}{there.seconds:>9.2f}{ratio:>8}"
@@ -140,6 +145,7 @@ def main() -> None:
     parser.add_argument("--start", type=int, default=0, help="how many images are left out before them")
     parser.add_argument("--folded", action="store_true", help="libraries, too, attack a network without normalisations")
     parser.add_argument("--as-loaded", action="store_true", help="libraries get images channel after channel")
+    parser.add_argument("--batch", type=int, help="how many images libraries are given at once; default: as Windfirm")
     parser.add_argument("--attacks", default="fgsm,pgd-10,apgd-ce", help=f"out of {', '.join(PEERS)}")
     parser.add_argument("--eps", default="8/255", help="one or more, separated by commas")
     parser.add_argument("--libraries", default="windfirm,torchattacks,foolbox,adv-lib,ART,pyautoattack,float64")
@@ -151,10 +157,11 @@ def main() -> None:
     warnings.simplefilter("ignore")
     images = data.load(arguments.data, "test", limit=arguments.start + arguments.images)[arguments.start :]
     device = pick(arguments.device)
+    batch = arguments.batch or batch_size(device, images.images.shape)
     model = open_model(arguments.network).model.eval().to(device)
     form = torch.contiguous_format if arguments.as_loaded else layout(device)
     given = quicker(model, images, device) if arguments.folded else model
-    print(f"{arguments.network}, {len(images):,} images of {images.name}, float32")
+    print(f"{arguments.network}, {len(images):,} images of {images.name}, float32; libraries get {batch} at once")
     if arguments.as_loaded:
         print("libraries get images channel after channel, as loaders give them")
     if arguments.folded:
@@ -165,7 +172,7 @@ def main() -> None:
     names = arguments.libraries.split(",")
     for name in arguments.attacks.split(","):
         for eps in arguments.eps.split(","):
-            compare(model, given, images, name, parse_eps(eps), arguments.repeats, names, form)
+            compare(model, given, images, name, parse_eps(eps), arguments.repeats, names, form, batch)
 
 
 if __name__ == "__main__":
