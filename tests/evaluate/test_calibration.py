@@ -90,6 +90,6 @@ def test_logits_are_computed_in_float32_where_a_gpu_would_round_them() -> None:
     images = labelled(network)
     network.register_forward_pre_hook(lambda module, args: found.append(is_exact()))
     logits(network, images)
-    assert len(found) > 1
+    assert found
     assert all(found)
     assert not is_exact()

@@ -170,17 +170,29 @@ def test_eps_0_gives_the_clean_accuracy_and_eps_is_in_the_description() -> None:
     assert evaluate(model, images, build("fgsm", 8)).description == title
 
 
-def test_the_curve_is_what_evaluate_finds_one_by_one() -> None:
+def test_fgsm_and_its_curve_are_what_the_loop_of_all_attacks_finds() -> None:
     model = small_network()
     images = labelled(model)
     sizes = ["0", "2/255", "8/255", "0.2"]
     outcomes = curve(model, images, sizes, batch=16)
+    attack = build("fgsm", 8)
     for eps, outcome in zip(sizes, outcomes, strict=True):
-        alone = evaluate(model, images, build("fgsm", 8), eps=eps)
+        by_the_loop = evaluate(model, images, replace(attack, packs=True), eps=eps)
+        assert outcome.correct.tolist() == by_the_loop.correct.tolist()
+        alone = evaluate(model, images, attack, eps=eps)
         assert outcome.correct.tolist() == alone.correct.tolist()
         assert (outcome.attack, outcome.title, outcome.eps) == (alone.attack, alone.title, alone.eps)
     assert outcomes[0].count == 32
     assert outcomes[-1].count < 32
+
+
+def test_fgsm_shows_a_network_every_image_once_and_those_that_it_attacks_once_more() -> None:
+    model = small_network()
+    images = labelled(model)  # of which 8 of 40 are not right
+    shown: list[int] = []
+    model.register_forward_pre_hook(lambda module, args: shown.append(len(args[0])))
+    evaluate(model, images, build("fgsm", 8), batch=20)
+    assert sum(shown) == 40 + 32
 
 
 def test_the_curve_takes_a_batch_with_nothing_left() -> None:

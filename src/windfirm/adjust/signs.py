@@ -3,6 +3,8 @@
 The sign of the gradient is that of Goodfellow, Shlens & Szegedy (ICLR 2015, section 4).
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -23,13 +25,17 @@ def direction(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     what differentiable raises.
     """
     with torch.enable_grad():
-        images, logits = differentiable("fgsm", model, images)
-        # The sum, not the mean: an image's gradient is then its own, whatever the batch.
-        (gradient,) = torch.autograd.grad(margin(logits, labels).sum(), images)
+        return uphill(*differentiable("fgsm", model, images), labels)
+
+
+def uphill(images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    """What direction returns, where ``images`` and ``logits`` (b, classes) are there already, by differentiable."""
+    # The sum, not the mean: an image's gradient is then its own, whatever the batch.
+    (gradient,) = torch.autograd.grad(margin(logits, labels).sum(), images)
     return gradient.sign()
 
 
-def differentiable(name: str, model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+def differentiable(name: str, model: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
     """``images`` again, asking for a gradient, and the logits (b, classes) that ``model`` gives them.
 
     Raises InputError, which starts with ``name``, when the logits do not depend on the images in a way that can be

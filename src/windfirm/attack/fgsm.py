@@ -2,10 +2,10 @@
 
 from torch import Tensor, nn
 
-from windfirm.adjust.signs import direction, step
+from windfirm.adjust.signs import direction, step, uphill
 from windfirm.attack.budget import Attack, Budget
 
-__all__ = ["direction", "fgsm", "step"]
+__all__ = ["direction", "fgsm", "step", "uphill"]
 
 
 def fgsm(side: int) -> Attack:

@@ -16,7 +16,7 @@ from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import fetch
 from windfirm.evaluate.memory import batched
-from windfirm.evaluate.network import classify, outputs, private
+from windfirm.evaluate.network import outputs, private
 
 BINS = 15
 #: A temperature is looked for between one over this and this.
@@ -96,10 +96,8 @@ def logits(model: nn.Module, images: Images, *, batch: int | None = None, device
     network = private(model, device)
     batches = batched("logits", images, batch, device)
     ids = torch.arange(len(images))
-    classify(network, fetch(images, ids[:1], device)[0], images)  # raises where they do not fit
 
     def widened(some: Tensor) -> Tensor:
-        found: Tensor = outputs(network, fetch(images, some, device)[0])
-        return found.double().cpu()
+        return outputs(network, fetch(images, some, device)[0], images).double().cpu()
 
     return torch.cat([found for _, found in batches.over(ids, widened)])

@@ -12,17 +12,18 @@ from functools import cache, partial
 import torch
 from torch import Tensor, nn
 
+from windfirm.adjust.signs import differentiable
 from windfirm.attack.border import pieces
 from windfirm.attack.budget import Attack, Budget, parse_eps
 from windfirm.attack.clean import clean
-from windfirm.attack.fgsm import direction, fgsm, step
+from windfirm.attack.fgsm import fgsm, step, uphill
 from windfirm.attack.projection import lengths
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.errors import WindfirmError, expected
 from windfirm.evaluate.fold import folded
 from windfirm.evaluate.memory import Batches, batched
-from windfirm.evaluate.network import classify, private
+from windfirm.evaluate.network import classify, outputs, private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.replay import Replayed
 from windfirm.models.device import in_float32, is_gpu
@@ -64,6 +65,8 @@ def evaluate(
     WindfirmError when an attack returns images that it may not return.
     """
     eps = parse_eps(eps, attack.norm)
+    if attack == fgsm(0):
+        return curve(model, images, [eps], batch=batch, device=device, progress=progress)[0]
     network, batches = private(model, device), batched("evaluate", images, batch, device)
     count = len(images)
     correct = torch.zeros(count, dtype=torch.int64)
@@ -114,23 +117,21 @@ def curve(
     device: torch.device | None = None,
     progress: Progress | None = None,
 ) -> tuple[Outcome, ...]:
-    """FGSM at each of ``epses``: what evaluate would return one by one, with one gradient an image for all of them.
+    """FGSM at each of ``epses``: one gradient an image for all of them, from the pass that makes the clean prediction.
 
     ``progress`` counts images. Raises what evaluate raises.
     """
     sizes = [parse_eps(eps) for eps in epses]
     network, batches = private(model, device), batched("evaluate", images, batch, device)
     attack = fgsm(0)
-    target = searched(network, attack, images, device, batches.size)
     correct = torch.zeros(len(sizes), len(images), dtype=torch.int64)
 
     def rows(some: Tensor) -> Tensor:
         pixels, labels = fetch(images, some, device)
         found = torch.zeros(len(sizes), len(some), dtype=torch.int64)
-        right = classify(network, pixels, images) == labels
+        right, signs = first_look(network, pixels, labels, images)
         if right.any():
-            pixels, labels = pixels[right], labels[right]
-            signs = direction(target, pixels, labels)
+            pixels, labels, signs = pixels[right], labels[right], signs[right]
             for row, eps in zip(found, sizes, strict=True):
                 changed = checked(attack, pixels, step(pixels, signs, eps), eps)
                 row[right.cpu()] = (classify(network, changed, images) == labels).long().cpu()
@@ -141,6 +142,18 @@ def curve(
         if progress:
             progress(int(some[-1]) + 1, len(images))
     return tuple(_outcome(attack, eps, row) for eps, row in zip(sizes, correct, strict=True))
+
+
+def first_look(network: nn.Module, pixels: Tensor, labels: Tensor, images: Images) -> tuple[Tensor, Tensor]:
+    """Where ``network`` is right (b,), and the sign of the gradient of its loss there (b, c, h, w): one pass for both.
+
+    The network itself is asked, so that the clean prediction is the judge's; the gradient of a folded one would take
+    less, but a pass more.
+    """
+    with torch.enable_grad(), in_float32():
+        pixels, logits = differentiable("fgsm", partial(outputs, network, images=images), pixels)
+        right = logits.argmax(1) == labels
+        return right, uphill(pixels, logits, labels) if right.any() else torch.zeros_like(pixels)
 
 
 def judged(

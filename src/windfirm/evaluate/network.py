@@ -1,7 +1,6 @@
 """The network as the evaluator uses it: a copy of its own, and predictions that are checked."""
 
 from copy import deepcopy
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,21 +21,21 @@ def private(model: nn.Module, device: torch.device | None) -> nn.Module:
     return network
 
 
-def outputs(network: nn.Module, pixels: Tensor) -> Any:
-    """What ``network`` says of ``pixels`` (b, c, h, w), in float32 everywhere, however fast a search may round."""
-    with in_float32():
-        return network(pixels.contiguous(memory_format=layout(pixels.device)))
-
-
 def classify(network: nn.Module, pixels: Tensor, images: Images) -> Tensor:
-    """The predicted classes (b,) of ``pixels`` (b, c, h, w) out of the classes of ``images``, in float32 everywhere.
+    """The predicted classes (b,) of ``pixels`` (b, c, h, w) out of the classes of ``images``; see outputs."""
+    return outputs(network, pixels, images).argmax(1)
+
+
+def outputs(network: nn.Module, pixels: Tensor, images: Images) -> Tensor:
+    """The logits (b, classes) of ``pixels`` (b, c, h, w), in float32 everywhere, however fast a search may round.
 
     Raises InputError when the network cannot take images of this size, or its outputs are not logits of shape
-    (b, classes).
+    (b, classes) for the classes of ``images``.
     """
     network.eval()  # an attack may have switched it
     try:
-        logits = outputs(network, pixels)
+        with in_float32():
+            logits = network(pixels.contiguous(memory_format=layout(pixels.device)))
     except RuntimeError as error:
         if out_of_memory(error):
             raise
@@ -48,4 +47,4 @@ def classify(network: nn.Module, pixels: Tensor, images: Images) -> Tensor:
         raise InputError(expected("model", f"outputs of shape {shape} for the classes of {images.name}", got))
     if logits.isnan().any():
         raise InputError(expected("model", "outputs that are numbers", "NaN"))
-    return logits.argmax(1)
+    return logits
