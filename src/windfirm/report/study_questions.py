@@ -72,8 +72,8 @@ def _growth(summary: Summary) -> list[str]:
     sentences = [sentence for kind, lines in kinds if (sentence := _ends(summary, kind, lines))]
     if sentences:
         return [f"{question} {sentences[0]}", *sentences[1:]]
-    removed = sorted(100 * (1 - line.left) for line in summary.lines if line.left <= 1)
-    if not removed or removed[-1] < LEAST:
+    removed = sorted(share for line in summary.lines if (share := 100 * (1 - line.left)) >= LEAST)
+    if not removed:
         return []
     low, high = (f"{share:.0f}" for share in (removed[0], removed[-1]))
     how = low if low == high else f"{low} to {high}"

@@ -114,8 +114,14 @@ class Summary:
         return "control" if "control" in self.versus() else "F"
 
     def mean_gain(self, versus: Versus, column: str) -> float | None:
-        """The mean of one column in points, None where no line has it."""
-        points = [gain.delta.points for _, gain in self.gains(versus, column)]
+        """The mean of one column in points, None where no line has it.
+
+        Where there are controls, lines without one are left out, so that what F' gains over F and over the control can
+        be compared.
+        """
+        found = self.gains(versus, column)
+        both = [gain for line, gain in found if column in line.gains[self.rival]]
+        points = [gain.delta.points for gain in both or [gain for _, gain in found]]
         return sum(points) / len(points) if points else None
 
     def gains(self, versus: Versus, column: str) -> list[tuple[Line, Gain]]:
