@@ -97,6 +97,51 @@ def test_what_is_no_branch_of_its_own_is_not_found(why: str) -> None:
     assert not blocks(lively(Net(NO_BRANCH[why], **convolutions)))
 
 
+class Encoder(nn.Module):
+    """Two residual branches with attention, as vision transformers write them; it hands on the first of two results."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention, self.mlp = nn.MultiheadAttention(4, 2, batch_first=True), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, _ = self.attention(x, x, x, need_weights=False)
+        x = x + y
+        return x + self.mlp(x)  # type: ignore[no-any-return]
+
+
+def transformer(block: nn.Module) -> Any:
+    return lively(nn.Sequential(nn.Conv2d(2, 4, 4, 4), nn.Flatten(2), nn.Linear(4, 4), block, nn.Flatten()))
+
+
+@pytest.mark.parametrize("images", [1, 2, 3])
+def test_a_module_that_returns_several_things_stays_whatever_the_batch(images: int) -> None:
+    example = torch.zeros(images, 2, 8, 8, dtype=torch.float64)
+    found = {s.name: s.frozen for s in anatomy(transformer(Encoder()), example).structures if s.kind == "block"}
+    assert found == {"3.attention": "3.attention returns more than one tensor", "3.mlp": None}
+
+
+def test_blocks_that_pytorchs_own_forward_looks_into_stay() -> None:
+    block = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True, norm_first=True)
+    found = blocks(transformer(block))
+    assert found
+    assert all(structure.frozen for structure in found.values())
+
+
+def test_a_branch_whose_work_would_stay_is_no_block() -> None:
+    class NonLocal(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.out = (nn.Conv2d(4, 4, 1) for _ in range(3))
+            self.norm = nn.BatchNorm2d(4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            a, b = self.a(x).flatten(2), self.b(x).flatten(2)
+            return self.norm(x + self.out(((a @ b.transpose(1, 2)) @ a).view_as(x)))  # type: ignore[no-any-return]
+
+    assert not blocks(around(NonLocal()))
+
+
 def test_blocks_and_filters_leave_together_and_the_cost_is_foretold(tmp_path: Any) -> None:
     model = lively(build("resnet20"))
     example = torch.zeros(1, 3, 32, 32, dtype=torch.float64)

@@ -13,8 +13,10 @@ from torch import nn
 from windfirm.errors import first_line
 from windfirm.models.blueprint import stand_in
 from windfirm.models.meta import on_meta
+from windfirm.prune.rules import RULES
+from windfirm.prune.rules.contract import CONTRACTIONS
 from windfirm.prune.structure import Anatomy, Slice, Structure
-from windfirm.prune.trace import Call, Inputs, Ref, Trace, output_shapes
+from windfirm.prune.trace import Call, Inputs, Ref, Trace, output_shapes, without_values
 
 aten = torch.ops.aten
 ADDITIONS = (aten.add.Tensor, aten.add_.Tensor)
@@ -42,13 +44,15 @@ def blocks(model: nn.Module, example_inputs: Inputs, body: Anatomy) -> list[Stru
         slices = tuple(filters_inside(body, replaced))
         if name not in found and slices:
             silent = (branch.addition.place, branch.argument)
-            found[name] = Structure(name, "block", 1, slices, None, replaced, silent, stage=branch.x.shape[1:])
+            several = next((path for path in replaced if path in body.traced.several), None)
+            frozen = f"{several} returns more than one tensor" if several else None
+            found[name] = Structure(name, "block", 1, slices, frozen, replaced, silent, stage=branch.x.shape[1:])
     # A whole module that only adds a branch hands on what it gets; one that loses parts has to be tried.
-    parted = [block.replaced for block in found.values() if "silence" in block.replaced.values()]
+    parted = [b.replaced for b in found.values() if b.frozen is None and "silence" in b.replaced.values()]
     together = {path: word for replaced in parted for path, word in replaced.items()}
     if not together or _runs(model, example_inputs, together, body.traced) is None:
         return list(found.values())
-    return [tried(model, example_inputs, block, body.traced) for block in found.values()]
+    return [b if b.frozen else tried(model, example_inputs, b, body.traced) for b in found.values()]
 
 
 def branches(traced: Trace) -> Iterator[Branch]:
@@ -119,7 +123,10 @@ def _stand_ins(traced: Trace, branch: Branch) -> dict[str, str] | None:
     prefix = f"{whole}." if whole else ""
     modules: dict[str, None] = {}
     for call in branch.calls:
-        if call.module != whole:
+        if call.module == whole:
+            if RULES.get(call.op) in CONTRACTIONS:
+                return None  # this work would stay, and be done on x as wide as it is
+        else:
             if not call.module.startswith(prefix):
                 return None
             modules[_outermost(traced, call.module, prefix)] = None
@@ -177,6 +184,9 @@ def _runs(model: nn.Module, example_inputs: Inputs, replaced: dict[str, str], tr
     try:
         stand_in(twin, replaced)
         shapes = output_shapes(twin, example_inputs)
+        args, kwargs = without_values(type(twin).__name__, example_inputs)
+        with torch.device("meta"), torch.no_grad():  # fused attention, as users run it, looks into other modules
+            twin(*args, **kwargs)
     except Exception as error:  # whatever a stranger's forward pass may raise
         return first_line(error)
     same = shapes == [ref.shape for ref in traced.outputs]

@@ -95,7 +95,8 @@ class Call:
 class Trace:
     """One forward pass: the calls in order, the Refs of inputs, outputs, parameters and buffers, the modules run.
 
-    ``opaque`` are modules that run other operations on data than a trace without data shows.
+    ``several`` are modules that returned something else than one tensor, ``opaque`` those that run other operations on
+    data than a trace without data shows.
     """
 
     calls: tuple[Call, ...]
@@ -103,6 +104,7 @@ class Trace:
     outputs: tuple[Ref, ...]
     parameters: Mapping[str, Ref]
     entered: frozenset[str] = frozenset()
+    several: frozenset[str] = frozenset()
     opaque: frozenset[str] = frozenset()
 
     @cached_property
@@ -154,19 +156,22 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.stack: list[str] = []
         self.entered: set[str] = set()
+        self.several: set[str] = set()
         self._turns: Counter[tuple[str, str]] = Counter()
         self._hooks = []
         for name, module in model.named_modules():
             enter = module.register_forward_pre_hook(lambda _m, _i, name=name: self._push(name))
-            leave = module.register_forward_hook(lambda _m, _i, _o: self._pop(), always_call=True)
+            leave = module.register_forward_hook(lambda _m, _i, out, name=name: self._pop(name, out), always_call=True)
             self._hooks += [enter, leave]
 
     def _push(self, name: str) -> None:
         self.stack.append(name)
         self.entered.add(name)
 
-    def _pop(self) -> None:
+    def _pop(self, name: str, result: Any) -> None:
         self.stack.pop()
+        if not isinstance(result, Tensor):
+            self.several.add(name)
 
     def release(self) -> None:
         """Take the hooks off the network again."""
@@ -280,7 +285,8 @@ def trace(model: nn.Module, example_inputs: Inputs, *, training: bool = False, f
     if not outputs:
         raise TraceError(expected(where, "outputs that are tensors", "none"))
     opaque = frozenset(name for name, module in twin.named_modules() if isinstance(module, nn.RNNBase))
-    return Trace(tuple(recorder.calls), inputs, outputs, parameters, frozenset(recorder.entered), opaque)
+    entered, several = frozenset(recorder.entered), frozenset(recorder.several)
+    return Trace(tuple(recorder.calls), inputs, outputs, parameters, entered, several, opaque)
 
 
 def output_shapes(twin: nn.Module, example_inputs: Inputs) -> list[tuple[int, ...]]:

@@ -129,6 +129,10 @@ def linear(c: Coupler, call: Call) -> None:
     return c.give(out, {axis: nodes for axis, nodes in c.of(x).items() if axis != last} | {last: axes[0]})
 
 
+#: The rules of the operations that multiply and add.
+CONTRACTIONS = (convolution, product, linear)
+
+
 def embedding(c: Coupler, call: Call) -> None:
     """Rows of a table, one for each number: makes the last axis."""
     weight, indices = call.args[:2]
