@@ -109,6 +109,13 @@ def test_protected_structures_stay_whole() -> None:
     assert [smaller.get_parameter(f"{i}.0.weight").shape[0] for i in range(3)] == [8, 5, 12]
 
 
+def test_one_pattern_need_not_be_in_a_list_and_one_that_protects_nothing_is_refused() -> None:
+    smaller = prune(network(), EXAMPLE, ratio=0.5, protect="0.*")
+    assert smaller.get_parameter("0.0.weight").shape[0] == 8
+    message = complaint(InputError, ratio=0.5, protect=("0.*", "o.*"))
+    assert message == "protect: expected a pattern for groups such as 0.0, got o.*"
+
+
 def test_a_network_cut_twice_comes_back_from_its_file_with_identical_logits(tmp_path: Path) -> None:
     example = torch.zeros(1, 3, 32, 32)
     model, done = prune_in_rounds(build("resnet20"), example, "random", Target(Budget("macs", 0.6)), 2, seed=5)

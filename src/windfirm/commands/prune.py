@@ -4,11 +4,10 @@ import copy
 import json
 import shlex
 from argparse import Namespace
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from windfirm.commands.adjusting import adjusting, check
 from windfirm.commands.rounds import describe, told
@@ -25,7 +24,6 @@ from windfirm.commands.shared import (
 )
 from windfirm.data.batches import Batches
 from windfirm.data.images import Images
-from windfirm.errors import InputError, expected
 from windfirm.files import write_text
 from windfirm.models.checkpoint import save
 from windfirm.models.cost import cost
@@ -37,10 +35,9 @@ from windfirm.prune.both import CHOICES, COMPARING
 from windfirm.prune.budget import BUDGETS, Budget, budget
 from windfirm.prune.criteria import from_spec
 from windfirm.prune.profile import profile
-from windfirm.prune.propose import KINDS, STRUCTURES, Target
-from windfirm.prune.schedule import prune_in_rounds
+from windfirm.prune.propose import STRUCTURES, Target
+from windfirm.prune.schedule import check_patterns, prune_in_rounds
 from windfirm.prune.select import RANKINGS
-from windfirm.prune.structure import anatomy
 from windfirm.report.card import card
 from windfirm.report.pruning import page
 from windfirm.study.provenance import digest, hardware, versions
@@ -84,7 +81,7 @@ def run(args: Namespace) -> None:
     size = shape or _shape(load_images(args, "train", [source], limit=1))
     example = torch.zeros(1, *size)
     batches = Batches(images, batch_size(device, size), normalised(nn.Identity())) if images is not None else ()
-    _check_patterns(target, network, example)
+    check_patterns("--protect", network, example, target)
     maker = _maker(args, source)
     again = adjusting(args, source, maker, images, device, normalised) if args.adjust and images is not None else None
     out = Path(args.out)
@@ -188,14 +185,3 @@ def _comparison(args: Namespace, maker: str | None) -> str:
 
 def _save(network: nn.Module, path: Path, source: Source, notes: dict[str, object]) -> None:
     save(network, path, arch=source.arch, classes=source.classes, notes=notes)
-
-
-def _check_patterns(target: Target, model: nn.Module, example: Tensor) -> None:
-    """Raise InputError for a pattern that protects nothing, which is a slip of the pen."""
-    kinds = [kind for sort, kind in KINDS.items() if target.structure in (sort, "both")]
-    found = anatomy(model, example, plain=target.plain).structures if target.protect else ()
-    names = [structure.name for structure in found if structure.kind in kinds]
-    for pattern in target.protect:
-        if names and not any(fnmatchcase(name, pattern) for name in names):
-            wanted = f"a pattern for {'groups' if 'filters' in kinds else 'blocks'} such as {names[0]}"
-            raise InputError(expected("--protect", wanted, pattern))

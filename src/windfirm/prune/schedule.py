@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 from torch import nn
 
@@ -10,7 +11,7 @@ from windfirm.prune.both import COMPARING, Sort, distances, turn
 from windfirm.prune.budget import Measure, budget, by_turns
 from windfirm.prune.criteria import Criterion, named
 from windfirm.prune.observe import Batches
-from windfirm.prune.propose import Job, Round, Target, propose
+from windfirm.prune.propose import KINDS, Job, Round, Target, propose
 from windfirm.prune.structure import Anatomy, anatomy
 from windfirm.prune.trace import Inputs
 
@@ -29,7 +30,7 @@ def prune(
     choose: str = "alternate",
     ranking: str = "global",
     floor: float = 0.1,
-    protect: Sequence[str] = (),
+    protect: str | Sequence[str] = (),
     rounds: int = 1,
     batches: Batches = (),
     seed: int = 0,
@@ -41,9 +42,24 @@ def prune(
     InputError for arguments out of range, TraceError and CutError as anatomy and cut do.
     """
     asked = budget(rate=rate, ratio=ratio, macs=macs, params=params, latency=latency)
-    target = Target(asked, structure, choose, ranking, floor, tuple(protect))
+    patterns = (protect,) if isinstance(protect, str) else tuple(protect)
+    target = Target(asked, structure, choose, ranking, floor, patterns)
+    check_patterns("protect", model, example_inputs, target)
     smaller, _ = prune_in_rounds(model, example_inputs, criterion, target, rounds, batches=batches, seed=seed)
     return smaller
+
+
+def check_patterns(where: str, model: nn.Module, example_inputs: Inputs, target: Target) -> None:
+    """Raise InputError for a pattern of ``target`` that protects nothing, which is a slip of the pen."""
+    if not target.protect:
+        return
+    kinds = [kind for sort, kind in KINDS.items() if target.structure in (sort, "both")]
+    found = anatomy(model, example_inputs, plain=target.plain).structures
+    names = [structure.name for structure in found if structure.kind in kinds]
+    for pattern in target.protect:
+        if names and not any(fnmatchcase(name, pattern) for name in names):
+            wanted = f"a pattern for {'groups' if 'filters' in kinds else 'blocks'} such as {names[0]}"
+            raise InputError(expected(where, wanted, pattern))
 
 
 def prune_in_rounds(
