@@ -201,6 +201,11 @@ def test_statistics_over_fewer_channels_are_marked() -> None:
     model = lively(nn.Sequential(nn.Conv2d(2, 4, 3), nn.GroupNorm(1, 4), nn.Conv2d(4, 3, 3)))
     _, (entry,) = prune_in_rounds(model, EXAMPLE, "l1", Target(Budget("ratio", 0.5)))
     assert entry.changes_normalisation == ("aten.native_group_norm.default in 1",)
+    model = lively(
+        Net(lambda m, x: m.b(m.a(x)) + m.a(x).logsumexp(1, True), a=nn.Conv2d(2, 4, 3), b=nn.Conv2d(4, 3, 1))
+    )
+    _, (entry,) = prune_in_rounds(model, EXAMPLE, "l1", Target(Budget("ratio", 0.5)))
+    assert entry.changes_normalisation == ("aten.logsumexp.default in the network",)
     _, (entry,) = prune_in_rounds(lively(network()), EXAMPLE, "l1", Target(Budget("ratio", 0.5)))
     assert entry.changes_normalisation == ()
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from windfirm.prune.rules.base import Labels, axis_of, freeze_axes, meet
 from windfirm.prune.trace import Call, Ref
@@ -160,7 +161,7 @@ def reduced(c: Coupler, call: Call) -> None:
     dims = range(rank) if dims is None or dims == [] else [dims] if isinstance(dims, int) else dims
     gone = {dim % rank for dim in dims} if rank else set()
     for axis in gone & set(c.of(x)):
-        c.mix(call, axis, c.of(x)[axis], [] if "sum" in str(call.op) else [axis], keeps=False)
+        c.mix(call, axis, c.of(x)[axis], [] if call.op.overloadpacket is torch.ops.aten.sum else [axis], keeps=False)
     stay = [axis for axis in range(rank) if axis not in gone]
     place = {axis: axis if call.argument("keepdim", False) else i for i, axis in enumerate(stay)}
     for out in call.outputs:
