@@ -151,9 +151,9 @@ def error(model: nn.Module, smaller: nn.Module, inputs: Sequence[Tensor]) -> flo
     """
     twin, kept = silenced(model, still_there(model, smaller))
     with torch.no_grad():
-        got = numbers(smaller(*inputs))
+        got = numbers(smaller(*map(torch.clone, inputs)))
         with kept:
-            wanted = numbers(twin(*inputs))
+            wanted = numbers(twin(*map(torch.clone, inputs)))
     return difference(got, wanted)
 
 

@@ -69,6 +69,21 @@ def test_pt2_is_one_file_that_takes_any_batch_and_computes_the_same(tmp_path: Pa
     assert "_windfirm_origin" not in "".join(name for name, _ in loaded.named_modules())
 
 
+@pytest.mark.parametrize("format", ["onnx", "pt2"])
+def test_a_network_that_changes_its_input_in_place_is_exported(tmp_path: Path, format: str) -> None:
+    class InPlace(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = pruned()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.net(x.sub_(0.5))  # type: ignore[no-any-return]
+
+    given = images()
+    assert export(InPlace(), tmp_path / f"m.{format}", given, format).difference <= 1e-5
+    assert torch.equal(given, images())
+
+
 def test_a_file_that_computes_something_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_pt2", lambda network, example, outputs: b"")
     monkeypatch.setattr(module, "_read_pt2", lambda content: lambda x: [pruned().eval()(x) + 2e-4 * (len(x) > 1)])

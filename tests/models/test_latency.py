@@ -40,6 +40,19 @@ def test_every_pass_is_in_eval_and_inference_mode_and_every_module_gets_its_own_
     assert 0 < result.low <= result.median <= result.high
 
 
+def test_a_network_that_changes_its_input_in_place_meets_the_same_in_every_pass() -> None:
+    class Adding(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            met.append(float(x.max()))
+            return x.add_(1)
+
+    met: list[float] = []
+    images = torch.zeros(1, 1, 4, 4)
+    latency(Adding(), images, repeats=2)
+    assert met == [0.0] * (WARM_UP + 2)
+    assert images.max() == 0
+
+
 def test_the_mode_comes_back_after_an_error_too() -> None:
     model = nn.Sequential(nn.Linear(3, 3))
     with pytest.raises(RuntimeError):

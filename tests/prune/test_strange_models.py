@@ -374,6 +374,40 @@ def test_a_model_that_is_no_module_is_told() -> None:
     assert "Module" in message
 
 
+class InPlace(nn.Module):
+    """Normalises its input where it lies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = small()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x.sub_(0.5).div_(0.25))  # type: ignore[no-any-return]
+
+
+def test_a_network_that_changes_its_input_in_place_is_pruned_and_the_example_stays() -> None:
+    example = EXAMPLE.clone()
+    model = InPlace().double()
+    assert right(model, half(model, example))
+    assert torch.equal(example, EXAMPLE)
+
+
+def test_a_number_that_happens_to_be_the_old_width_stays() -> None:
+    class Scaled(nn.Module):
+        def __init__(self, width: int, scale: int) -> None:
+            super().__init__()
+            self.scale, self.width = scale, width
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.sigmoid(x.flatten(2) / self.scale).view(len(x), self.width, 8, 8)
+
+    layers = [nn.Conv2d(3, 8, 3, padding=1), Scaled(8, 8), nn.Conv2d(8, 4, 1), nn.Flatten(), nn.Linear(256, 4)]
+    model = lively(nn.Sequential(*layers))
+    smaller = half(model)
+    assert right(model, smaller)
+    assert (smaller[0].out_channels, smaller[1].width, smaller[1].scale) == (4, 4, 8)
+
+
 class Remembering(nn.Conv2d):
     """Keeps what it computed from its weights until it is trained, as some attention keeps its biases."""
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from windfirm import seeds
 from windfirm.models.copies import copied
@@ -27,8 +27,7 @@ def disagreement(first: nn.Module, second: nn.Module, example_inputs: Inputs) ->
     for spread in SPREADS:
         args, kwargs = _drawn(example_inputs, spread)
         with torch.inference_mode():
-            ours, theirs = ([leaf for leaf in tree_leaves(twin(*args, **kwargs)) if isinstance(leaf, Tensor)]
-                            for twin in twins)  # fmt: skip
+            ours, theirs = (_tensors(twin, *tree_map_only(Tensor, torch.clone, (args, kwargs))) for twin in twins)
         if [tensor.shape for tensor in ours] != [tensor.shape for tensor in theirs]:
             return float("inf")
         for a, b in zip(ours, theirs, strict=True):
@@ -36,6 +35,11 @@ def disagreement(first: nn.Module, second: nn.Module, example_inputs: Inputs) ->
                 gap = float((a.double() - b.double()).abs().max()) / (float(a.double().abs().max()) or 1.0)
                 worst = max(worst, gap) if gap == gap else float("inf")
     return worst
+
+
+def _tensors(model: nn.Module, args: Sequence[Tensor], kwargs: Mapping[str, Tensor]) -> list[Tensor]:
+    """The outputs of ``model``, which may change what it is given."""
+    return [leaf for leaf in tree_leaves(model(*args, **kwargs)) if isinstance(leaf, Tensor)]
 
 
 def _drawn(example_inputs: Inputs, spread: float | None) -> tuple[list[Tensor], dict[str, Tensor]]:

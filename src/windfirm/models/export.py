@@ -61,7 +61,7 @@ def export(
     batches = [images[:1], *(images[start : start + BATCH] for start in range(1, len(images), BATCH))]
     try:
         with torch.no_grad():
-            wanted = [_tensors(network(batch)) for batch in batches]
+            wanted = [_tensors(network(batch.clone())) for batch in batches]
     except Exception as error:  # whatever a stranger's forward pass may raise
         shape = tuple(images.shape[1:])
         raise InputError(expected(where, f"a network that takes images of {shape}", first_line(error))) from error
@@ -72,7 +72,7 @@ def export(
             content = write(network, torch.cat((images[:1], images[:1])), len(wanted[0]))
             run = reader(content)
             with torch.no_grad():
-                got = [run(batch) for batch in batches]
+                got = [run(batch.clone()) for batch in batches]
         except Exception as error:  # and whatever an exporter may
             raise InputError(expected(where, f"a network that {format} can hold", _brief(error))) from error
     difference = max(map(_difference, wanted, got))

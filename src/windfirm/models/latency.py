@@ -47,7 +47,7 @@ def latencies(models: Sequence[nn.Module], example: Tensor, repeats: int = 20) -
             modes.enter_context(mode(model, training=False))
         for _ in range(WARM_UP):
             for model, images in pairs:
-                model(images)
+                model(images.clone())
         turns = [[_one_pass(model, images) / len(images) for model, images in pairs] for _ in range(repeats)]
     spreads = [quantiles(times, method="inclusive") for times in zip(*turns, strict=True)]
     return tuple(Latency(median, low, high, len(example), repeats) for low, median, high in spreads)
@@ -58,6 +58,7 @@ def _device(model: nn.Module, example: Tensor) -> torch.device:
 
 
 def _one_pass(model: nn.Module, example: Tensor) -> float:
+    example = example.clone()  # a network may change what it is given
     _wait(example.device)
     start = time.perf_counter()
     model(example)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
 from windfirm import seeds
 from windfirm.errors import CutError, expected, first_line
@@ -199,7 +199,7 @@ def _exact(model: nn.Module) -> nn.Module:
 def _outputs(
     model: nn.Module, inputs: tuple[Sequence[Tensor], Mapping[str, Tensor]], wanted: str, silence: Silence | None = None
 ) -> list[Tensor]:
-    args, kwargs = inputs
+    args, kwargs = tree_map_only(Tensor, torch.clone, inputs)  # a network may change what it is given
     try:
         with plainly():
             if silence is None:
