@@ -146,10 +146,10 @@ def _remedies(twin: nn.Module, call: Call, plan: Plan) -> Iterator[dict[str, Siz
     while True:
         for changes in (plan.changes(call), *(plan.changes(other) for other in ahead[1:4])):
             edits = _edits(twin, plan.model, path, changes, plan.parts(call))
+            if len(edits) > 1:  # one may be the width, and another a number that happens to be the same
+                yield from ({name: value} for name, value in edits.items())
             if edits:
                 yield edits
-                if len(edits) > 1:
-                    yield from ({name: value} for name, value in edits.items())
         if not path:
             return
         path = path.rpartition(".")[0]
