@@ -79,6 +79,13 @@ def test_attacks_are_told_by_name_and_eps() -> None:
     assert among([left("semantic-search", 3), pgd]) == []
 
 
+def test_other_images_and_other_norms_say_nothing_about_each_other() -> None:
+    long = Outcome("pgd", "steps, L2, random start", 8 / 255, 1, np.ones(400, np.int64))
+    assert among([left("fgsm", 100), long]) == []
+    assert among([left("fgsm", 100), left("pgd", 200, images=200)]) == []
+    assert among([left("square", 10), left("pgd", 200, images=200), left("apgd-ce", 40, images=50)]) == []
+
+
 def test_accuracy_that_falls_to_chance_raises_nothing() -> None:
     assert along([left("fgsm", n, eps) for eps, n in ((0, 370), (0.01, 200), (0.1, 30), (0.5, 45))], LABELS) == []
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from windfirm.attack.budget import show_eps
+from windfirm.attack.climb import NORMS
 from windfirm.evaluate.holm import holm
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.paired import contrast
@@ -49,16 +50,17 @@ class Checks:
 
 
 def among(outcomes: Iterable[Outcome]) -> list[Finding]:
-    """Everything that attacks of the same eps on the same images of one network say about each other.
+    """Everything that attacks of the same eps and norm on as many images of one network say about each other.
 
     They are told by their names: fgsm, pgd, apgd-ce, apgd-dlr, apgd-t, fab-t, square. Others are left out.
     """
     found: list[Finding] = []
-    by_eps: dict[float, dict[str, Outcome]] = {}
+    alike: dict[tuple[float, bool, int], dict[str, Outcome]] = {}
     for outcome in outcomes:
         if outcome.eps is not None:
-            by_eps.setdefault(outcome.eps, {})[outcome.attack] = outcome
-    for named in by_eps.values():
+            kind = outcome.eps, NORMS["l2"] in outcome.title, len(outcome.correct)
+            alike.setdefault(kind, {})[outcome.attack] = outcome
+    for named in alike.values():
         single, iterative = ([named[name] for name in names if name in named] for names in (SINGLE_STEP, ITERATIVE))
         if "square" in named and single + iterative:
             found += black_box(named["square"], single + iterative)
