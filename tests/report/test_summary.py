@@ -108,6 +108,21 @@ def test_an_attack_of_several_sizes_has_a_column_for_each_and_the_posters_takes_
     assert summary(made).columns == ("fgsm", "fgsm 2/255")
 
 
+@pytest.mark.parametrize("largest", [False, True])
+def test_the_average_takes_the_posters_size_of_fgsm_wherever_it_stands(largest: bool) -> None:
+    counts = {role: {name: right for name, right in found.items() if name != "fgsm"} for role, found in THREE.items()}
+    made = rows("mine", {}, counts)
+    for role, found in THREE.items():
+        sizes = {8: found["fgsm"], 16: 0} if largest else {1: 90, 8: found["fgsm"]}
+        made += [row("mine", role, {}, 0, outcome("fgsm", right, eps=eps / 255)) for eps, right in sizes.items()]
+    assert summary(made).lines[0].shares["F"]["average"].percent == pytest.approx((70 + 80 + 20 + 93) / 4)
+
+
+def test_no_difference_has_no_sign_of_the_posters() -> None:
+    (line,) = summary(rows("table3", L1, dict.fromkeys(THREE, four(1, 2, 3, 4)))).lines
+    assert [gain.agrees for gain in line.gains["F"].values() if gain.published] == [False] * 5
+
+
 def test_what_was_not_measured_is_in_no_place() -> None:
     partial = {"F": four(70, 80, 20, 93), "F'": {"fgsm": 30}}
     line = summary(rows("table3", PLS, partial)).lines[0]

@@ -62,7 +62,7 @@ class Gain:
     @property
     def agrees(self) -> bool | None:
         """Whether the sign is the poster's; None where it has no number."""
-        return None if self.published is None else (self.delta.points > 0) == (self.published > 0)
+        return None if self.published is None else bool(np.sign(self.delta.points) == np.sign(self.published))
 
 
 @dataclass(frozen=True)
@@ -226,9 +226,11 @@ def _line(
 
 def _derived(known: dict[str, Outcome], form: Form | None) -> dict[str, Outcome]:
     """The outcomes of one network with the means that the table has, and without what those stand for."""
+    posters = f"fgsm {show_eps(POSTER_EPS)}"
     if form is None:
-        return known | {outcome.attack: outcome for outcome in with_average([*known.values()])[len(known) :]}
-    if "fgsm" not in known and (poster := known.get(f"fgsm {show_eps(POSTER_EPS)}")):
+        four = [outcome for name, outcome in known.items() if name in (outcome.attack, posters)]
+        return known | {outcome.attack: outcome for outcome in with_average(four)[len(four) :]}
+    if "fgsm" not in known and (poster := known.get(posters)):
         known = {("fgsm" if outcome is poster else name): outcome for name, outcome in known.items()}
     made = dict(known)
     for column, parts in form.columns.items():
