@@ -109,6 +109,12 @@ def test_a_loss_of_clean_accuracy_comes_first_and_decides(clean: tuple[float, fl
     )
 
 
+def test_a_loss_that_is_named_without_the_correction_is_not_named_again() -> None:
+    clean = (-1.0, -2.0, -0.1, 0.04)
+    (tests,) = (s for s in answer(comparison(every(NOTHING, clean), every(NOTHING))) if "tests were made" in s)
+    assert "Without it nothing more would be named." in tests
+
+
 def test_a_loss_within_the_margin_is_told_beside_the_equivalence() -> None:
     sentences = answer(comparison(every(GAIN, (-0.4, -0.6, -0.2, 0.0001))))
     assert sentences[0].startswith("F′ is less accurate on clean images")

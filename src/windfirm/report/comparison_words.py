@@ -185,7 +185,8 @@ def _tests(comparison: Comparison) -> str:
         said = f"One test was made, at p < {LEVEL:g}."
     else:
         said = f"{count} tests were made; a difference is named where p < {LEVEL:g} after Holm’s correction for all."
-        fallen = [d for d in deltas if d.p < LEVEL <= d.adjusted and not d.low <= 0 <= d.high]
+        unnamed = [d for d in deltas if d.verdict == "none shown"]
+        fallen = [d for d in unnamed if d.p < LEVEL <= d.adjusted and not d.low <= 0 <= d.high]
         lost = [(v, words.listing([d.attack for d in fallen if d.versus == v])) for v in rivals(comparison)]
         differ = "; ".join(f"F′ − {versus} in {names}" for versus, names in lost if names)
         said += (

@@ -199,7 +199,8 @@ def _caption(summary: Summary) -> str:
     seeds = words.several(len(summary.seeds), "seed")
     return (
         f"{images} images, {seeds}. Below each mean its 95 % interval; bold: the largest of its column; starred: "
-        f"beyond chance at the 5 % level after Holm's correction for {summary.tests} tests"
+        f"beyond chance at the 5 % level after Holm's correction for {summary.tests} tests, or a loss on clean images "
+        f"without it"
     )
 
 
