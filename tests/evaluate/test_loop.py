@@ -200,6 +200,39 @@ def test_the_curve_takes_a_batch_with_nothing_left() -> None:
     assert curve(model, labelled(model), ["8/255"], batch=4)[0].correct[:8].sum() == 0
 
 
+@pytest.mark.parametrize("name", ["clean", "fgsm", "pgd", "square", "fab-t"])
+def test_a_network_that_changes_its_images_in_place_is_attacked_as_one_that_does_not(name: str) -> None:
+    class InPlace(nn.Module):
+        def __init__(self, in_place: bool) -> None:
+            super().__init__()
+            self.body, self.in_place = small_network(), in_place
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.body(x.sub_(0.5) if self.in_place else x - 0.5)  # type: ignore[no-any-return]
+
+    images = labelled(InPlace(False))
+    attack = build(
+        name, 8, **({"queries": 20} if name == "square" else {"steps": 2} if name in ("pgd", "fab-t") else {})
+    )
+    ours, plain = (evaluate(InPlace(in_place), images, attack) for in_place in (True, False))
+    assert ours.correct.tolist() == plain.correct.tolist()
+
+
+def test_eps_is_not_judged_where_it_means_nothing() -> None:
+    model = small_network()
+    assert evaluate(model, labelled(model), build("clean", 8), eps=2.0).eps is None
+
+
+def test_predictions_are_in_float32_inside_autocast() -> None:
+    model = small_network()
+    images = labelled(model)
+    types: list[torch.dtype] = []
+    model.register_forward_hook(lambda module, args, output: types.append(output.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        evaluate(model, images, build("clean", 8))
+    assert set(types) == {torch.float32}
+
+
 def test_progress_ends_at_everything() -> None:
     model = Counting()
     calls: list[tuple[int, int]] = []

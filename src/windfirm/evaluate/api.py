@@ -55,8 +55,10 @@ def as_images(model: nn.Module, images: Tensor, labels: Tensor | None) -> Images
         raise InputError(expected("images", "at least one, of shape (n, c, h, w)", f"shape {shape}"))
     try:
         with torch.no_grad():
-            classes = private(model, None)(to_float(pixels[:1])).shape[-1]
+            logits = private(model, None)(to_float(pixels[:1]))
     except RuntimeError as error:
         got = f"an error: {first_line(error)}"
         raise InputError(expected("model", f"a network that takes images of shape {shape}", got)) from error
-    return Images(pixels, labels.to("cpu", torch.int64), tuple(map(str, range(classes))), "images")
+    if not isinstance(logits, Tensor):
+        raise InputError(expected("model", "outputs of shape (n, classes)", type(logits).__name__))
+    return Images(pixels, labels.to("cpu", torch.int64), tuple(map(str, range(logits.shape[-1]))), "images")

@@ -53,7 +53,7 @@ def examples(
     """
     if not ids or not all(0 <= i < len(images) for i in ids):
         raise InputError(expected("examples", f"image numbers in [0, {len(images)})", list(ids)))
-    eps = parse_eps(eps, attack.norm)
+    eps = parse_eps(eps, attack.norm or "l2")  # any where it means nothing
     views = {
         role: _views(private(model, device), images, attack, torch.tensor(ids), eps, seed, device)
         for role, model in models.items()

@@ -14,10 +14,11 @@ def private(model: nn.Module, device: torch.device | None) -> nn.Module:
     """A float32 copy of ``model`` on ``device`` (the CPU when None), in evaluation mode.
 
     Its parameters ask for no gradient, which saves memory. Whatever an attack does to it or raises, the network that it
-    was copied from stays in the state it was in.
+    was copied from stays in the state it was in. It works on copies of its images, which it may change in place.
     """
     network = deepcopy(model).float().eval().requires_grad_(False)
     network.to(device=device or torch.device("cpu"), memory_format=layout(device))  # type: ignore[call-overload]
+    network.register_forward_pre_hook(lambda _, args: (args[0].clone(), *args[1:]))
     return network
 
 
@@ -34,7 +35,7 @@ def outputs(network: nn.Module, pixels: Tensor, images: Images) -> Tensor:
     """
     network.eval()  # an attack may have switched it
     try:
-        with in_float32():
+        with in_float32(), torch.autocast(pixels.device.type, enabled=False):
             logits = network(pixels.contiguous(memory_format=layout(pixels.device)))
     except RuntimeError as error:
         if out_of_memory(error):

@@ -43,7 +43,7 @@ def transfer(
     """
     if not targets:
         raise InputError(expected("transfer", "at least one target", "none"))
-    eps = parse_eps(eps, attack.norm)
+    eps = parse_eps(eps, attack.norm or "l2")  # any where it means nothing
     batches = batched("transfer", images, batch, device)
     maker = searched(private(source, device), attack, images, device, batches.size)
     judges = {key: private(model, device) for key, model in targets.items()}
