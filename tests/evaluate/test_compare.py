@@ -1,4 +1,4 @@
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -45,6 +45,15 @@ def test_p_values_are_corrected_for_the_whole_table() -> None:
     for delta in found.deltas:  # what would show is about what Holm's first test finds
         if delta.points >= delta.smallest:
             assert delta.verdict == "more"
+
+
+def test_two_attacks_of_one_name_are_refused() -> None:
+    twice = [
+        replace(made, outcomes=made.outcomes + made.outcomes[-1:]) for made in (subject("F", 0.5), subject("F'", 0.5))
+    ]
+    with pytest.raises(InputError) as error:
+        compare(twice, data="toy", seed=0)
+    assert str(error.value) == "compare: expected attacks that each have a name of their own, got fgsm twice"
 
 
 def test_a_margin_that_is_none_is_refused() -> None:

@@ -135,4 +135,7 @@ def _pairs(by_role: Mapping[Role, Subject], versus: Versus) -> list[tuple[Outcom
         raise InputError(
             expected(f"compare: {versus}", f"the attacks {', '.join(names[0])}", ", ".join(names[1]) or "none")
         )
+    twice = next((name for name in names[0] if names[0].count(name) > 1), None)
+    if twice:
+        raise InputError(expected("compare", "attacks that each have a name of their own", f"{twice} twice"))
     return list(zip(ours, theirs, strict=True))
