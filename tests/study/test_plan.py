@@ -74,6 +74,26 @@ def test_several_grids_are_added_up_and_what_one_does_not_say_is_the_files(tmp_p
     assert (plan.points[0].axes["defend.name"], plan.points[4].settings["prune.structure"]) == ("none", "none")
 
 
+def test_grids_that_differ_in_single_values_alone_are_told_apart(tmp_path: Path) -> None:
+    start, end = STUDY.split("[[grid]]")[0], STUDY[STUDY.index("[[attack]]") : STUDY.index("[scale")]
+    grids = [f"[[grid]]\nprune.criterion = '{name}'\nprune.ratio = 0.25\n" for name in ("l1", "random")]
+    plan = of(tmp_path, start + "".join(grids) + end)
+    assert [point.axes for point in plan.points] == [{"prune.criterion": "l1"}, {"prune.criterion": "random"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("turn = 'far'", "sweep.toml:19: attack.turn: expected a number, got far"),
+        ("trials = '3'", "sweep.toml:19: attack.trials: expected a whole number, got 3"),
+        ("trials = true", "sweep.toml:19: attack.trials: expected a whole number, got true"),
+        ("from = []", "sweep.toml:19: attack.from: expected at least one value, got none"),
+    ],
+)
+def test_options_of_another_type_and_empty_lists_are_refused(tmp_path: Path, text: str, wanted: str) -> None:
+    assert complaint(tmp_path, STUDY.replace("turn = 0.5", text)) == wanted
+
+
 def test_attacks_have_sizes_and_options(tmp_path: Path) -> None:
     assert [(m.attack, dict(m.options), m.eps) for m in of(tmp_path).measurements] == [
         ("fgsm", {}, 2 / 255),
@@ -173,7 +193,7 @@ def test_the_plan_is_plain_values(tmp_path: Path) -> None:
             "did you mean turn?",
         ),
         ("turn = 0.5", "turn = 2.0", "sweep.toml:18: attack.name: semantic: expected a turn in [0, 1], got 2.0"),
-        ("seeds = [0, 1]", 'seeds = "all"', "sweep.toml:2: seeds: expected a list of whole numbers, got all"),
+        ("seeds = [0, 1]", 'seeds = "all"', "sweep.toml:2: seeds: expected a list of whole numbers below 2^63, got all"),
         ("ratio = 0.5", "ratio = true", "sweep.toml:6: prune.ratio: expected a number in (0, 1), got true"),
     ],
 )

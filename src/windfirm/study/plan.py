@@ -146,7 +146,7 @@ def _scaled(values: dict[str, Any], scale: str | None, lines: Lines) -> tuple[di
     chosen = scale if scale is not None else default
     if chosen is None:
         return values, {}
-    if chosen not in scales:
+    if not isinstance(chosen, str) or chosen not in scales:
         place = "--scale" if scale is not None else lines.where("default-scale")
         known = ", ".join(scales) or "(the file has none)"
         raise InputError(expected(place, f"one of {known}", chosen) + nearest(str(chosen), scales))
@@ -193,8 +193,8 @@ def _name(top: Mapping[str, Any], path: Path, lines: Lines) -> str:
 
 def _seeds(top: Mapping[str, Any], lines: Lines) -> tuple[int, ...]:
     found = top.get("seeds", [0])
-    if not isinstance(found, list) or not found or not all(type(seed) is int for seed in found):
-        raise InputError(expected(lines.where("seeds"), "a list of whole numbers", show(found)))
+    if not isinstance(found, list) or not found or not all(type(seed) is int and abs(seed) < 2**63 for seed in found):
+        raise InputError(expected(lines.where("seeds"), "a list of whole numbers below 2^63", show(found)))
     return tuple(dict.fromkeys(found))
 
 
@@ -203,21 +203,33 @@ def _points(grids: Any, fixed: Mapping[str, Any], overrides: Mapping[str, Any], 
     if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids):
         raise InputError(expected(lines.where("grid"), "tables [[grid]]", show(grids)))
     found: dict[str, dict[str, Any]] = {}
-    axes: dict[str, None] = {}
+    named: dict[str, bool] = {}  # and whether a list was gone through
     for index, grid in enumerate(grids):
         values: dict[str, list[Any]] = {}
         for dotted, value in _flat(grid):
             place = lines.where("grid", index, dotted)
             several = value if dotted in SETTINGS and listed(dotted, value) else [value]
             values[dotted] = [_checked(place, dotted, one) for one in several]
-            if several is value:
-                axes[dotted] = None
+            named[dotted] = several is value or named.get(dotted, False)
             if not several:
                 raise InputError(expected(place, "at least one value", "none"))
         for combination in itertools.product(*values.values()):
             settings = _over(_over(fixed, dict(zip(values, combination, strict=True))), overrides)
             found.setdefault(canonical(settings), settings)
-    return tuple(Point({axis: settings[axis] for axis in axes}, settings) for settings in found.values())
+    points = [*found.values()]
+    axes = [key for key, listed_there in named.items() if listed_there]
+    if not _apart(points, axes):  # grids that differ in single values alone
+        axes = [key for key in named if key in axes or not _alike(points, key)]
+    return tuple(Point({axis: settings[axis] for axis in axes}, settings) for settings in points)
+
+
+def _apart(points: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> bool:
+    """Whether the values along ``axes`` tell all points from each other."""
+    return len({canonical({axis: point[axis] for axis in axes}) for point in points}) == len(points)
+
+
+def _alike(points: Sequence[Mapping[str, Any]], key: str) -> bool:
+    return len({canonical({key: point[key]}) for point in points}) == 1
 
 
 def _measurements(attacks: Any, changed: Mapping[str, Any], trials: int | None, lines: Lines) -> Iterator[Measurement]:
@@ -249,24 +261,32 @@ def _measured(entry: Mapping[str, Any], trials: int | None, at: Callable[[str], 
     chosen = name(ATTACKS, others=has_colon)(at("name"), entry.get("name"))
     options = {key: value for key, value in entry.items() if key not in OWN}
     with naming(at("name")):
-        known = list(kinds(chosen))
-    for option in options:
+        known = kinds(chosen)
+    for option, value in options.items():
         if option not in known:
             wanted = f"options out of {', '.join([*OWN[1:], *known])}"
             raise InputError(expected(at(option), wanted, option) + nearest(option, known))
+        for number, wanted in ((int, "a whole number"), (float, "a number")):
+            if known[option] is number and (type(value) is not int and type(value) is not number):
+                raise InputError(expected(at(option), wanted, show(value)))
     with naming(at("name")):
         attack = build(chosen, **options)
     if trials is not None and attack.average and attack.trials > 1 and "trials" not in options:
         options["trials"] = trials
     images = count(at("images"), entry["images"]) if "images" in entry else None
-    sources = [name(ROLES)(at("from"), role) for role in _several(entry["from"])] if "from" in entry else [None]
+    several = partial(_several, at)
+    sources = [name(ROLES)(at("from"), role) for role in several("from", entry["from"])] if "from" in entry else [None]
     if attack.norm is None and "eps" in entry:
         raise InputError(expected(at("eps"), f"no eps, as {chosen} has none", show(entry["eps"])))
     norm = attack.norm
-    sizes = [None] if norm is None else [eps(at("eps"), size, norm) for size in _several(entry.get("eps", "8/255"))]
+    sizes = (
+        [None] if norm is None else [eps(at("eps"), size, norm) for size in several("eps", entry.get("eps", "8/255"))]
+    )
     for source, size in itertools.product(sources, sizes):
         yield Measurement(chosen, options, size, images, source)
 
 
-def _several(value: Any) -> list[Any]:
+def _several(at: Callable[[str], str], key: str, value: Any) -> list[Any]:
+    if value == []:
+        raise InputError(expected(at(key), "at least one value", "none"))
     return value if isinstance(value, list) else [value]
