@@ -135,6 +135,14 @@ def test_studies_of_one_file_are_summed_up_one_by_one() -> None:
     assert [found.study for found in summaries(made)] == ["table3", "mine"]
 
 
+def test_a_measurement_that_comes_twice_is_refused() -> None:
+    with pytest.raises(InputError) as error:
+        summary(rows("mine", {}, THREE) * 2)
+    assert str(error.value) == (
+        "report mine: expected each measurement of a network once, got semantic of F with seed 0 twice"
+    )
+
+
 def test_no_rows_are_refused() -> None:
     with pytest.raises(InputError, match=r"^report: expected rows of a study, got none$"):
         summary([])

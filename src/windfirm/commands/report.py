@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import zlib
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -144,7 +145,7 @@ def _of_file(args: Namespace, where: Path) -> list[Measured]:
     try:
         raw = where.read_bytes()
         text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         wanted = "the folder of a study or a run, or rows as CSV"
         raise InputError(expected(str(where), wanted, getattr(error, "strerror", None) or error)) from error
     found = csv_rows.read_csv(io.StringIO(text, newline=""), str(where))
@@ -188,7 +189,8 @@ def _of_json(args: Namespace, where: Path) -> dict[str, str | bytes]:
         raise InputError(
             expected(str(where), "the JSON of a run", getattr(error, "strerror", None) or error)
         ) from error
-    if not isinstance(document, Mapping) or not {"subjects", "rounds", "epochs"} & document.keys():
+    kinds = ({"subjects"}, {"rounds"}, {"recipe", "epochs"})  # of a comparison, a pruning, a training
+    if not isinstance(document, Mapping) or not any(kind <= document.keys() for kind in kinds):
         raise InputError(expected(str(where), "the JSON that compare, prune or train wrote", "another"))
     if "subjects" in document:
         return _of_comparison(args, document)

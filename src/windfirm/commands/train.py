@@ -125,7 +125,11 @@ def _continued(args: Namespace) -> tuple[nn.Module, nn.Module, Any]:
     initial, trained, record = paths
     if (arch := read_manifest(trained).arch) != args.arch:
         raise InputError(expected(f"--from {args.start}", f"a {args.arch}", arch))
-    return load(initial), load(trained), json.loads(record.read_text(encoding="utf-8"))
+    try:
+        told = json.loads(record.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(expected(f"--from {args.start}", f"a whole {record.name}", error)) from error
+    return load(initial), load(trained), told
 
 
 def _train(job: _Job, runs: list[_Run], device: torch.device) -> list[list[Epoch]]:

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from windfirm.report import frame, study_figures, study_table, study_words, words
 from windfirm.report.page import Strip
 from windfirm.report.summary import Gain, Line, Summary
+from windfirm.study.find import builtin
 
 #: Lines of a table that a page shows at once; a longer one is opened by whoever wants it, and figures come first.
 LONG = 12
@@ -41,8 +42,11 @@ def about(summary: Summary) -> list[tuple[str, str]]:
     seeds = ("seeds", ", ".join(map(str, summary.seeds)))
     if not summary.about.get("versions"):  # of no study that was run
         return [*rows, seeds]
-    scales = "".join(f" --scale {scale}" for scale in summary.about.get("scale", ()))
-    return [*rows, seeds, ("run again", f"windfirm run {summary.study}{scales}")]
+    scales = summary.about.get("scale", ())
+    if summary.study not in builtin() or len(scales) != 1:  # where the file is, and what was changed, is not known here
+        return [*rows, seeds]
+    one = f" --seed {summary.seeds[0]}" if len(summary.seeds) == 1 else ""
+    return [*rows, seeds, ("run again", f"windfirm run {summary.study} --scale {scales[0]}{one}")]
 
 
 def _study(summary: Summary, pictured: str, strips: Sequence[Strip]) -> dict[str, object]:

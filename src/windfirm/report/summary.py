@@ -202,7 +202,11 @@ def _line(
 ) -> Line:
     found: dict[str, dict[int, dict[str, Outcome]]] = {}
     for row, name, outcome in zip(rows, names, outcomes, strict=True):
-        found.setdefault(row.role, {}).setdefault(row.seed, {})[name] = outcome
+        known = found.setdefault(row.role, {}).setdefault(row.seed, {})
+        if name in known:
+            got = f"{name} of {row.role} with seed {row.seed} twice"
+            raise InputError(expected(f"report {row.study}", "each measurement of a network once", got))
+        known[name] = outcome
     derived = {
         role: {seed: _derived(known, form) for seed, known in by_seed.items()} for role, by_seed in found.items()
     }
