@@ -55,12 +55,15 @@ def slow_in_bfloat16(model: nn.Module, device: torch.device) -> Iterator[None]:
     144 channels of 32×32 and 32 images), which costs a MobileNetV2 a third of its training time.
     """
 
+    before: list[bool] = []
+
     def leave(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        before.append(torch.is_autocast_enabled(device.type))
         torch.set_autocast_enabled(device.type, False)
         return (args[0].float(), *args[1:])
 
     def enter(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        torch.set_autocast_enabled(device.type, True)
+        torch.set_autocast_enabled(device.type, before.pop())
 
     hooks = []
     if device.type == "cpu" and has_bfloat16(device):
