@@ -1,3 +1,4 @@
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +49,20 @@ def test_a_run_that_was_finished_is_not_run_again(tmp_path: Path) -> None:
     path = tmp_path / "progress.safetensors"
     history = train(first, *data(), RECIPE, checkpoint=path)
     assert train(second, *data(), RECIPE, checkpoint=path, progress=lambda *_: pytest.fail("trained again")) == history
+    assert_equal(first, second)
+
+
+def test_a_network_with_shared_weights_is_kept_too(tmp_path: Path) -> None:
+    def shared() -> nn.Module:
+        layer = nn.Linear(12, 12)
+        return nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), layer, layer, nn.Linear(12, 4))
+
+    torch.manual_seed(0)
+    first = shared()
+    second = copy.deepcopy(first)
+    path = tmp_path / "progress.safetensors"
+    train(first, *data(), RECIPE, checkpoint=path)
+    train(second, *data(), RECIPE, checkpoint=path)
     assert_equal(first, second)
 
 

@@ -27,7 +27,7 @@ def fingerprint(model: nn.Module, images: Tensor, labels: Tensor) -> str:
 
 def write_progress(path: Path, tensors: Mapping[str, Tensor], plan: Mapping[str, Any], history: Sequence[Any]) -> None:
     """Keep tensors by name, the plan and the epochs so far in one safetensors file, atomically."""
-    plain = {name: value.contiguous() for name, value in tensors.items()}
+    plain = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}  # none shared
     metadata = {"plan": json.dumps(plan, sort_keys=True), "history": json.dumps([asdict(entry) for entry in history])}
     with atomic(path) as temporary:
         temporary.write_bytes(to_bytes(plain, metadata))
