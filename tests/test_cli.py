@@ -337,6 +337,10 @@ def test_words_that_cannot_be_parsed(capsys: Capture, words: list[str], text: st
             "prune: --control: expected an --adjust to repeat on the unpruned network, got none",
         ),
         (
+            ["prune", NET, "--out", "o", "--macs", "0.5", "--epochs", "3"],
+            "prune: --epochs: expected an --adjust that trains, got none",
+        ),
+        (
             ["prune", NET, "--out", "o", "--macs", "0.5", "--criterion", "l1", "--protect", "layer1.*"],
             "prune: --protect: expected a pattern for groups such as 0, got layer1.*",
         ),

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.commands.toys import complaint, listing, run, run_json
+from windfirm.commands.train import command
 from windfirm.models.checkpoint import load
 
 Capture = pytest.CaptureFixture[str]
@@ -78,3 +80,12 @@ def test_each_seed_has_its_folder_with_what_it_would_be_alone(capsys: Capture) -
 def test_extras_that_make_no_sense_are_refused(capsys: Capture, words: str, message: str) -> None:
     told = complaint(capsys, *WORDS, *words.split())
     assert told.removesuffix("; see windfirm train --help") == f"windfirm train: {message}"
+
+
+def test_a_folder_named_as_the_architecture_is_not_taken_for_the_weights_in_the_package() -> None:
+    args = Namespace(arch="resnet20", data="d", epochs=1, lr=0.1, batch=8, schedule="step", weight_decay=0, keep="last")
+    for name in ("defence", "eps", "stylizer", "probe", "ema", "compile"):
+        setattr(args, name, None)
+    for start, said in (("runs/resnet20", "./resnet20"), ("resnet20", "resnet20"), ("runs/first", "first")):
+        args.start = start
+        assert f"windfirm train resnet20 --from {said} --data d " in command(args, 0)

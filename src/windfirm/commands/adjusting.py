@@ -23,8 +23,10 @@ INITIAL = "initial.safetensors"
 TRAINING = {
     "control": "an --adjust to repeat on the unpruned network",
     "defence": "an --adjust that trains with it",
+    "epochs": "an --adjust that trains",
     "eps": "an --adjust, and a --defence that it is for",
     "initial": "an --adjust that starts from it",
+    "lr": "an --adjust that trains",
     "stylizer": "an --adjust, and a --defence that it is for",
 }
 

@@ -224,7 +224,9 @@ def command(args: Namespace, seed: int) -> str:
     def given(*names: str) -> str:
         return "".join(f" --{name} {getattr(args, name)}" for name in names if getattr(args, name))
 
-    start = f" --from {Path(args.start).name}" if args.start else ""
+    name = Path(args.start).name if args.start else ""
+    # A folder named as the architecture is not the weights in the package, which go by that name.
+    start = f" --from {'./' if name == args.arch != args.start else ''}{name}" if name else ""
     recipe = f"--epochs {args.epochs} --lr {args.lr:g} --batch {args.batch} --schedule {args.schedule}"
     stylizer = f" --stylizer {Path(args.stylizer).name}" if args.stylizer else ""
     keep = f" --keep {args.keep}" if args.keep != "last" else ""
