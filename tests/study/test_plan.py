@@ -193,7 +193,11 @@ def test_the_plan_is_plain_values(tmp_path: Path) -> None:
             "did you mean turn?",
         ),
         ("turn = 0.5", "turn = 2.0", "sweep.toml:18: attack.name: semantic: expected a turn in [0, 1], got 2.0"),
-        ("seeds = [0, 1]", 'seeds = "all"', "sweep.toml:2: seeds: expected a list of whole numbers below 2^63, got all"),
+        (
+            "seeds = [0, 1]",
+            'seeds = "all"',
+            "sweep.toml:2: seeds: expected a list of whole numbers below 2^63, got all",
+        ),
         ("ratio = 0.5", "ratio = true", "sweep.toml:6: prune.ratio: expected a number in (0, 1), got true"),
     ],
 )
