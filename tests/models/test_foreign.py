@@ -147,3 +147,10 @@ def test_a_checkpoint_of_a_cut_network_fits_only_a_network_cut_alike(tmp_path: P
     wanted = f"{path}: expected weights of this network, got those of one that was cut; use load"
     assert complaint(path, cut([1, 2])) == wanted
     assert complaint(path, toy()) == wanted
+
+
+def test_a_file_that_holds_itself_is_refused(tmp_path: Path) -> None:
+    content: dict[str, object] = {}
+    content["model"] = content
+    torch.save(content, tmp_path / "w.pt")
+    assert complaint(tmp_path / "w.pt").endswith("'model': expected a tensor, got a dict")

@@ -1,7 +1,8 @@
 """Images made to fool the network in training: projected gradient steps in a ball of eps, from a random start.
 
-A network in training normalises by the statistics of its batch, and so it does here, as in the published recipes. But
-crafting leaves no trace in it: running statistics stay as they are, so that one step of training moves them once.
+A network in training normalises by the statistics of its batch, and so it does here (the code of TRADES' authors does
+so in its first version, and crafts in evaluation mode in its last). But crafting leaves no trace in it: running
+statistics stay as they are, so that one step of training moves them once.
 """
 
 from collections.abc import Callable, Mapping

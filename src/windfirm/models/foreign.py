@@ -81,8 +81,9 @@ def _pickled(path: Path) -> dict[str, Tensor]:
 
 def _unwrapped(path: Path, content: Any) -> dict[str, Tensor]:
     """The state dict in ``content``."""
-    while isinstance(content, Mapping) and (key := next((key for key in WRAPPERS if key in content), None)):
-        if isinstance(content[key], Tensor):
+    for _ in WRAPPERS:  # no deeper: a file may hold itself
+        key = next((key for key in WRAPPERS if isinstance(content, Mapping) and key in content), None)
+        if key is None or isinstance(content[key], Tensor):
             break
         content = content[key]
     entries = dict(content) if isinstance(content, Mapping) else {}
