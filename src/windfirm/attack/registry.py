@@ -69,6 +69,10 @@ def factory(name: str) -> Callable[..., Attack]:
     return own.factory(name, ATTACKS, "attack", Attack)
 
 
+#: Types of options that are numbers, and what a complaint calls them.
+NUMBERS = ((int, "a whole number"), (float, "a number"))
+
+
 def kinds(name: str) -> dict[str, Any]:
     """The options of the attack called ``name``, and what type each value has. Raises InputError as factory does."""
     made = factory(name)
@@ -85,7 +89,7 @@ def read(name: str, option: str, text: str) -> Any:
     Raises InputError when it is not of the option's type; whether it is in range is for build to say.
     """
     kind = kinds(name)[option]
-    for number, wanted in ((int, "a whole number"), (float, "a number")):
+    for number, wanted in NUMBERS:
         if number in (kind, *get_args(kind)):
             try:
                 return number(text)

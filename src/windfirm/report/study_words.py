@@ -50,7 +50,8 @@ def _robust(summary: Summary) -> str:
         return "Nothing here compares a pruned network with another under an attack."
     said = [_counts(summary, columns, "F", "compared with F, F′")]
     if "control" in summary.versus():
-        who = f"compared with the control, which had the same extra training,{_where(summary)} it"
+        where = " where there is one," if _partly(summary) else ""
+        who = f"compared with the control, which had the same extra training,{where} it"
         said.append(_counts(summary, columns, "control", who))
     else:
         said.append("no control was trained, so the change cannot be told from the extra training that followed it")
@@ -70,9 +71,9 @@ def _ways(places: Sequence[Gain]) -> str:
     return f"is more robust in {more:,} and less in {less:,} of {len(places):,} cases under attack"
 
 
-def _where(summary: Summary) -> str:
-    """What to add where some lines have no control."""
-    return "" if all(line.gains[v] for line in summary.lines for v in summary.versus()) else " where there is one,"
+def _partly(summary: Summary) -> bool:
+    """Whether some lines have a control and others have none."""
+    return not all(line.gains[versus] for line in summary.lines for versus in summary.versus())
 
 
 def _by_column(summary: Summary, columns: Sequence[str]) -> str:
@@ -86,7 +87,7 @@ def _by_column(summary: Summary, columns: Sequence[str]) -> str:
                 means.append(f"{words.signed(mean)} over {'F' if versus == 'F' else 'the control'}")
         if means:
             said.append(f"{column} {words.listing(means)}")
-    where = ", where there is a control" if _where(summary) else ""
+    where = ", where there is a control" if _partly(summary) else ""
     return f"Mean gain in points{where}: {'; '.join(said)}." if said else ""
 
 

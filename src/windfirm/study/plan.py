@@ -29,7 +29,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from windfirm.attack.registry import ATTACKS, build, kinds
+from windfirm.attack.registry import ATTACKS, NUMBERS, build, kinds
 from windfirm.errors import InputError, expected, nearest
 from windfirm.prune.budget import BUDGETS
 from windfirm.study.cell import canonical
@@ -266,8 +266,8 @@ def _measured(entry: Mapping[str, Any], trials: int | None, at: Callable[[str], 
         if option not in known:
             wanted = f"options out of {', '.join([*OWN[1:], *known])}"
             raise InputError(expected(at(option), wanted, option) + nearest(option, known))
-        for number, wanted in ((int, "a whole number"), (float, "a number")):
-            if known[option] is number and (type(value) is not int and type(value) is not number):
+        for number, wanted in NUMBERS:
+            if known[option] is number and type(value) not in (int, number):
                 raise InputError(expected(at(option), wanted, show(value)))
     with naming(at("name")):
         attack = build(chosen, **options)
@@ -278,10 +278,8 @@ def _measured(entry: Mapping[str, Any], trials: int | None, at: Callable[[str], 
     sources = [name(ROLES)(at("from"), role) for role in several("from", entry["from"])] if "from" in entry else [None]
     if attack.norm is None and "eps" in entry:
         raise InputError(expected(at("eps"), f"no eps, as {chosen} has none", show(entry["eps"])))
-    norm = attack.norm
-    sizes = (
-        [None] if norm is None else [eps(at("eps"), size, norm) for size in several("eps", entry.get("eps", "8/255"))]
-    )
+    norm, given = attack.norm, several("eps", entry.get("eps", "8/255"))
+    sizes = [None] if norm is None else [eps(at("eps"), size, norm) for size in given]
     for source, size in itertools.product(sources, sizes):
         yield Measurement(chosen, options, size, images, source)
 
