@@ -125,6 +125,19 @@ def test_a_run_on_another_machine_is_dead_after_a_minute_without_a_sign_of_life(
     assert not lease.is_alive(there, beat=100.0, now=160.1)
 
 
+def test_a_run_that_was_taken_for_dead_and_works_on_is_alive_again(tmp_path: Path) -> None:
+    with opened(tmp_path, create=True) as store:
+        run = added(store)
+        store.db.execute("UPDATE runs SET host = 'elsewhere', beat = beat - 100")
+        store.reclaim()
+        store.beat(run)
+        store.exchange(run, [], [F.key])
+        assert store.reclaim() == 0
+        store.db.execute("UPDATE runs SET beat = beat - 100")  # now it was killed
+        assert store.reclaim() == 1
+        assert store.states([F.key])[F.key].state == "waiting"
+
+
 def test_a_failed_cell_keeps_its_error_and_waits_when_its_study_is_run_again(tmp_path: Path) -> None:
     with opened(tmp_path, create=True) as store:
         run = added(store)

@@ -117,9 +117,9 @@ class Store:
         return run
 
     def beat(self, run: str) -> None:
-        """A sign of life."""
+        """A sign of life, also of a run that was taken for dead and only slept."""
         with self.writing() as db:
-            db.execute("UPDATE runs SET beat = ? WHERE id = ?", (time.time(), run))
+            db.execute("UPDATE runs SET beat = ?, ended = NULL WHERE id = ?", (time.time(), run))
 
     def end(self, run: str) -> None:
         """Close a run: cells that it did not finish wait for another."""
