@@ -13,6 +13,7 @@ from windfirm.study.local import InProcess, Workers, cores
 from windfirm.study.perform import perform
 from windfirm.study.schedule import TRIES
 from windfirm.study.store import Store, opened
+from windfirm.study.upkeep import sweep
 from windfirm.study.work import Ended, Executor, Result, Task
 
 SPEC = "tests.study.test_drive:executors"
@@ -134,6 +135,23 @@ def test_cells_that_another_run_finishes_meanwhile_are_taken_over(tmp_path: Path
         board = toy.run(tmp_path, cells, Waiting(toy.SPEC))
         assert +board.counts == {"done": 8}
         assert run_of(other, cells[0]) == theirs != run_of(other, cells[1])
+
+
+def test_cells_that_are_swept_away_meanwhile_are_not_waited_for(tmp_path: Path) -> None:
+    """The study is changed, and swept, in the engine's wait."""
+    cells = toy.cells(1)
+
+    class Sweeping(InProcess):
+        def wait(self, seconds: float) -> Sequence[Ended]:
+            with opened(tmp_path) as other:
+                other.add_study("toy", {}, cells[:1], [])
+                sweep(other)
+            return super().wait(0)
+
+    board = toy.run(tmp_path, cells, Sweeping(toy.SPEC))
+    assert +board.counts == {"done": 1, "failed": 3, "blocked": 4}
+    wanted = "the store: expected the cell, got none, as the study was changed and swept meanwhile"
+    assert set(board.errors.values()) == {wanted}
 
 
 def run_of(store: Store, cell: Cell) -> str | None:

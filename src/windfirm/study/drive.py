@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Protocol
 
+from windfirm.errors import expected
 from windfirm.study.lease import beating
 from windfirm.study.schedule import TRIES, Board
 from windfirm.study.store import Store, opened
@@ -93,8 +94,14 @@ def _noted(board: Board, end: Ended) -> Ended:
 
 def _look(store: Store, board: Board) -> None:
     """Note what other runs have done with the cells that they had."""
-    for key, state in store.states(board.where("elsewhere")).items():
-        if state.state == "done":
+    keys = board.where("elsewhere")
+    states = store.states(keys)
+    for key in keys:
+        state = states.get(key)
+        if state is None:
+            got = "none, as the study was changed and swept meanwhile"
+            board.fail(key, expected("the store", "the cell", got))
+        elif state.state == "done":
             board.done(key)
         elif state.state == "failed":
             board.fail(key, state.error or "")
