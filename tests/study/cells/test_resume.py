@@ -1,5 +1,6 @@
 """Cells that train, interrupted in the middle of an epoch, beside cells that were not."""
 
+import shutil
 from collections.abc import Generator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from windfirm.adjust.epoch import epoch as whole
 from windfirm.adjust.recipe import Epoch, Progress
 from windfirm.adjust.training import Training
 from windfirm.study.drive import drive
-from windfirm.study.expand import expand
+from windfirm.study.expand import INITIAL, MODEL, expand
 from windfirm.study.local import InProcess
 from windfirm.study.plan import read
 from windfirm.study.schedule import Board
@@ -83,6 +84,20 @@ def test_cells_that_were_interrupted_go_on_from_their_last_epoch_and_end_with_th
     assert events == [*trained, *adjusted, *adjusted]
     assert toy.dump(tmp_path / "disturbed") == toy.dump(tmp_path / "undisturbed")
     assert states(tmp_path / "disturbed") == []
+
+
+def test_a_cell_whose_run_was_taken_for_dead_while_it_trained_ends_with_all_of_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def epoch(training: Training, network: nn.Module, progress: Progress | None) -> Generator[None, None, Epoch]:
+        """As it is; what was written so far is removed, as a run on another machine would do."""
+        shutil.rmtree(tmp_path / "incoming", ignore_errors=True)
+        return (yield from whole(training, network, progress))
+
+    monkeypatch.setattr(train, "epoch", epoch)
+    ran(tmp_path)
+    names = sorted(path.name.partition("-")[2] for path in tmp_path.glob("artifacts/*/*"))
+    assert names == [INITIAL, *4 * [MODEL]]  # F; F cut, F cut and adjusted, the control
 
 
 def states(folder: Path) -> list[Path]:

@@ -18,7 +18,7 @@ def run(bench: Bench, task: Task) -> Result:
     if source.intake.shape != tuple(images.images.shape[1:]):
         images = bench.images(s["data"], "train", source)
     network, normalised = bare(source)
-    keep(task, copy.deepcopy(network), source, images, INITIAL)
+    initial = copy.deepcopy(network)
     recipe = Recipe(**{name.replace("-", "_"): value for name, value in s["recipe"].items()})
     epochs = train(
         normalised(network),
@@ -30,5 +30,7 @@ def run(bench: Bench, task: Task) -> Result:
         objective=objective(s["defence"], images),
         checkpoint=task.progress,
     )
+    # Not before: a run that sleeps meanwhile may be taken for dead, and what it has written be removed.
+    keep(task, initial, source, images, INITIAL)
     last = epochs[-1]
     return Result(keep(task, network, source, images) | {"loss": last.loss, "accuracy": last.accuracy})
