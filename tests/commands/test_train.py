@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.commands.toys import complaint, listing, run, run_json
+from tests.commands.toys import complaint, folder, listing, run, run_json
+from windfirm.cli import main
 from windfirm.commands.train import command
 from windfirm.models.checkpoint import load
 
@@ -51,6 +52,13 @@ def test_an_epoch_is_chosen_on_held_out_training_images_and_no_test_image_is_ope
     assert lines[1] == (
         f"epoch 1 is kept: of 4 held-out images {epoch['clean']} right, {epoch['fgsm']} under FGSM at 8/255"
     )
+
+
+def test_files_that_cannot_be_read_are_named(capsys: Capture) -> None:
+    folder(Path("photos"), 2, side=8)
+    Path("photos/dark/0.png").write_text("no image")
+    assert main(["train", "resnet20", "--data", "photos", "--epochs", "1", "--batch", "3"]) == 0
+    assert "photos: 1 of 4 files left out as unreadable: dark/0.png (not an image)\n" in capsys.readouterr().err
 
 
 def test_each_seed_has_its_folder_with_what_it_would_be_alone(capsys: Capture) -> None:

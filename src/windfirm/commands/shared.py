@@ -122,14 +122,19 @@ def load_images(args: Namespace, split: data.Split, sources: Sequence[Source], l
     shape = input_shape(sources)
     with console.bar("read images") as tick:
         images = data.load(args.data, split, shape=shape, resize=args.resize, limit=limit or args.images, progress=tick)
-    if images.skipped:
-        some = ", ".join(images.skipped[:NAMED]) + (", …" if len(images.skipped) > NAMED else "")
-        console.say(f"{images.name}: {left_out(images)}: {some}")
+    say_left_out(images)
     found = tuple(images.images.shape[1:])
     if args.input and found != args.input:
         got = ",".join(map(str, args.input))
         raise InputError(expected("--input", f"{','.join(map(str, found))}, the size of {images.name}", got))
     return images
+
+
+def say_left_out(images: Images) -> None:
+    """Tell on stderr which files could not be read, if any."""
+    if images.skipped:
+        some = ", ".join(images.skipped[:NAMED]) + (", …" if len(images.skipped) > NAMED else "")
+        console.say(f"{images.name}: {left_out(images)}: {some}")
 
 
 def left_out(images: Images) -> str:

@@ -20,7 +20,7 @@ from windfirm.adjust.recipe import NO_EXTRAS, Epoch, Extras, Progress, Recipe, k
 from windfirm.adjust.schedule import SCHEDULES
 from windfirm.adjust.together import train_together
 from windfirm.adjust.train import train
-from windfirm.commands.shared import SIDE, check_fit, chosen_defence, one_of, print_json, printer, results
+from windfirm.commands.shared import SIDE, check_fit, chosen_defence, one_of, print_json, printer, results, say_left_out
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.files import write_text
@@ -51,6 +51,8 @@ def run(args: Namespace) -> None:
     images = data.load(args.data, "train")
     job = _Job(args, images, recipe, extras, chosen_defence(args, images.images.shape[-1]))
     with joined(device) as device:
+        if rank() == 0:
+            say_left_out(images)
         runs = _runs(job)
         check_fit(args.arch, runs[0].model, images)
         with ExitStack() as stack:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from windfirm import console, data, seeds
-from windfirm.commands.shared import print_json, printer, results
+from windfirm.commands.shared import print_json, printer, results, say_left_out
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.data.sheet import write_sheet
@@ -27,6 +27,7 @@ def run(args: Namespace) -> None:
     """Write ``stylizer.safetensors``, ``record.json`` and ``sheet.png``. Only training images are opened."""
     device = pick(args.device)
     images = data.load(args.data, "train", limit=args.images)
+    say_left_out(images)
     side = images.images.shape[-1]
     if args.vgg:
         stylizer = with_vgg(args.vgg, side)
