@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from tests.study.nets import tiny
@@ -59,8 +60,8 @@ from = "F"
 """
 
 
-def ran(folder: Path) -> Graph:
-    (folder / "s.toml").write_text(STUDY)
+def ran(folder: Path, text: str = STUDY) -> Graph:
+    (folder / "s.toml").write_text(text)
     plan = read(folder / "s.toml")
     graph = expand(plan)
     with opened(folder, create=True) as store:
@@ -134,6 +135,15 @@ def test_rows_are_what_evaluate_returns(folder: Path) -> None:
     assert costs["F"] == costs["control"] == (12_239_488, 75_290)
     assert costs["F'"][0] is not None
     assert costs["F'"][0] < 12_239_488
+
+
+def test_photos_of_any_size_are_brought_to_that_of_the_network(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    for label in range(10):
+        (photos / str(label)).mkdir(parents=True)
+        Image.new("RGB", (12 - label, 9)).save(photos / str(label) / "a.png")
+    lines = ['network.arch = "tests.study.nets:stated"', "train.epochs = 1", f'data.name = "{photos}"']
+    ran(tmp_path, "\n".join([*lines, 'attack = [{ name = "clean" }]']))
 
 
 def same(row: Outcome, other: Outcome) -> bool:

@@ -13,10 +13,8 @@ from windfirm.study.work import Result, Task
 def run(bench: Bench, task: Task) -> Result:
     """Train; facts: cost, loss and training accuracy of the last epoch. Raises TrainingError as train does."""
     s = task.settings
-    images = bench.images(s["data"], "train")
+    images = bench.images(s["data"], "train", fresh(s["arch"]))  # which says of what size it takes them
     source = fresh(s["arch"], classes=len(images.classes), seed=s["seed"])
-    if source.intake.shape != tuple(images.images.shape[1:]):
-        images = bench.images(s["data"], "train", source)
     network, normalised = bare(source)
     initial = copy.deepcopy(network)
     recipe = Recipe(**{name.replace("-", "_"): value for name, value in s["recipe"].items()})
