@@ -103,6 +103,10 @@ def test_data_that_cannot_be_trained_on_is_refused() -> None:
         with pytest.raises(InputError) as error:
             train(toy(), some_images, some_labels, Recipe())
         assert str(error.value) == f"training data: expected as many labels as images, at least one, got {got}"
+    with pytest.raises(InputError) as error:
+        train(toy(), images / 255, labels, Recipe())
+    wanted = "images (n, c, h, w) of torch.uint8"
+    assert str(error.value) == f"training data: expected {wanted}, got {tuple(images.shape)} torch.float32"
 
 
 @pytest.mark.parametrize(

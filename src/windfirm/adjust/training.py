@@ -39,6 +39,9 @@ def material(images: Tensor, labels: Tensor, held: int, device: torch.device) ->
 
     Raises InputError where they do not fit together or none is left to train on.
     """
+    if images.ndim != 4 or images.dtype != torch.uint8:  # those in [0, 1] would be trained on as all but black
+        got = f"{tuple(images.shape)} {images.dtype}"
+        raise InputError(expected("training data", "images (n, c, h, w) of torch.uint8", got))
     count = len(images)
     if count == 0 or len(labels) != count:
         raise InputError(
