@@ -94,6 +94,13 @@ def test_options_of_another_type_and_empty_lists_are_refused(tmp_path: Path, tex
     assert complaint(tmp_path, STUDY.replace("turn = 0.5", text)) == wanted
 
 
+@pytest.mark.parametrize("size", ["8.5", "true", "'half'"])
+def test_an_option_that_may_be_left_to_the_attack_has_a_type_as_well(tmp_path: Path, size: str) -> None:
+    text = STUDY.replace('"semantic"', '"occlusion"').replace("turn = 0.5", f"size = {size}")
+    got = size.strip("'")
+    assert complaint(tmp_path, text) == f"sweep.toml:19: attack.size: expected a whole number, got {got}"
+
+
 def test_attacks_have_sizes_and_options(tmp_path: Path) -> None:
     assert [(m.attack, dict(m.options), m.eps) for m in of(tmp_path).measurements] == [
         ("fgsm", {}, 2 / 255),

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from windfirm.attack.registry import ATTACKS, NUMBERS, build, kinds
 from windfirm.errors import InputError, expected, nearest
@@ -267,7 +267,7 @@ def _measured(entry: Mapping[str, Any], trials: int | None, at: Callable[[str], 
             wanted = f"options out of {', '.join([*OWN[1:], *known])}"
             raise InputError(expected(at(option), wanted, option) + nearest(option, known))
         for number, wanted in NUMBERS:
-            if known[option] is number and type(value) not in (int, number):
+            if number in (known[option], *get_args(known[option])) and type(value) not in (int, number):
                 raise InputError(expected(at(option), wanted, show(value)))
     with naming(at("name")):
         attack = build(chosen, **options)
