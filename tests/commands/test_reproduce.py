@@ -51,6 +51,8 @@ def test_a_cell_that_fails_leaves_a_report_of_the_rest(tmp_path: Path) -> None:
 def test_a_dry_run_runs_nothing(capsys: Capture, tmp_path: Path) -> None:
     said = run(capsys, "reproduce", "all", "--dry-run", "--out", tmp_path / "out")
     assert said.count("0 done") == 3
+    found = run_json(capsys, "reproduce", "all", "--dry-run", "--out", tmp_path / "out")
+    assert [entry["study"] for entry in found["studies"]] == ["broken", "first", "second"]
     assert not (tmp_path / "out").exists()
 
 

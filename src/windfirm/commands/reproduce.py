@@ -19,9 +19,15 @@ def run(args: Namespace) -> int:
     names = builtin() if ALL in args.tables else list(dict.fromkeys(args.tables))
     folder = Path(args.out or f"runs/reproduce-{args.scale}")
     ran = [running.carry_out(Namespace(**{**vars(args), "study": name, "out": str(folder)})) for name in names]
-    done = [entry for entry in ran if entry is not None]
-    if not done:
+    if args.dry_run:
+        foreseen = [entry for entry in ran if isinstance(entry, running.Foreseen)]
+        if args.json:
+            print_json({"studies": [entry.document() for entry in foreseen]})
+        else:
+            for entry in foreseen:
+                running.show(entry, args.workers)
         return 0
+    done = [entry for entry in ran if isinstance(entry, running.Ran)]
     made = report.report(
         Namespace(
             path=str(folder),

@@ -55,21 +55,36 @@ class Ran:
         return head | {"cells": counts, "failures": failed}
 
 
+@dataclass(frozen=True)
+class Foreseen:
+    """What a dry run tells: the plan, ``kinds`` of cells with how many are done, the ``seconds`` left, the folder."""
+
+    plan: Plan
+    kinds: list[Mapping[str, Any]]
+    seconds: float | None
+    out: Path
+
+    def document(self) -> dict[str, Any]:
+        """As plain values."""
+        head = {"study": self.plan.name, "scale": self.plan.scale, "seeds": self.plan.seeds, "out": str(self.out)}
+        return head | {"seconds": self.seconds, "kinds": self.kinds}
+
+
 def run(args: Namespace) -> int:
     """Do what is not done yet and tell how it went; 3 when cells failed, else 0."""
     ran = carry_out(args)
-    if ran is None:
-        return 0
     if args.json:
         print_json(ran.document())
+    elif isinstance(ran, Foreseen):
+        show(ran, args.workers)
     else:
         lines = [*told(ran), f"rows:  windfirm study rows {ran.out} --csv", f"page:  windfirm report {ran.out}"]
         printer().print("\n".join(lines))
-    return FAILED if ran.board.errors else 0
+    return FAILED if isinstance(ran, Ran) and ran.board.errors else 0
 
 
-def carry_out(args: Namespace) -> Ran | None:
-    """Do what is not done yet of one study; None where ``--dry-run`` only asked for the plan, which is printed."""
+def carry_out(args: Namespace) -> Ran | Foreseen:
+    """Do what is not done yet of one study; where ``--dry-run`` only asked for the plan, tell that."""
     one_of("--engine", args.engine, ("local", "ray"))
     if args.address and args.engine != "ray":
         raise InputError(expected("--address", "the engine ray, whose cluster it is of", args.engine))
@@ -81,8 +96,7 @@ def carry_out(args: Namespace) -> Ran | None:
     out = out.absolute() if args.engine == "ray" else out  # as workers there stand in other folders
     device = pick(args.device)
     if args.dry_run:
-        _show(args, plan, cells, out)
-        return None
+        return _foreseen(plan, cells, out, args.workers)
     url = place.usable(args.artifacts) if args.artifacts else None
     with opened(out, create=True) as store:
         if url:
@@ -113,40 +127,36 @@ def _done(store: Store, cells: list[Cell]) -> list[str]:
     return [key for key, state in states.items() if state.state == "done"]
 
 
-def _show(args: Namespace, plan: Plan, cells: list[Cell], out: Path) -> None:
-    """The plan: cells by kind, how many are done, and how long the rest will take, judged by what is done."""
+def _foreseen(plan: Plan, cells: list[Cell], out: Path, workers: int) -> Foreseen:
+    """Cells by kind, how many are done, and how long the rest will take, judged by what is done."""
     done: set[str] = set()
     seconds: Estimate = lambda cell: None  # noqa: E731
     if (out / NAME).is_file():
         with opened(out) as store:
             done, seconds = set(_done(store, cells)), estimate(store)
-    kinds = Counter(cell.kind for cell in cells)
-    document: list[Mapping[str, Any]] = []
-    for kind, count in kinds.items():
+    kinds: list[Mapping[str, Any]] = []
+    for kind, count in Counter(cell.kind for cell in cells).items():
         left = [cell for cell in cells if cell.kind == kind and cell.key not in done]
-        document.append(
-            {
-                "kind": kind,
-                "cells": count,
-                "done": count - len(left),
-                "seconds": total(map(seconds, left), args.workers),
-            }
+        kinds.append(
+            {"kind": kind, "cells": count, "done": count - len(left), "seconds": total(map(seconds, left), workers)}
         )
-    ahead = total((entry["seconds"] for entry in document), 1)
-    if args.json:
-        head = {"study": plan.name, "scale": plan.scale, "seeds": plan.seeds, "out": str(out), "seconds": ahead}
-        print_json(head | {"kinds": document})
-        return
+    return Foreseen(plan, kinds, total((entry["seconds"] for entry in kinds), 1), out)
+
+
+def show(found: Foreseen, workers: int) -> None:
+    """Print what a dry run tells."""
     table = grid("cells", "number", "done", "time left", left=("cells",))
-    for entry in document:
+    for entry in found.kinds:
         spent = "not known yet" if entry["seconds"] is None else duration(entry["seconds"])
         table.add_row(entry["kind"], f"{entry['cells']:,}", f"{entry['done']:,}", spent)
     printer().print(table)
+    plan = found.plan
+    cells, done = (sum(entry[name] for entry in found.kinds) for name in ("cells", "done"))
     scale = f", scale {plan.scale}" if plan.scale else ""
     seeds = ", ".join(map(str, plan.seeds))
-    last = f", {duration(ahead)} left with {args.workers or 1} at a time" if ahead is not None else ""
+    last = "" if found.seconds is None else f", {duration(found.seconds)} left with {workers or 1} at a time"
     points = f"{len(plan.points)} points" if len(plan.points) > 1 else "1 point"
-    printer().print(f"\n{plan.name}{scale}: {points}, seeds {seeds}; {len(cells):,} cells, {len(done):,} done{last}")
+    printer().print(f"\n{plan.name}{scale}: {points}, seeds {seeds}; {cells:,} cells, {done:,} done{last}")
 
 
 def told(ran: Ran) -> list[str]:
