@@ -31,8 +31,18 @@ def test_worker_processes_give_what_one_process_gives(paths: list[Path]) -> None
 
 
 def test_worker_processes_start_without_torch() -> None:
-    code = "import sys, windfirm.data.picture; sys.exit('torch' in sys.modules)"
+    code = "import sys, windfirm.data.mortal, windfirm.data.picture; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_worker_processes_end_with_the_one_that_started_them_however_that_ends(paths: list[Path]) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from windfirm.data.gather import gather\n"
+        "gather([Path(sys.argv[1])] * 200, workers=2, progress=lambda done, total: os.kill(os.getpid(), 9))"
+    )
+    command = [sys.executable, "-c", code, str(paths[0])]
+    # The output, which workers share, comes to an end when the last of them is gone.
+    assert subprocess.run(command, capture_output=True, timeout=20, check=False).returncode == -9
 
 
 def test_a_large_array_lies_in_a_file_that_leaves_no_trace(

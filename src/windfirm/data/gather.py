@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from windfirm.data import picture
+from windfirm.data.mortal import end_with_parent
 from windfirm.data.picture import Pixels
 from windfirm.data.store import home
 from windfirm.errors import DataError, InputError, expected
@@ -92,7 +93,7 @@ def _decoded(paths: Sequence[Path], read: Callable[[Path], Pixels | str], worker
         return
     # Fresh processes: a copy of this one would hold its threads' locks, and all of torch.
     fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, fresh) as pool:
+    with ProcessPoolExecutor(workers, fresh, end_with_parent) as pool:
         try:
             with _deaf():
                 results = pool.map(read, paths, chunksize=CHUNK)
