@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from windfirm import data
 from windfirm.attack.budget import show_eps
 from windfirm.attack.registry import build
 from windfirm.evaluate.examples import Example, examples
-from windfirm.models.source import open_model
+from windfirm.models.source import Source, open_model
 from windfirm.study.expand import MODEL
 from windfirm.study.listing import Measured, Shown, shown
 from windfirm.study.store import Store
@@ -51,7 +50,9 @@ def pictures(store: Store, rows: Sequence[Measured], *, device: torch.device | N
     asked = list({settings["attack"]: settings for settings in largest}.values())[:ATTACKS]
     if not asked or not {"F", "F'"} <= networks.keys():
         return None
-    images = data.load(asked[0]["data"]["name"], "test", limit=asked[0]["data"]["images"])
+    wanted, shape = asked[0]["data"], networks["F"].intake.shape
+    images = data.load(wanted["name"], "test", shape=shape, limit=wanted["images"])
+    models = {role: source.model for role, source in networks.items()}
     made: list[Example] = []
     titles = {}
     for settings in asked:
@@ -59,16 +60,16 @@ def pictures(store: Store, rows: Sequence[Measured], *, device: torch.device | N
         eps = settings.get("eps", 8 / 255)
         ids = range(min(IMAGES, len(images)))
         titles[attack.name] = attack.title if attack.norm is None else f"{attack.title}, eps {show_eps(eps)}"
-        made += examples(networks, images, attack, ids, eps=eps, seed=settings["seed"], device=device)
+        made += examples(models, images, attack, ids, eps=eps, seed=settings["seed"], device=device)
     return Pictures(tuple(made), titles, images.classes, dict(point), seed)
 
 
-def _networks(store: Store, rows: list[Measured]) -> dict[str, nn.Module]:
+def _networks(store: Store, rows: list[Measured]) -> dict[str, Source]:
     """The networks by role, F first."""
     files = {row.role: store.files(row.network) for row in rows if row.network}
     factory = {row.role: _cell(store, row).settings.get("factory") for row in rows}
     return {
-        role: open_model(str(files[role][MODEL].checked()), factory=factory[role]).model
+        role: open_model(str(files[role][MODEL].checked()), factory=factory[role])
         for role in ("F", "control", "F'")
         if MODEL in files.get(role, ())
     }

@@ -25,6 +25,7 @@ from windfirm.study.drive import drive
 from windfirm.study.expand import INITIAL, MODEL, Graph, expand
 from windfirm.study.listing import measured
 from windfirm.study.local import InProcess
+from windfirm.study.pictures import pictures
 from windfirm.study.plan import read
 from windfirm.study.schedule import Board
 from windfirm.study.store import opened
@@ -143,7 +144,12 @@ def test_photos_of_any_size_are_brought_to_that_of_the_network(tmp_path: Path) -
         (photos / str(label)).mkdir(parents=True)
         Image.new("RGB", (12 - label, 9)).save(photos / str(label) / "a.png")
     lines = ['network.arch = "tests.study.nets:stated"', "train.epochs = 1", f'data.name = "{photos}"']
-    ran(tmp_path, "\n".join([*lines, 'attack = [{ name = "clean" }]']))
+    cut = 'prune = { structure = "filters", criterion = "l1", ratio = 0.3 }'
+    ran(tmp_path, "\n".join([*lines, cut, 'attack = [{ name = "fgsm" }]']))
+    with opened(tmp_path) as store:
+        seen = pictures(store, [*measured(store)])
+    assert seen is not None
+    assert {example.image.shape for example in seen.examples} == {(8, 8, 3)}
 
 
 def same(row: Outcome, other: Outcome) -> bool:
