@@ -1,6 +1,7 @@
 """The cells of a real study beside the functions that they call, called by hand."""
 
 import copy
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from windfirm.prune.propose import Target
 from windfirm.prune.schedule import prune_in_rounds
 from windfirm.study.drive import drive
 from windfirm.study.expand import INITIAL, MODEL, Graph, expand
-from windfirm.study.listing import measured
+from windfirm.study.listing import measured, shown
 from windfirm.study.local import InProcess
 from windfirm.study.pictures import pictures
 from windfirm.study.plan import read
@@ -61,7 +62,7 @@ from = "F"
 """
 
 
-def ran(folder: Path, text: str = STUDY) -> Graph:
+def ran(folder: Path, text: str = STUDY, errors: Collection[str] = ()) -> Graph:
     (folder / "s.toml").write_text(text)
     plan = read(folder / "s.toml")
     graph = expand(plan)
@@ -69,7 +70,7 @@ def ran(folder: Path, text: str = STUDY) -> Graph:
         store.add_study("s", plan.to_json(), list(graph.cells.values()), graph.places)
         board = Board(graph.cells.values())
         drive(store, store.begin({}), board, InProcess("windfirm.study.cells:executors"))
-    assert board.errors == {}
+    assert [*board.errors.values()] == [*errors]
     return graph
 
 
@@ -150,6 +151,16 @@ def test_photos_of_any_size_are_brought_to_that_of_the_network(tmp_path: Path) -
         seen = pictures(store, [*measured(store)])
     assert seen is not None
     assert {example.image.shape for example in seen.examples} == {(8, 8, 3)}
+
+
+def test_a_network_for_other_classes_is_told_before_it_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "photos" / "one").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "photos" / "one" / "a.png")
+    lines = ['network.arch = "tests.study.nets:tiny"', f'data.name = "{tmp_path / "photos"}"']
+    wanted = "model: expected outputs of shape (1, 1) for the classes of photos, got (1, 10)"
+    ran(tmp_path, "\n".join([*lines, 'attack = [{ name = "clean" }]']), [wanted])
+    with opened(tmp_path) as store:
+        assert [entry.kind for entry in shown(store) if entry.state == "failed"] == ["train"]
 
 
 def same(row: Outcome, other: Outcome) -> bool:

@@ -4,17 +4,22 @@ import copy
 
 from windfirm import seeds
 from windfirm.adjust.train import Recipe, train
+from windfirm.evaluate.network import classify, private
 from windfirm.models.source import fresh
-from windfirm.study.cells.bench import Bench, bare, keep, objective
+from windfirm.study.cells.bench import Bench, bare, example, keep, objective
 from windfirm.study.expand import INITIAL
 from windfirm.study.work import Result, Task
 
 
 def run(bench: Bench, task: Task) -> Result:
-    """Train; facts: cost, loss and training accuracy of the last epoch. Raises TrainingError as train does."""
+    """Train; facts: cost, loss and training accuracy of the last epoch.
+
+    Raises TrainingError as train does, and InputError for a network that does not take the images or has other classes.
+    """
     s = task.settings
     images = bench.images(s["data"], "train", fresh(s["arch"]))  # which says of what size it takes them
     source = fresh(s["arch"], classes=len(images.classes), seed=s["seed"])
+    classify(private(source.model, None), example(images), images)  # what does not fit is told before it is trained
     network, normalised = bare(source)
     initial = copy.deepcopy(network)
     recipe = Recipe(**{name.replace("-", "_"): value for name, value in s["recipe"].items()})
