@@ -98,6 +98,7 @@ CUT = {
     "a pixel shuffle": between(lambda m, x: F.pixel_shuffle(m.c(x), 2), 4, c=conv(4, 16)),
     "halves swapped": between(lambda m, x: torch.cat(x.chunk(2, 1)[::-1], 1)),
     "a gate by halves": between(lambda m, x: x[:, : x.shape[1] // 2] * x[:, x.shape[1] // 2 :].sigmoid(), 2),
+    "a gated linear unit": between(lambda m, x: F.glu(x, 1), 2),
     "groups": between(lambda m, x: m.g(x), g=conv(4, 4, groups=2)),
     "transposed groups": between(lambda m, x: m.g(x), 8, g=nn.ConvTranspose2d(4, 8, 2, 2, groups=2)),
     "group norm": between(lambda m, x: m.n(x), n=nn.GroupNorm(2, 4)),

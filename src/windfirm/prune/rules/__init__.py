@@ -11,6 +11,7 @@ from windfirm.prune.rules.base import Rule
 from windfirm.prune.rules.contract import convolution, embedding, linear, product
 from windfirm.prune.rules.move import (
     expanded,
+    gated,
     joined,
     looked_up,
     moved,
@@ -50,6 +51,7 @@ OPERATIONS: dict[Rule, str] = {
     ),
     sliced: "slice narrow",
     split: "split split_with_sizes unsafe_split chunk",
+    gated: "glu",
     joined: "cat stack",
     looked_up: "index",
     picked: "index_select gather",

@@ -76,6 +76,18 @@ def split(c: Coupler, call: Call) -> None:
         _tie_columns(c, labels[dim].reshape(len(parts), -1))
 
 
+def gated(c: Coupler, call: Call) -> None:
+    """The first half of an axis times the sigmoid of the second: the same of both leaves."""
+    x = call.args[0]
+    dim = call.argument("dim", -1) % len(x.shape)
+    labels = dict(c.of(x))
+    if dim in labels:
+        halves = labels[dim].reshape(2, -1)
+        _tie_columns(c, halves)
+        labels[dim] = halves[0]
+    c.give(call.outputs[0], labels)
+
+
 def joined(c: Coupler, call: Call) -> None:
     """Concatenation, and stacking along a new axis: labels follow each other along it, and meet along the others."""
     tensors: list[Ref] = [ref for ref in call.args[0] if ref.shape != (0,)]
