@@ -270,6 +270,16 @@ def test_tensors_that_are_no_parameters_are_followed_or_keep_their_channels_whol
     answers(model, "filters|scale|conv")
 
 
+def test_tensors_in_lists_and_dicts_are_seen() -> None:
+    def run(m: Any, x: Tensor) -> Tensor:
+        out: Tensor = m.head((m.conv(x) + m.shifts["grid"] + m.levels[0][0]).relu().mean((2, 3)))
+        return out
+
+    model = lively(Net(run, conv=nn.Conv2d(3, 8, 3), head=nn.Linear(8, 2)))
+    model.shifts, model.levels = {"grid": torch.rand(6, 6).double()}, [(torch.rand(1, 1, 6, 6).double(),)]
+    assert right(model, half(model))
+
+
 def test_one_module_under_two_names() -> None:
     model = small()
     model.add_module("again", model[3])

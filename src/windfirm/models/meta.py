@@ -32,9 +32,21 @@ def named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def every_tensor(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Also the tensors that are plain attributes of a module."""
+    """Also the tensors that are plain attributes of a module, or lie in lists, tuples and dicts that are."""
     yield from named_tensors(model)
     for path, module in model.named_modules(remove_duplicate=False):
         for name, entry in vars(module).items():
+            where = f"{path}.{name}" if path else name
             if isinstance(entry, Tensor):
-                yield f"{path}.{name}" if path else name, entry
+                yield where, entry
+            elif name not in ("_parameters", "_buffers"):
+                yield from _within(where, entry)
+
+
+def _within(name: str, entry: object) -> Iterator[tuple[str, Tensor]]:
+    """Tensors in containers, but for activations that a forward pass has put there."""
+    if isinstance(entry, Tensor) and entry.is_leaf:
+        yield name, entry
+    elif isinstance(entry, list | tuple | dict):
+        for key, value in entry.items() if isinstance(entry, dict) else enumerate(entry):
+            yield from _within(f"{name}.{key}", value)
