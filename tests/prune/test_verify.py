@@ -144,6 +144,27 @@ def test_outputs_that_are_not_floating_point_are_compared_too() -> None:
     assert proved(model)[2] < 1e-12
 
 
+@pytest.mark.parametrize("place", ["a parameter", "an output"])
+def test_imaginary_parts_are_compared_too(place: str) -> None:
+    weight = nn.Parameter(1j * torch.linspace(1, 2, 4, dtype=torch.float64)[:, None, None])
+    run = (lambda m, x: m.b((m.a(x) * m.w).abs())) if place == "a parameter" else lambda m, x: m.b(m.a(x)) * 1j
+    model = lively(Net(run, a=nn.Conv2d(2, 4, 3), b=nn.Conv2d(4, 2, 3), w=weight))
+    chosen = random_cut(model)
+    smaller = cut(model, chosen, EXAMPLE)
+    wrong = smaller.get_parameter("w" if place == "a parameter" else "b.bias")
+    wrong.data = wrong.data.flip(0)
+    with pytest.raises(CutError, match=DIFFERENT):
+        verify(model, smaller, chosen, EXAMPLE)
+
+
+def test_tensors_that_are_plain_attributes_are_float64_as_well() -> None:
+    layers = {"a": nn.Conv2d(2, 4, 3), "b": nn.Conv2d(4, 2, 3), "c": nn.Conv2d(2, 4, 3)}
+    model = Net(lambda m, x: m.b(m.a(x)) + F.conv2d(m.c(x), m.k, padding=1), **layers)
+    model.k = torch.rand(2, 4, 5, 5)  # a fixed filter that is not registered
+    group = structures(model, EXAMPLE.float())[0]
+    assert cut(model, Cut({group: (0, 2)}), EXAMPLE.float()).get_parameter("a.bias").shape == (2,)
+
+
 def test_a_network_that_cannot_run_in_float64_is_refused() -> None:
     model = Net(lambda m, x: m.b(m.a(x).float()), a=nn.Conv2d(2, 4, 3), b=nn.Conv2d(4, 2, 3))
     with pytest.raises(CutError) as error:

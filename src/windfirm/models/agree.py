@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from windfirm import seeds
-from windfirm.models.copies import copied
+from windfirm.models.copies import exact
 
 #: One tensor, several in order, or several by the names of the arguments.
 Inputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
@@ -22,7 +22,7 @@ def disagreement(first: nn.Module, second: nn.Module, example_inputs: Inputs) ->
     The inputs are shaped like ``example_inputs``; integer ones are taken as they are. Neither network is changed.
     Raises what their forward passes raise.
     """
-    twins = [copied(model).to(device="cpu", dtype=torch.float64).eval() for model in (first, second)]
+    twins = exact(first), exact(second)
     worst = 0.0
     for spread in SPREADS:
         args, kwargs = _drawn(example_inputs, spread)
@@ -32,14 +32,15 @@ def disagreement(first: nn.Module, second: nn.Module, example_inputs: Inputs) ->
             return float("inf")
         for a, b in zip(ours, theirs, strict=True):
             if a.numel():
-                gap = float((a.double() - b.double()).abs().max()) / (float(a.double().abs().max()) or 1.0)
+                gap = float((a - b).abs().max()) / (float(a.abs().max()) or 1.0)
                 worst = max(worst, gap) if gap == gap else float("inf")
     return worst
 
 
 def _tensors(model: nn.Module, args: Sequence[Tensor], kwargs: Mapping[str, Tensor]) -> list[Tensor]:
     """The outputs of ``model``, which may change what it is given."""
-    return [leaf for leaf in tree_leaves(model(*args, **kwargs)) if isinstance(leaf, Tensor)]
+    leaves = [leaf for leaf in tree_leaves(model(*args, **kwargs)) if isinstance(leaf, Tensor)]
+    return [leaf if leaf.is_complex() else leaf.double() for leaf in leaves]
 
 
 def _drawn(example_inputs: Inputs, spread: float | None) -> tuple[list[Tensor], dict[str, Tensor]]:

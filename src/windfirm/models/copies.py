@@ -4,9 +4,11 @@ import copy
 from collections import OrderedDict
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from windfirm.errors import CutError, expected, first_line
+from windfirm.models.meta import with_tensors
 
 
 def copied(model: nn.Module) -> nn.Module:
@@ -15,6 +17,18 @@ def copied(model: nn.Module) -> nn.Module:
         return copy.deepcopy(model)
     except Exception as error:
         raise CutError(expected(type(model).__name__, "a network that can be copied", first_line(error))) from error
+
+
+def exact(model: nn.Module) -> nn.Module:
+    """A copy on the CPU in double precision, in eval mode; also of what is complex, or not registered with a module."""
+
+    def double(tensor: Tensor) -> Tensor:
+        tensor = tensor.detach().cpu()
+        if tensor.is_complex():
+            return tensor.to(torch.complex128)
+        return tensor.double() if tensor.is_floating_point() else tensor
+
+    return with_tensors(copied(model), lambda _, tensor: double(tensor)).eval()
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:

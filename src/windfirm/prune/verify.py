@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
 from windfirm import seeds
 from windfirm.errors import CutError, expected, first_line
-from windfirm.models.copies import copied
+from windfirm.models.copies import exact
 from windfirm.prune.couple import Mixing, Reading
 from windfirm.prune.select import Cut
 from windfirm.prune.structure import Anatomy, Mask, anatomy, gone
@@ -51,7 +51,7 @@ def verify(
     """
     args, kwargs = arguments(type(model).__name__, example_inputs)
     silence = silencing(body or anatomy(model, example_inputs), cut)
-    original, smaller = _exact(model), _exact(smaller)
+    original, smaller = exact(model), exact(smaller)
     worst = 0.0
     for spread in SPREADS:
         drawn = _drawn((*args, *kwargs.values()), spread)
@@ -192,10 +192,6 @@ def _spread(tensor: Tensor, axis: int, indices: Tensor, size: int) -> Tensor:
     return tensor.new_zeros(shape).index_copy(axis, indices, tensor)
 
 
-def _exact(model: nn.Module) -> nn.Module:
-    return copied(model).to(device="cpu", dtype=torch.float64).eval()
-
-
 def _outputs(
     model: nn.Module, inputs: tuple[Sequence[Tensor], Mapping[str, Tensor]], wanted: str, silence: Silence | None = None
 ) -> list[Tensor]:
@@ -221,7 +217,7 @@ def _outputs(
     except Exception as error:  # whatever a stranger's forward pass may raise
         message = first_line(error)
         raise CutError(expected("cut", wanted, f"an error in its forward pass: {message}")) from error
-    return [leaf.double() for leaf in leaves]
+    return [leaf if leaf.is_complex() else leaf.double() for leaf in leaves]
 
 
 def _drawn(examples: Sequence[Tensor], spread: float | None) -> list[Tensor]:
