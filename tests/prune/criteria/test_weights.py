@@ -1,10 +1,13 @@
 """Criteria that look at weights alone: l1, l2, fpgm, bn-scale, and the null."""
 
+import copy
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import register_parametrization
+from torch.nn.utils.prune import custom_from_mask
 
 from tests.prune.nets import EXAMPLE, Net, lively
 from windfirm.prune.criteria import score
@@ -58,6 +61,27 @@ def test_fixed_filters_may_be_a_buffer() -> None:
     model.register_buffer("k", torch.tensor([[1.0, 2.0], [3.0, 4.0]]).view(2, 2, 1, 1))
     (scores,) = found("l1", model.double()).values()
     assert scores == [3, 7]
+
+
+@pytest.mark.parametrize("layers", [(nn.Conv2d(2, 3, 1), nn.Conv2d(3, 1, 1)), (nn.Linear(2, 3), nn.Linear(3, 1))])
+@pytest.mark.parametrize("how", ["mask", "parametrization"])
+def test_weights_are_those_that_a_layer_applies(layers: tuple[nn.Module, nn.Module], how: str) -> None:
+    """Of which [[1, 9], [3, 4], [7, 7]] is what training changes."""
+    first, last = copy.deepcopy(layers)
+    mask = torch.tensor([[1, 0], [1, 1], [0, 0]]).view_as(filled(first, [[1, 9], [3, 4], [7, 7]]).weight)
+    if how == "mask":
+        custom_from_mask(first, "weight", mask)  # type: ignore[no-untyped-call]
+    else:
+        masking = Net(lambda m, weight: m.mask * weight)
+        masking.register_buffer("mask", mask)
+        register_parametrization(first, "weight", masking)
+    model = nn.Sequential(first, last).double()
+    group, *_ = structures(model, EXAMPLE if isinstance(first, nn.Conv2d) else torch.zeros(1, 2))
+    assert group.name == ("0.weight_orig" if how == "mask" else "0.parametrizations.weight.original")
+    wanted = {"l1": [1, 7, 0], "l2": [1, 5, 0], "fpgm": [20**0.5 + 1, 20**0.5 + 5, 6]}
+    assert {name: score(name, model, [group])[group].tolist() for name in wanted} == {
+        name: pytest.approx(values) for name, values in wanted.items()
+    }
 
 
 def test_a_block_has_the_mean_over_its_last_layer() -> None:

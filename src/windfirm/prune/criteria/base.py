@@ -8,9 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
 
 from windfirm.errors import InputError, expected
+from windfirm.models.mode import mode
 from windfirm.prune.structure import Anatomy, Structure, anatomy
 from windfirm.prune.trace import Inputs, Place, Trace, trace
 
@@ -44,6 +47,19 @@ class Subject:
         """Every parameter and buffer by name, detached; a fixed filter may be a buffer."""
         named = (*self.model.named_parameters(), *self.model.named_buffers())
         return {name: tensor.detach() for name, tensor in named}
+
+    def weight(self, name: str) -> Tensor:
+        """A parameter as its layer applies it, in the same shape: under a mask of torch.nn.utils.prune, parametrized."""
+        path, _, own = name.rpartition(".")
+        stored, mask = self.tensors[name], self.tensors.get(f"{name.removesuffix('_orig')}_mask")
+        if own.endswith("_orig") and mask is not None:
+            return stored * mask
+        owner = self.model.get_submodule(path)
+        if isinstance(owner, ParametrizationList):
+            with mode(owner, training=False), torch.no_grad():
+                applied = owner()
+            return applied if applied.shape == stored.shape else stored
+        return stored
 
     @property
     def _example(self) -> Inputs:

@@ -49,8 +49,11 @@ def mean_over_members(
 
 
 def filters(subject: Subject, piece: Slice) -> Tensor:
-    """The weights of every filter along a slice's axis as one row, float64, ``(out, weights)``."""
-    return rows_along(subject.tensors[piece.tensor].double(), piece.axis)
+    """The weights of every filter along a slice's axis, as the layer applies them, as one row, ``(out, weights)``.
+
+    In float64.
+    """
+    return rows_along(subject.weight(piece.tensor).double(), piece.axis)
 
 
 def rows_along(tensor: Tensor, axis: int) -> Tensor:

@@ -47,12 +47,15 @@ def axis_of(c: Coupler, ref: Ref, axis: int) -> Nodes:
 
 
 def meet(c: Coupler, nodes: Iterable[Nodes], reason: str) -> Nodes:
-    """Tie labels of one length to each other, pair by pair, and return what stands for them."""
+    """Tie labels of one length to each other, pair by pair, and return what stands for them.
+
+    Those of parameters, which are numbered first, stand for those of buffers: a mask makes no channels.
+    """
     met: Nodes | None = None
     for other in nodes:
         if met is not None:
             c.tie(met, other, reason)
-            other = np.where(met == NOBODY, other, met)
+            other = np.where((met == NOBODY) | ((other != NOBODY) & (other < met)), other, met)
         met = other
     assert met is not None
     return met
