@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.prune import custom_from_mask
 
 from windfirm.errors import CutError
 from windfirm.models.shrink import Kept, compose, shrink, take
@@ -32,6 +33,15 @@ def test_linear_and_transposed_layers_are_mended() -> None:
     shrink(model, {"0.weight": {0: [1], 1: [0, 2]}, "0.bias": {0: [0, 2]}, "2.weight": {0: [4], 1: [0, 1]}})
     assert str(model[0]) == "ConvTranspose2d(1, 2, kernel_size=(2, 2), stride=(1, 1))"
     assert str(model[2]) == "Linear(in_features=2, out_features=1, bias=True)"
+
+
+def test_a_masked_layer_states_the_sizes_of_what_it_applies() -> None:
+    layer: Any = nn.Conv2d(2, 3, 1)
+    custom_from_mask(layer, "weight", torch.eye(3, 2).view(3, 2, 1, 1))  # type: ignore[no-untyped-call]
+    shrink(layer, {"weight_orig": {0: [0, 2]}, "weight_mask": {0: [0, 2]}, "bias": {0: [0, 2]}})
+    assert (layer.out_channels, layer.in_channels) == (2, 2)
+    assert torch.equal(layer.weight, layer.weight_orig * layer.weight_mask)
+    assert layer.weight.is_leaf  # so that the layer can be copied
 
 
 def test_a_tensor_with_several_names_shrinks_under_all_of_them() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.prune import BasePruningMethod
 
 from windfirm.errors import CutError, expected
 
@@ -73,6 +74,10 @@ NORMS = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.InstanceNorm1d | n
 
 def _mend(module: nn.Module) -> None:
     """Bring the sizes that a layer states in line with the tensors it holds."""
+    for hook in module._forward_pre_hooks.values():
+        if isinstance(hook, BasePruningMethod):  # what a mask leaves of a weight
+            with torch.no_grad():
+                hook(module, ())
     if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         depthwise = module.groups > 1 and module.groups == module.in_channels == module.out_channels
         module.out_channels = module.weight.shape[0]
