@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -28,6 +29,14 @@ def test_by_hand_behind_a_rectifier() -> None:
     # Maps of the two images: 1 2 | 0 0, 0 0 | 6 0, 0.5 1 | 0 0.
     (values,) = found(three_filters(nn.ReLU())).values()
     assert values.tolist() == [3 / 4, 6 / 4, 1.5 / 4]
+
+
+@pytest.mark.parametrize(
+    "rectifier", [lambda x: x.clamp(min=0), lambda x: x.clamp_min_(0), nn.Threshold(0, 0), nn.CELU(1e-9)]
+)
+def test_a_rectifier_by_another_name_is_looked_behind(rectifier: Callable[[Tensor], Tensor]) -> None:
+    (values,) = found(three_filters(Net(lambda m, x: rectifier(x)))).values()
+    assert values.tolist() == pytest.approx([3 / 4, 6 / 4, 1.5 / 4])
 
 
 def test_by_hand_where_nothing_is_rectified() -> None:

@@ -23,8 +23,8 @@ LINEAR = {aten.addmm.default: 2, aten.mm.default: 1}
 NORMALISATIONS = ("native_batch_norm", "native_group_norm", "native_layer_norm")
 ADDITIONS = ("add", "add_")
 VIEWS = ("view", "_unsafe_view", "reshape")
-ACTIVATIONS = ("relu", "hardtanh", "silu", "gelu", "hardswish", "leaky_relu", "elu", "mish", "sigmoid", "tanh",
-               "hardsigmoid", "softplus", "_prelu_kernel")  # fmt: skip
+ACTIVATIONS = ("relu", "hardtanh", "silu", "gelu", "hardswish", "leaky_relu", "elu", "celu", "mish", "sigmoid", "tanh",
+               "hardsigmoid", "softplus", "clamp", "clamp_min", "threshold", "_prelu_kernel")  # fmt: skip
 
 
 @dataclass(frozen=True)
