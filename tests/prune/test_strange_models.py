@@ -5,6 +5,7 @@ what a refusal must then name. Whatever comes back is compared by the oracle of 
 """
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from torch.nn.utils.prune import l1_unstructured
 from tests.prune.nets import Net, lively
 from tests.silence import error
 from windfirm.errors import WindfirmError
+from windfirm.models.blueprint import blueprint_of
 from windfirm.prune.schedule import prune
 from windfirm.prune.structure import structures
 
@@ -278,6 +280,17 @@ def test_tensors_in_lists_and_dicts_are_seen() -> None:
     model = lively(Net(run, conv=nn.Conv2d(3, 8, 3), head=nn.Linear(8, 2)))
     model.shifts, model.levels = {"grid": torch.rand(6, 6).double()}, [(torch.rand(1, 1, 6, 6).double(),)]
     assert right(model, half(model))
+
+
+def test_an_instance_norm_without_parameters_knows_its_width() -> None:
+    model = small()
+    model[1] = nn.InstanceNorm2d(8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as users run it: in these tests a warning is an error, and so a wrong width
+        smaller: Any = half(model)
+    assert smaller[1].num_features == 4
+    assert blueprint_of(smaller).attributes == {"1.num_features": 4}
+    assert right(model, smaller)
 
 
 def test_one_module_under_two_names() -> None:

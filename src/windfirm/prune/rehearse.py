@@ -15,7 +15,7 @@ from torch import nn
 from windfirm.errors import CutError, TraceError
 from windfirm.models.blueprint import Blueprint, Sizes, set_sizes, stand_in
 from windfirm.models.meta import on_meta
-from windfirm.models.shrink import shrink
+from windfirm.models.shrink import NORMS, shrink
 from windfirm.prune.couple import Site, other_options
 from windfirm.prune.follow import Departure, Plan, departed, ends_well
 from windfirm.prune.structure import Anatomy, Structure, gone, grouped, kept_without
@@ -119,7 +119,8 @@ def _mended(
     """
     twin = on_meta(model)
     shrink(twin, blueprint.kept)
-    changed: dict[str, Sizes] = {}
+    changed = _widths(plan)
+    _set(twin, changed)
     known = departed(twin, example_inputs, plan)
     while known is not None:
         for edits in _remedies(twin, known.call, plan):
@@ -136,6 +137,17 @@ def _mended(
                 raise known
             return changed
     return changed
+
+
+def _widths(plan: Plan) -> dict[str, Sizes]:
+    """The widths that norms without tensors of their own state: an instance norm warns of a wrong one."""
+    found: dict[str, Sizes] = {}
+    for call in plan.body.traced.calls:
+        norm = plan.model.get_submodule(call.module)
+        if isinstance(norm, NORMS) and not norm.state_dict():
+            changes = plan.changes(call).items()
+            found |= {f"{call.module}.num_features": new for old, new in changes if old == norm.num_features}
+    return found
 
 
 def _remedies(twin: nn.Module, call: Call, plan: Plan) -> Iterator[dict[str, Sizes]]:

@@ -49,7 +49,7 @@ class Subject:
         return {name: tensor.detach() for name, tensor in named}
 
     def weight(self, name: str) -> Tensor:
-        """A parameter as its layer applies it, in the same shape: under a mask of torch.nn.utils.prune, parametrized."""
+        """A parameter as its layer applies it: under a mask of torch.nn.utils.prune, or parametrized in its shape."""
         path, _, own = name.rpartition(".")
         stored, mask = self.tensors[name], self.tensors.get(f"{name.removesuffix('_orig')}_mask")
         if own.endswith("_orig") and mask is not None:
