@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from tests.prune.nets import EXAMPLE, Net, frozen, lively, proved
 from windfirm.errors import CutError
@@ -167,6 +168,14 @@ def test_frozen_with_the_reason_and_the_rest_is_cut(reason: str) -> None:
     assert found is not None
     assert found.startswith(reason), found
     assert proved(FROZEN[reason])[2] < 1e-9
+
+
+def test_a_layer_with_a_weight_that_cannot_be_followed_is_listed() -> None:
+    model = between(lambda m, x: x + m.c(m.w(x)), w=weight_norm(conv(4, 4)), c=weight_norm(conv(4, 4)))
+    found = {s.name: (s.size, s.kind, s.frozen) for s in anatomy(model, EXAMPLE).structures}
+    reason = "no rule for aten._weight_norm_interface.default in w.parametrizations.weight.0"
+    assert found["w.parametrizations.weight.original1"] == (4, "filters", reason)
+    assert found["c"] == (1, "block", None)
 
 
 def test_pooling_without_a_batch_axis_keeps_its_channels() -> None:

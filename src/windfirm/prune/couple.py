@@ -114,6 +114,7 @@ class Coupler:
         self._starts: list[int] = []
         self._count = 0
         self._turns: Counter[int] = Counter()
+        self._trace = trace
         for name, ref in trace.parameters.items():
             self.labels[ref.key] = {axis: self._allocate(name, axis, size) for axis, size in enumerate(ref.shape)}
             self.fixed.add(ref.key)
@@ -138,6 +139,12 @@ class Coupler:
     def of(self, ref: Ref | None) -> Labels:
         """The labelled axes of a tensor; none for an absent one."""
         return self.labels.get(ref.key, {}) if ref is not None else {}
+
+    def source(self, weight: Ref) -> Labels:
+        """The labels of the parameter of its shape that a weight is computed from; none where there is no such one."""
+        origins = self._trace.origins.get(weight.key, frozenset())
+        alike = (ref for ref in self._trace.parameters.values() if ref.key in origins and ref.shape == weight.shape)
+        return self.of(next(alike, None))
 
     def give(self, ref: Ref, labels: Labels) -> None:
         """Label the axes of a result."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from windfirm.prune.rules.base import Contraction, Nodes, axis_of, freeze_axes, give_up, meet
+from windfirm.prune.rules.base import Contraction, Nodes, axis_of, freeze_axes, give_up, meet, nobody
 from windfirm.prune.trace import Call, Ref
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def convolution(c: Coupler, call: Call) -> None:
     _count(c, call, math.prod((x if transposed else out).shape) * math.prod(weight.shape[1:]), axes.values())
     freeze_axes(c, x, [axis for axis in c.of(x) if axis != 1], f"{call.where} convolves along this axis")
     if 0 not in axes or 1 not in axes or weight.key not in c.fixed:
+        c.role(c.source(weight).get(int(transposed), nobody(0)), "out")
         return give_up(c, call, f"{call.where} computes its weight")
     freeze_axes(c, weight, [axis for axis in axes if axis > 1], f"the kernel of {call.where}")
     if groups > 1:
