@@ -44,6 +44,14 @@ def images(count: int = 3) -> Tensor:
     return torch.rand(count, 3, 6, 6, generator=torch.Generator().manual_seed(1))
 
 
+def test_images_have_the_precision_of_the_real_weights(tmp_path: Path) -> None:
+    model: Any = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())
+    model.turn = nn.Parameter(torch.tensor(1j))
+    model.register_forward_hook(lambda m, x, out: (out * m.turn).abs())
+    assert next(model.parameters()).is_complex()
+    assert export(model, tmp_path / "m.pt2", images(), "pt2").difference <= 1e-6
+
+
 def test_onnx_is_one_file_that_takes_any_batch_and_computes_the_same(tmp_path: Path) -> None:
     model = pruned()
     done = export(model, tmp_path / "new" / "m.onnx", images(), "onnx")

@@ -57,7 +57,8 @@ def export(
     if format == "onnx":
         _refuse_without_onnx(model)
     network = copied(model).cpu().eval()
-    images = images.detach().cpu().to(next((p.dtype for p in network.parameters()), images.dtype)).contiguous()
+    dtype = next((p.dtype for p in network.parameters() if p.is_floating_point()), images.dtype)
+    images = images.detach().cpu().to(dtype).contiguous()
     batches = [images[:1], *(images[start : start + BATCH] for start in range(1, len(images), BATCH))]
     try:
         with torch.no_grad():
