@@ -1,3 +1,5 @@
+import io
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,20 @@ def test_onnx_is_one_file_that_takes_any_batch_and_computes_the_same(tmp_path: P
     for count in (1, 4):
         (got,) = session.run(None, {"images": images(count).numpy()})
         torch.testing.assert_close(torch.from_numpy(got), model.eval()(images(count)).detach())
+
+
+def test_exporters_are_not_heard(tmp_path: Path) -> None:
+    """They would tell of each library that is not installed, and that the network does not need."""
+    said = io.StringIO()
+    log, handler = logging.getLogger("torch.onnx"), logging.StreamHandler(said)
+    log.addHandler(handler)
+    try:
+        export(pruned(), tmp_path / "m.onnx", images(), "onnx")
+        assert said.getvalue() == ""
+        log.warning("afterwards")
+        assert said.getvalue() == "afterwards\n"
+    finally:
+        log.removeHandler(handler)
 
 
 def test_pt2_is_one_file_that_takes_any_batch_and_computes_the_same(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 import importlib
 import io
+import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,8 +69,7 @@ def export(
         shape = tuple(images.shape[1:])
         raise InputError(expected(where, f"a network that takes images of {shape}", first_line(error))) from error
     write, reader = (_onnx, _read_onnx) if format == "onnx" else (_pt2, _read_pt2)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporters, about their own code
+    with _quietly():
         try:
             content = write(network, torch.cat((images[:1], images[:1])), len(wanted[0]))
             run = reader(content)
@@ -83,6 +84,20 @@ def export(
     with atomic(path) as temporary:
         temporary.write_bytes(content)
     return Exported(difference, len(images), len(content))
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without what exporters say of their own code, and of libraries that the network does not need."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def _onnx(network: nn.Module, example: Tensor, outputs: int) -> bytes:
