@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -223,13 +223,17 @@ def test_eps_is_not_judged_where_it_means_nothing() -> None:
     assert evaluate(model, labelled(model), build("clean", 8), eps=2.0).eps is None
 
 
-def test_predictions_are_in_float32_inside_autocast() -> None:
+@pytest.mark.parametrize("name", ["clean", "pgd"])
+def test_predictions_and_searches_are_in_float32_inside_autocast(name: str) -> None:
     model = small_network()
     images = labelled(model)
+    attack = build(name, 8)
+    plain = evaluate(model, images, attack)
     types: list[torch.dtype] = []
-    model.register_forward_hook(lambda module, args, output: types.append(output.dtype))
+    for module in model:
+        module.register_forward_hook(lambda module, args, output: types.append(output.dtype))
     with torch.autocast("cpu", torch.bfloat16):
-        evaluate(model, images, build("clean", 8))
+        assert evaluate(model, images, attack).correct.tolist() == plain.correct.tolist()
     assert set(types) == {torch.float32}
 
 
@@ -369,6 +373,34 @@ def test_the_precision_of_a_gpu_is_left_as_it_was_by_a_network_that_fails() -> N
     with pytest.raises(InputError):
         evaluate(Failing(), labelled(Counting()), build("clean", 8))
     assert precision() == before
+
+
+@pytest.fixture
+def told_to_round() -> Iterator[None]:
+    """PyTorch is told that it may round float32 matrices."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.usefixtures("told_to_round")
+def test_a_processor_that_is_told_to_round_searches_so_and_judges_in_float32() -> None:
+    settings: Any = torch.backends.mkldnn
+    found: list[str] = []
+    searches: list[str] = []
+    network = small_network()
+    images = labelled(network)
+    network.register_forward_pre_hook(lambda module, args: found.append(settings.matmul.fp32_precision))
+
+    def apply(target: nn.Module, pixels: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        searches.append(settings.matmul.fp32_precision)
+        return pixels
+
+    assert loop.rounding(None)
+    evaluate(network, images, make(apply))
+    assert set(found) == {"ieee"}
+    assert set(searches) == {"bf16"}
 
 
 class Rough(nn.Module):

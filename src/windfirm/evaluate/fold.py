@@ -29,7 +29,7 @@ def folded(network: nn.Module, images: Tensor) -> nn.Module:
     """
     if any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
         try:
-            with in_float32():
+            with in_float32(), torch.autocast(images.device.type, enabled=False):
                 theirs, found = watched(network, images)
                 # What the copy already holds for a module is not copied.
                 copy = deepcopy(network, {id(module): other for pair in found for module, other in merged(*pair)})

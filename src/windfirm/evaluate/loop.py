@@ -26,7 +26,7 @@ from windfirm.evaluate.memory import Batches, batched
 from windfirm.evaluate.network import classify, outputs, private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.replay import Replayed
-from windfirm.models.device import in_float32, is_gpu
+from windfirm.models.device import in_float32, is_gpu, told_to_round
 
 #: Room for float32 rounding when the range and the size of a change are checked.
 TOLERANCE = 1e-6
@@ -183,8 +183,8 @@ def judged(
 
 
 def rounding(device: torch.device | None) -> bool:
-    """Whether a search on ``device`` is less exact than float32: a GPU rounds to TF32."""
-    return is_gpu(device)
+    """Whether a search on ``device`` is less exact than float32: a GPU rounds to TF32, a processor if told to."""
+    return is_gpu(device) or told_to_round()
 
 
 def fetch(images: Images, ids: Tensor, device: torch.device | None) -> tuple[Tensor, Tensor]:
@@ -208,7 +208,8 @@ def attacked(network: nn.Module, pixels: Tensor, labels: Tensor, attack: Attack,
     """The images (b, c, h, w) that ``attack`` makes of ``pixels``, which stay as they are; checked."""
     network.eval()  # an attack may have switched it
     at_once = max(1, AT_ONCE // pixels.shape[2:].numel()) if is_gpu(pixels.device) else 1
-    with in_float32() if budget.trial in attack.exact else nullcontext():
+    exact = in_float32() if budget.trial in attack.exact else nullcontext()
+    with exact, torch.autocast(pixels.device.type, enabled=False):
         changed = attack.apply(network, pixels.clone(), labels.clone(), replace(budget, at_once=at_once))
     return checked(attack, pixels, changed, budget.eps)
 

@@ -80,12 +80,13 @@ def slow_in_bfloat16(model: nn.Module, device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def in_float32() -> Iterator[None]:
-    """Inside the block a GPU multiplies float32 numbers as they are.
+    """Inside the block float32 numbers are multiplied as they are.
 
-    Elsewhere cuDNN rounds them to TF32 first, 10 bits after the point in place of 23 (PyTorch's default, and faster).
+    Elsewhere cuDNN rounds them to TF32 first, 10 bits after the point in place of 23 (PyTorch's default, and faster);
+    a processor rounds them to bfloat16 only if it was told to, as by torch.set_float32_matmul_precision("medium").
     """
-    cuda, cudnn = cast(Any, torch.backends.cuda), cast(Any, torch.backends.cudnn)
-    kinds = (cuda.matmul, cudnn.conv, cudnn.rnn)
+    cuda, cudnn, cpu = (cast(Any, getattr(torch.backends, name)) for name in ("cuda", "cudnn", "mkldnn"))
+    kinds = (cuda.matmul, cudnn.conv, cudnn.rnn, cpu.matmul, cpu.conv, cpu.rnn)
     before = [kind.fp32_precision for kind in kinds]
     try:
         for kind in kinds:
@@ -94,6 +95,12 @@ def in_float32() -> Iterator[None]:
     finally:
         for kind, precision in zip(kinds, before, strict=True):
             kind.fp32_precision = precision
+
+
+def told_to_round() -> bool:
+    """Whether a processor rounds float32 numbers before it multiplies them."""
+    cpu = cast(Any, torch.backends.mkldnn)
+    return any(kind.fp32_precision in ("bf16", "tf32") for kind in (cpu.matmul, cpu.conv, cpu.rnn))
 
 
 def is_exact() -> bool:
