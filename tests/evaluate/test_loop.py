@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tests.evaluate.toys import Counting, hungry, labelled, make, nothing, small_network
 from windfirm.attack import Attack, Budget, build
 from windfirm.attack.ensemble import ensemble
+from windfirm.data.images import Images
 from windfirm.errors import InputError, WindfirmError
 from windfirm.evaluate import curve, evaluate, loop
 
@@ -216,6 +217,30 @@ def test_a_network_that_changes_its_images_in_place_is_attacked_as_one_that_does
     )
     ours, plain = (evaluate(InPlace(in_place), images, attack) for in_place in (True, False))
     assert ours.correct.tolist() == plain.correct.tolist()
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("name", ["fgsm", "pgd", "apgd-t", "fab-t", "deepfool", "square"])
+def test_a_network_whose_logits_are_of_another_type_is_attacked_as_one_whose_are_float32(
+    name: str, kind: torch.dtype
+) -> None:
+    class Cast(nn.Module):
+        def __init__(self, kinds: Sequence[torch.dtype]) -> None:
+            super().__init__()
+            self.network, self.kinds = small_network(classes=4), kinds
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.network(x)
+            for kind in self.kinds:
+                logits = logits.to(kind)
+            return logits
+
+    pixels = labelled(small_network()).images
+    images = Images(pixels, small_network(classes=4)(pixels / 255).argmax(1), ("a", "b", "c", "d"), "toy/test")
+    options = {"queries": 50} if name == "square" else {} if name == "fgsm" else {"steps": 5}
+    found = (evaluate(Cast(kinds), images, build(name, 8, **options)) for kinds in ([kind], [kind, torch.float32]))
+    ours, plain = (outcome.correct.tolist() for outcome in found)
+    assert ours == plain
 
 
 def test_eps_is_not_judged_where_it_means_nothing() -> None:
