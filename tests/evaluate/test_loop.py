@@ -12,7 +12,7 @@ from windfirm.attack import Attack, Budget, build
 from windfirm.attack.ensemble import ensemble
 from windfirm.data.images import Images
 from windfirm.errors import InputError, WindfirmError
-from windfirm.evaluate import curve, evaluate, loop
+from windfirm.evaluate import curve, distances, evaluate, examples, loop, transfer
 
 
 def test_clean_accuracy_is_the_share_of_right_predictions() -> None:
@@ -255,11 +255,28 @@ def test_predictions_and_searches_are_in_float32_inside_autocast(name: str) -> N
     attack = build(name, 8)
     plain = evaluate(model, images, attack)
     types: list[torch.dtype] = []
-    for module in model:
+    for module in model.modules():
         module.register_forward_hook(lambda module, args, output: types.append(output.dtype))
     with torch.autocast("cpu", torch.bfloat16):
         assert evaluate(model, images, attack).correct.tolist() == plain.correct.tolist()
     assert set(types) == {torch.float32}
+
+
+def test_attacks_have_their_gradients_inside_inference_mode() -> None:
+    model = small_network()
+    images = labelled(model)
+    pgd = build("pgd", 8, steps=5)
+
+    def found() -> list[list[float]]:
+        views = examples({"F": model}, images, pgd, [9])[0].views
+        outcomes = [evaluate(model, images, pgd), *curve(model, images, [1 / 255])]
+        outcomes += transfer(model, {"F": model}, images, pgd).values()
+        counts = [outcome.correct.tolist() for outcome in outcomes]
+        return [*counts, [views["F"].predicted], distances(model, images, pgd).sizes.tolist()]
+
+    outside = found()
+    with torch.inference_mode():
+        assert found() == outside
 
 
 def test_progress_ends_at_everything() -> None:

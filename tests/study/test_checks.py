@@ -54,6 +54,11 @@ def test_outcomes_on_all_images_are_looked_at_too() -> None:
     assert [f.kind for f in checks(plain(), IMAGES, [pgd, square], count=40).findings] == ["black box beats white box"]
 
 
+def test_gradients_are_there_inside_inference_mode() -> None:
+    with torch.inference_mode():
+        assert kinds(plain()) == []
+
+
 def test_the_network_is_left_as_it_was() -> None:
     model = plain().train()
     checks(model, IMAGES, count=8)

@@ -59,6 +59,7 @@ def median(sizes: NDArray[np.float64], level: float = 0.95) -> tuple[float, floa
     return float(np.median(ordered)), float(low), float(high)
 
 
+@torch.inference_mode(False)  # there no gradient could be had
 @torch.no_grad()
 def distances(
     model: nn.Module,

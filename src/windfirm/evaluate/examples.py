@@ -35,6 +35,7 @@ class Example:
     views: Mapping[str, View]
 
 
+@torch.inference_mode(False)  # there no gradient could be had
 @torch.no_grad()
 def examples(
     models: Mapping[str, nn.Module],

@@ -44,6 +44,7 @@ SAMPLE = 4
 Progress = Callable[[int, int], None]
 
 
+@torch.inference_mode(False)  # there no gradient could be had
 @torch.no_grad()
 def evaluate(
     model: nn.Module,
@@ -107,6 +108,7 @@ def evaluate(
     return _outcome(attack, eps, correct)
 
 
+@torch.inference_mode(False)  # there no gradient could be had
 @torch.no_grad()
 def curve(
     model: nn.Module,

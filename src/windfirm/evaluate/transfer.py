@@ -16,6 +16,7 @@ from windfirm.evaluate.network import classify, private
 from windfirm.evaluate.outcome import Outcome
 
 
+@torch.inference_mode(False)  # there no gradient could be had
 @torch.no_grad()
 def transfer(
     source: nn.Module,

@@ -26,6 +26,7 @@ STEPS = 10, 40
 REPEATED = 50
 
 
+@torch.inference_mode(False)  # there no gradient could be had
 def checks(
     model: nn.Module,
     images: Images,
