@@ -54,6 +54,7 @@ def test_a_network_that_is_always_wrong_has_nothing_to_attack() -> None:
     ("network", "kind"),
     [
         (Then(after=nn.Softmax(1)), "softmax at the end"),
+        (Then(after=nn.Sigmoid()), "sigmoid at the end"),
         (Then(before=AlwaysDropout()), "random forward pass"),
         (Then(after=OfItsBatch()), "outputs depend on the batch"),
     ],

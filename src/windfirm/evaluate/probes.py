@@ -41,7 +41,7 @@ def training_mode(network: nn.Module) -> list[Finding]:
 
 @torch.no_grad()
 def outputs(network: nn.Module, images: Tensor, batches: Batches) -> list[Finding]:
-    """A softmax at the end of the network, outputs that change from one pass to the next or with the batch."""
+    """A softmax or sigmoid at the end, outputs that change from one pass to the next or with the batch."""
     size = batches.size
     first = _run(network, images, batches)
     if batches.size < size:  # some of it ran in larger batches: passes are compared only with batches alike
@@ -54,6 +54,9 @@ def outputs(network: nn.Module, images: Tensor, batches: Batches) -> list[Findin
             "takes a second softmax of them, and gradients vanish"
         )
         found.append(Finding("softmax at the end", text))
+    elif float(first.min()) >= 0 and float(first.max()) <= 1:
+        text = f"all {len(first)} rows of outputs lie in [0, 1]: a sigmoid flattens the differences that attacks climb"
+        found.append(Finding("sigmoid at the end", text))
     halves = Batches(max(min(batches.size, len(images)) // 2, 1))
     spread = max((_distance(first, _run(network, images, batches)) for _ in range(PASSES - 1)), default=0.0)
     if spread > SPREAD:
