@@ -29,7 +29,7 @@ def test_means_are_of_all_lines_where_each_has_a_control_and_where_none_has() ->
     )
     two = {role: THREE[role] for role in ("F", "F'")}
     said = answer(summary(rows("a", {}, two)))[0]
-    assert "; no control was trained, so " in said
+    assert "; no control was trained, so the cut cannot be told from any training that followed it. " in said
     assert "Mean gain in points: semantic +2.00 over F; occlusion −2.00 over F; fgsm +10.00 over F." in said
 
 

@@ -54,7 +54,7 @@ def _robust(summary: Summary) -> str:
         who = f"compared with the control, which had the same extra training,{where} it"
         said.append(_counts(summary, columns, "control", who))
     else:
-        said.append("no control was trained, so the change cannot be told from the extra training that followed it")
+        said.append("no control was trained, so the cut cannot be told from any training that followed it")
     text = f"{'; '.join(said)}. {_by_column(summary, columns)}".strip()
     return text[0].upper() + text[1:]
 
