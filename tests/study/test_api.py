@@ -1,11 +1,14 @@
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from torch import Tensor, nn
 
 from tests.evaluate.toys import labelled, small_network
 from windfirm.attack import build
 from windfirm.errors import InputError
 from windfirm.evaluate import sweep
+from windfirm.models.latency import Latency
 from windfirm.study.api import compare
 from windfirm.study.measure import measure, naming
 
@@ -24,6 +27,15 @@ def test_a_network_compared_with_itself_differs_nowhere() -> None:
     ]
     assert all((delta.points, delta.p) == (0, 1) for delta in found.deltas)
     assert found.images == 40
+
+
+def test_the_networks_are_timed_by_turns_as_times_of_one_call_alone_compare(monkeypatch: pytest.MonkeyPatch) -> None:
+    def by_turns(models: Sequence[nn.Module], example: Tensor) -> list[Latency]:
+        return [Latency(number / 1000, 0, 0, len(example), 20) for number, _ in enumerate(models, 1)]
+
+    monkeypatch.setattr("windfirm.study.measure.latencies", by_turns)
+    found = compare(MODEL, MODEL, DATA, attacks=[], control=MODEL, checked=0)
+    assert [(subject.role, subject.latency_ms) for subject in found.subjects] == [("F", 1), ("F'", 2), ("control", 3)]
 
 
 def test_an_attack_of_ones_own_is_taken_as_it_is() -> None:

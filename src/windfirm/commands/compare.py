@@ -38,7 +38,7 @@ from windfirm.report.occlusion import strip
 from windfirm.report.page import page
 from windfirm.report.table import table
 from windfirm.report.words import listing
-from windfirm.study.measure import CURVE, measure
+from windfirm.study.measure import CURVE, measure, timed
 from windfirm.study.provenance import digest, hardware, versions
 
 #: Images that the page shows for each attack.
@@ -86,6 +86,7 @@ def run(args: Namespace) -> None:
                         progress=tick,
                     )
                 )
+        subjects = timed(subjects, [source.model for source in sources.values()], images, device)
         comparison = compare(subjects, data=images.name, seed=args.seed, margin=args.margin)
         if place:
             text = _page(comparison, sources, images, attacks, eps, device)

@@ -13,7 +13,7 @@ from windfirm.evaluate.compare import MARGIN, Comparison, Role
 from windfirm.evaluate.compare import compare as compare_subjects
 from windfirm.evaluate.curves import Sweep
 from windfirm.study.checks import CHECKED
-from windfirm.study.measure import measure
+from windfirm.study.measure import measure, timed
 
 
 def compare(
@@ -63,4 +63,5 @@ def compare(
         )
         for role, network in networks.items()
     ]
+    subjects = timed(subjects, networks.values(), data, device)
     return compare_subjects(subjects, data=data.name, seed=seed, margin=margin)

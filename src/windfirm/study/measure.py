@@ -1,7 +1,10 @@
-"""Everything that a comparison needs to know about one network."""
+"""Everything that a comparison needs to know about its networks."""
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -15,7 +18,7 @@ from windfirm.evaluate.compare import Role, Subject
 from windfirm.evaluate.curves import Sweep
 from windfirm.evaluate.loop import curve, evaluate
 from windfirm.models.cost import cost
-from windfirm.models.latency import latency
+from windfirm.models.latency import latencies
 from windfirm.study.checks import CHECKED, checks
 
 #: The sizes of FGSM that a robustness curve shows, in [0, 1] pixel units.
@@ -37,7 +40,7 @@ def measure(
     device: torch.device | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Subject:
-    """Costs, latency for a single image, every attack's outcome on every image, FGSM at each of ``epses``, calibration.
+    """Costs, every attack's outcome on every image, FGSM at each of ``epses``, calibration; for the latency see timed.
 
     The curves of ``sweeps`` are measured at ``eps`` where that is not what grows. ``checked`` of the images are used
     to look for reasons to doubt the outcomes; none where it is 0. ``progress`` counts attacks, sweeps, and one step for
@@ -62,7 +65,6 @@ def measure(
         doubts = checks(model, images, (*outcomes, *swept), count=checked, device=device) if checked else None
         sureness = calibration(logits(model, images, device=device), images.labels) if len(images) > 1 else None
     arithmetic = cost(model, example)
-    time = latency(model, example).median
     if progress:
         progress(steps, steps)
     return Subject(
@@ -70,13 +72,25 @@ def measure(
         name,
         arithmetic.macs,
         arithmetic.params,
-        1000 * time,
+        math.nan,
         tuple(outcomes),
         swept,
         doubts,
         sureness,
         tuple(curves),
     )
+
+
+def timed(
+    subjects: Sequence[Subject], models: Iterable[nn.Module], images: Images, device: torch.device | None = None
+) -> list[Subject]:
+    """``subjects`` with the latency of their ``models`` for one image, all on ``device`` (the CPU when None) by turns.
+
+    Only so can they be compared: what else the machine does meets all of them alike.
+    """
+    place = device or torch.device("cpu")
+    found = latencies([deepcopy(model).to(place) for model in models], to_float(images.images[:1]))
+    return [replace(subject, latency_ms=1000 * one.median) for subject, one in zip(subjects, found, strict=True)]
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from windfirm.prune.budget import Budget
 from windfirm.prune.propose import Round, Target
 from windfirm.prune.schedule import prune_in_rounds
 from windfirm.prune.structure import anatomy
-from windfirm.study.measure import measure
+from windfirm.study.measure import measure, timed
 from windfirm.study.provenance import digest, hardware, versions
 
 #: ``bar(label)`` is a context that yields ``tick(done, all, note="")``.
@@ -120,6 +120,7 @@ def quickstart(source: Source, plan: Plan, *, seed: int, device: torch.device, b
                     role, names[role], network, tests, attacks, eps=plan.eps, seed=seed, device=device, progress=tick
                 )
             )
+    subjects = timed(subjects, networks.values(), tests, device)
     shown = tuple(
         example
         for attack in attacks[:3]
