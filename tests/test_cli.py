@@ -479,6 +479,21 @@ def test_a_place_that_is_not_a_folder(capsys: Capture, here: Path, out: str) -> 
     assert listing(here) == before
 
 
+def test_a_path_that_cannot_be_asked_for(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "n" * 300
+    for words in (["study", "ls"], ["inspect"], ["report"], ["run"]):
+        assert long in (text := complaint(capsys, *words, long))
+        assert text.endswith(": expected a path that can be used, got File name too long")
+
+    def closed(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "is_file", closed)  # as where a folder on the way may not be entered
+    assert complaint(capsys, "study", "ls", "theirs") == (
+        "windfirm study: theirs/study.sqlite: expected a path that can be used, got Permission denied"
+    )
+
+
 def test_a_full_disk_leaves_nothing(capsys: Capture, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = folder(here / "data", 2, side=8)
     before = listing(here)

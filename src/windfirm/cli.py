@@ -1,5 +1,6 @@
 """The command line: parse, call, print. Each command's work is in commands/, imported only when it is run."""
 
+import errno
 import importlib
 import os
 import sys
@@ -32,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()
         return 1
     except OSError as error:
+        if error.errno in (errno.EACCES, errno.ENAMETOOLONG) and error.filename is not None:
+            return _complain(args.command, expected(str(error.filename), "a path that can be used", error.strerror))
         if error.filename is not None:  # not a write to standard output, and no bad input either: show all of it
             raise
         _drop_output()
