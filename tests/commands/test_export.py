@@ -76,6 +76,8 @@ def test_what_cannot_be_exported_leaves_nothing(capsys: Capture, here: Path, mon
     wanted = "expected the network's logits within 0.0001, got a file that differs by 0.0002"
     assert complaint(capsys, *words, "pt2") == f"windfirm export: Sequential: {wanted}"
     assert listing(here) == before
+    text = complaint(capsys, "export", NET, "--format", "pt2", "--out", here)
+    assert text == f"windfirm export: --out: expected the name of a file to write, got {here}, a folder"
     Path("new").write_text("a file")
     text = complaint(capsys, *words, "pt2")
     assert text.startswith("windfirm export: new: expected a folder that can be written, got ")

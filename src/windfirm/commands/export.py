@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from windfirm import seeds
 from windfirm.commands.shared import input_shape, load_images, one_of, open_network, print_json, printer, results
 from windfirm.data.augment import to_float
+from windfirm.errors import InputError, expected
 from windfirm.models.blueprint import origin_of
 from windfirm.models.cost import cost
 from windfirm.models.device import pick
@@ -27,11 +28,13 @@ EMBEDDED = (3, 32, 32)
 def run(args: Namespace) -> None:
     """Open the network, choose images, write the file, print."""
     one_of("--format", args.format, FORMATS)
+    out = Path(args.out)
+    if out.is_dir():
+        raise InputError(expected("--out", "the name of a file to write", f"{args.out}, a folder"))
     device = pick(args.device)
     source = open_network(args, args.model)
     images, where = _images(args, source)
     total = cost(source.model, images)
-    out = Path(args.out)
     with results(out.parent) as place:
         done = export(source.model, place / out.name, images, args.format)
     whole = _whole(source.model)
