@@ -65,6 +65,17 @@ def test_many_attacks_go_into_further_tables() -> None:
         assert "nan" not in text
 
 
+def test_a_long_name_is_not_cut() -> None:
+    names = ("gaussian-noise", "jpeg", "brightness", "motion-blur", "occlusion-search")
+    subjects = tuple(
+        dataclasses.replace(s, outcomes=(*(outcome(name, 500) for name in names), *s.outcomes))
+        for s in AVERAGED.subjects
+    )
+    text = printed(dataclasses.replace(AVERAGED, subjects=subjects), 80)
+    assert all(name in text for name in names)
+    assert max(map(len, text.splitlines())) <= 80
+
+
 def test_without_control_average_or_latency() -> None:
     made = comparison({"fgsm": GAIN, "clean": CLEAN})
     bare = tuple(dataclasses.replace(s, outcomes=s.outcomes[2:], latency_ms=float("nan")) for s in made.subjects)

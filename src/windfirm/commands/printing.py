@@ -22,8 +22,11 @@ def printer() -> Console:
 
 
 def grid(*columns: str, left: Collection[str]) -> Table:
-    """An empty table without lines; numbers stand on the right, the columns in ``left`` on the left."""
+    """An empty table without lines; numbers stand on the right, the columns in ``left`` on the left.
+
+    What is wider than a narrow terminal has room for goes on below, as half a name is none.
+    """
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for name in columns:
-        table.add_column(name, justify="left" if name in left else "right")
+        table.add_column(name, justify="left" if name in left else "right", overflow="fold")
     return table

@@ -17,8 +17,8 @@ from windfirm.report import words
 from windfirm.report.comparison_words import attacks, find, pair, rivals, subject
 from windfirm.report.markup import piped
 
-#: Columns that fit side by side into 80 characters; more go into a further table below.
-FIT = 6
+#: Letters of a line, of its label, and of the narrowest number; columns that do not fit go into a further table below.
+WIDE, LABEL, NUMBER = 80, 12, 9
 
 
 @dataclass(frozen=True)
@@ -149,10 +149,18 @@ def _blocks(comparison: Comparison) -> list[tuple[tuple[str, ...], Sequence[tupl
     return [(head, lines) for head, lines in blocks if lines]
 
 
-def _pages(comparison: Comparison) -> list[range]:
+def _pages(comparison: Comparison) -> list[list[int]]:
     """The column numbers, cut into runs that fit."""
-    count = len(columns(comparison))
-    return [range(start, min(start + FIT, count)) for start in range(0, count, FIT)]
+    pages: list[list[int]] = []
+    room = 0
+    for number, name in enumerate(columns(comparison)):
+        width = 2 + max(NUMBER, len(name))
+        if width > room:
+            pages.append([])
+            room = WIDE - LABEL
+        pages[-1].append(number)
+        room -= width
+    return pages
 
 
 def _grid(first: str, *others: str) -> Table:
