@@ -438,6 +438,8 @@ def test_folders_that_do_not_fit(capsys: Capture, here: Path) -> None:
     assert complaint(capsys, "attack", net, "--data", "empty") == (
         "windfirm attack: empty: expected class folders with images, got none"
     )
+    text = complaint(capsys, "inspect", "empty")
+    assert text == f"windfirm inspect: empty: expected {KINDS}, got a folder without model.safetensors"
     before = listing(here)
     text = complaint(capsys, "prune", net, "--data", "small", "--macs", "0.5", "--out", "o")
     assert text.startswith(f"windfirm prune: {net}: expected a network that takes images of shape (1, 3, 8, 8), got ")

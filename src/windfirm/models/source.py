@@ -70,7 +70,8 @@ def open_model(
         if path.suffix in (".safetensors", *FOREIGN) or path.is_file():
             return _from_file(path, factory, arch, classes, asked)
         if ":" not in spec and not is_name(spec):
-            raise InputError(expected(spec, KINDS, f"no such file or name{nearest(spec, ARCHITECTURES)}"))
+            got = "a folder without model.safetensors" if path.is_dir() else "no such file or name"
+            raise InputError(expected(spec, KINDS, got) + nearest(spec, ARCHITECTURES))
     elif file is None and (inside := shipped(spec)):
         return _fed(Source(load(inside, classes=classes), spec, spec), asked, usual=CIFAR)
     make = from_spec(spec, classes)
