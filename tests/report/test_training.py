@@ -18,6 +18,7 @@ def test_the_end_and_the_most_robust_epoch_are_told() -> None:
         "Of 100 training images held out, 20 are right under FGSM in the end; the most, 30, were after epoch 1. "
         "Test images were not opened.",
     ]
+    assert sentences({"epochs": RECORD["epochs"][:1]})[0].startswith("After 1 epoch the loss is 1.500, ")
     assert title(RECORD) == "train resnet20"
 
 

@@ -28,6 +28,7 @@ from windfirm.models.checkpoint import load, read_manifest, save
 from windfirm.models.device import pick
 from windfirm.models.registry import build
 from windfirm.models.source import WEIGHTS
+from windfirm.report.words import several
 from windfirm.study.provenance import digest, hardware, versions
 
 #: The state of a run that goes on.
@@ -208,7 +209,7 @@ def _words(job: _Job, one: _Run, seconds: int, done: list[Epoch]) -> str:
     """What was done, in a few lines."""
     model, last = one.folder / "model.safetensors", done[-1]
     lines = [
-        f"{model}: {job.args.arch}, {job.recipe.epochs} epochs in {seconds} s, loss {last.loss:.3f}, "
+        f"{model}: {job.args.arch}, {several(job.recipe.epochs, 'epoch')} in {seconds} s, loss {last.loss:.3f}, "
         f"{last.accuracy:.2%} of the (augmented) training images right"
     ]
     if job.extras.probe:

@@ -42,7 +42,8 @@ def sentences(record: Record) -> list[str]:
     if not epochs:
         return ["No epoch is in the record."]
     last = epochs[-1]
-    said = f"After {len(epochs)} epochs the loss is {words.decimal(read.number(last.get('loss')), 3)}, and "
+    loss = words.decimal(read.number(last.get("loss")), 3)
+    said = f"After {words.several(len(epochs), 'epoch')} the loss is {loss}, and "
     said += f"{words.decimal(100 * read.number(last.get('accuracy')))} % of the augmented training images are right."
     held, told = _held(record), [said]
     known = [(read.number(epoch.get("fgsm")), number) for number, epoch in enumerate(epochs, 1)]
