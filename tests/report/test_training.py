@@ -1,14 +1,16 @@
 from tests.report.markup import read
 from windfirm.report.training import figure, page, sentences, table, title
 
+EPOCHS = [
+    {"loss": 1.5, "accuracy": 0.5, "clean": 60, "fgsm": 30},
+    {"loss": 0.7, "accuracy": 0.75, "clean": 70, "fgsm": 20},
+]
+
 RECORD = {
     "command": "windfirm train resnet20 --data cifar10 --probe 100",
     "seed": 3,
     "extras": {"probe": 100, "eps": 8 / 255},
-    "epochs": [
-        {"loss": 1.5, "accuracy": 0.5, "clean": 60, "fgsm": 30},
-        {"loss": 0.7, "accuracy": 0.75, "clean": 70, "fgsm": 20},
-    ],
+    "epochs": EPOCHS,
 }
 
 
@@ -18,7 +20,7 @@ def test_the_end_and_the_most_robust_epoch_are_told() -> None:
         "Of 100 training images held out, 20 are right under FGSM in the end; the most, 30, were after epoch 1. "
         "Test images were not opened.",
     ]
-    assert sentences({"epochs": RECORD["epochs"][:1]})[0].startswith("After 1 epoch the loss is 1.500, ")
+    assert sentences({"epochs": EPOCHS[:1]})[0].startswith("After 1 epoch the loss is 1.500, ")
     assert title(RECORD) == "train resnet20"
 
 
