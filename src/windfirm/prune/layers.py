@@ -5,23 +5,21 @@ that of a residual branch, and made on request alone. A normalisation right behi
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-import torch
 from torch import nn
 
 from windfirm.prune.blocks import filters_inside, tried
+from windfirm.prune.criteria.points import CONVOLUTION, normalisation
 from windfirm.prune.structure import Anatomy, Structure
-from windfirm.prune.trace import Call, Inputs
-
-NORMALISATIONS = ("native_batch_norm", "native_layer_norm", "native_group_norm")
+from windfirm.prune.trace import Call, Inputs, Trace
 
 
 def plain_layers(model: nn.Module, example_inputs: Inputs, body: Anatomy) -> list[Structure]:
     """The shape-preserving convolutions outside of residual branches, each a block; frozen ones with their reason."""
     branches = [path for s in body.structures for path in s.replaced]
     found = []
-    for first, last in _layers(body.traced.calls):
+    for first, last in _layers(body.traced):
         replaced = {call.module: "skip" for call in (first, last)}
         if not any(first.module == path or first.module.startswith(f"{path}.") for path in branches):
             slices = tuple(filters_inside(body, replaced))
@@ -31,17 +29,11 @@ def plain_layers(model: nn.Module, example_inputs: Inputs, body: Anatomy) -> lis
     return found
 
 
-def _layers(calls: Sequence[Call]) -> Iterator[tuple[Call, Call]]:
+def _layers(traced: Trace) -> Iterator[tuple[Call, Call]]:
     """Every convolution of a module of its own that keeps the shape, and the normalisation behind it or itself."""
-    runs = Counter(call.module for call in calls if call.op is torch.ops.aten.convolution.default)
-    readers: dict[int, list[Call]] = {}
-    for call in calls:
-        for ref in call.inputs:
-            readers.setdefault(ref.key, []).append(call)
-    for call in calls:
-        if call.op is torch.ops.aten.convolution.default and runs[call.module] == 1 and call.module:
-            (out,) = call.outputs
-            if out.shape == call.args[0].shape:
-                after = readers.get(out.key, [])
-                alone = len(after) == 1 and after[0].op._schema.name.removeprefix("aten::") in NORMALISATIONS
-                yield call, after[0] if alone and after[0].module else call
+    convolutions = [call for call in traced.calls if call.op is CONVOLUTION]
+    runs = Counter(call.module for call in convolutions)
+    for call in convolutions:
+        if call.module and runs[call.module] == 1 and call.outputs[0].shape == call.args[0].shape:
+            norm = normalisation(traced, call)
+            yield call, norm if norm is not None and norm.module else call

@@ -35,18 +35,12 @@ class Point:
     axis: int
 
 
-def maker(traced: Trace, piece: Slice) -> Call | None:
-    """The convolution or linear layer that makes channels from a weight, its output's axis 1 numbered as the slice.
-
-    The weight may be computed from its parameter, as long as it keeps its shape (or is transposed, in a linear layer).
-    None where there is no such call, or where one channel of the weight is not one of the output.
-    """
-    calls = makers(traced, piece)
-    return calls[0] if calls else None
-
-
 def makers(traced: Trace, piece: Slice) -> list[Call]:
-    """All calls that make channels from the same weight; see maker."""
+    """The convolutions or linear layers that make channels from a weight, numbered along the output as in the slice.
+
+    A layer that runs several times has several. The weight may be computed from its parameter, as long as it keeps its
+    shape (or is transposed, in a linear layer). There is none where a channel of the weight is not one of the output.
+    """
     weight = traced.parameters.get(piece.tensor)
     if weight is None:
         return []
