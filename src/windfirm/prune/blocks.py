@@ -57,37 +57,30 @@ def blocks(model: nn.Module, example_inputs: Inputs, body: Anatomy) -> list[Stru
 
 def branches(traced: Trace) -> Iterator[Branch]:
     """Every addition of a tensor and something that is computed from that tensor and parameters alone."""
-    maker = {ref.key: call for call in traced.calls for ref in call.outputs}
-    readers: dict[int, list[int]] = {}
-    for call in traced.calls:
-        for ref in call.inputs:
-            readers.setdefault(ref.key, []).append(call.number)
-    fixed = _fixed(traced)
-    ends = {ref.key for ref in traced.outputs}
     for addition in traced.calls:
         if addition.op not in ADDITIONS or len(addition.inputs) != 2:
             continue
         sides = addition.inputs
         for argument, (f, x) in ((0, sides), (1, sides[::-1])):
-            if f.shape != x.shape or f.key in fixed or x.key in fixed:
+            if f.shape != x.shape or f.key in traced.fixed or x.key in traced.fixed:
                 continue
-            calls = _between(f, x, maker, fixed)
-            if calls and not _leaks(calls, addition, readers, ends):
+            calls = _between(f, x, traced)
+            if calls and not _leaks(calls, addition, traced):
                 yield Branch(calls, addition, argument, x)
                 break
 
 
-def _between(f: Ref, x: Ref, maker: dict[int, Call], fixed: set[int]) -> tuple[Call, ...] | None:
+def _between(f: Ref, x: Ref, traced: Trace) -> tuple[Call, ...] | None:
     """The calls that make f out of x; None when something else goes in, or x does not."""
-    first = maker[x.key].number if x.key in maker else -1
+    first = traced.makers[x.key].number if x.key in traced.makers else -1
     calls: dict[int, Call] = {}
     waiting, reached = [f], False
     while waiting:
         ref = waiting.pop()
         if ref.key == x.key:
             reached = True
-        elif ref.key not in fixed:
-            call = maker.get(ref.key)
+        elif ref.key not in traced.fixed:
+            call = traced.makers.get(ref.key)
             if call is None or call.number <= first:
                 return None
             if call.number not in calls:
@@ -96,29 +89,20 @@ def _between(f: Ref, x: Ref, maker: dict[int, Call], fixed: set[int]) -> tuple[C
     return tuple(calls[number] for number in sorted(calls)) if reached else None
 
 
-def _leaks(calls: Sequence[Call], addition: Call, readers: dict[int, list[int]], ends: set[int]) -> bool:
+def _leaks(calls: Sequence[Call], addition: Call, traced: Trace) -> bool:
     """Whether something of the branch is used elsewhere."""
     inside = {call.number for call in calls} | {addition.number}
-    made = [ref.key for call in calls for ref in call.outputs]
-    return any(key in ends or not inside.issuperset(readers.get(key, ())) for key in made)
-
-
-def _fixed(traced: Trace) -> set[int]:
-    """The tensors that do not depend on the input."""
-    fixed = {ref.key for ref in traced.parameters.values()}
-    for call in traced.calls:
-        if all(ref.key in fixed for ref in call.inputs):
-            fixed.update(ref.key for ref in call.outputs)
-    return fixed
+    made = {ref.key for call in calls for ref in call.outputs}
+    readers = {call.number for key in made for call in traced.readers.get(key, ())}
+    return not made.isdisjoint(ref.key for ref in traced.outputs) or not readers <= inside
 
 
 def _stand_ins(traced: Trace, branch: Branch) -> dict[str, str] | None:
     """What takes the place of the branch's modules: path → word; None when no module does."""
     inside = {call.number for call in branch.calls}
-    fixed = _fixed(traced)
-    live = [call for call in traced.calls if not all(ref.key in fixed for ref in call.inputs)]
+    live = [call for call in traced.calls if not all(ref.key in traced.fixed for ref in call.inputs)]
     whole = branch.addition.module
-    if whole and _is_exactly(live, branch, whole):
+    if whole and _is_exactly(traced, live, branch, whole):
         return {whole: "skip"}
     prefix = f"{whole}." if whole else ""
     modules: dict[str, None] = {}
@@ -137,21 +121,21 @@ def _stand_ins(traced: Trace, branch: Branch) -> dict[str, str] | None:
     return dict.fromkeys(paths[:-1], "skip") | {paths[-1]: "silence"}
 
 
-def _is_exactly(live: Sequence[Call], branch: Branch, module: str) -> bool:
+def _is_exactly(traced: Trace, live: Sequence[Call], branch: Branch, module: str) -> bool:
     """Whether the module does nothing but the branch and its addition, and perhaps clips what is positive already."""
     inside = {call.number for call in branch.calls} | {branch.addition.number}
     own = [call for call in live if call.module == module or call.module.startswith(f"{module}.")]
     rest = [call for call in own if call.number not in inside]
-    clipped = _positive(branch.x, live)
+    clipped = _positive(branch.x, traced)
     (out,) = branch.addition.outputs
     return not rest or (len(rest) == 1 and rest[0].op in RECTIFIERS and rest[0].inputs == [out] and clipped)
 
 
-def _positive(x: Ref, live: Sequence[Call]) -> bool:
+def _positive(x: Ref, traced: Trace) -> bool:
     """Whether a tensor was rectified, and perhaps pooled, so that rectifying it again changes nothing."""
-    maker = next((call for call in live if x in call.outputs), None)
+    maker = traced.makers.get(x.key)
     if maker is not None and maker.op is aten.max_pool2d_with_indices.default:
-        return _positive(maker.args[0], live)
+        return _positive(maker.args[0], traced)
     return maker is not None and maker.op in RECTIFIERS
 
 

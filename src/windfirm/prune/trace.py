@@ -108,6 +108,11 @@ class Trace:
     opaque: frozenset[str] = frozenset()
 
     @cached_property
+    def makers(self) -> Mapping[int, Call]:
+        """The call that made each tensor, by the key of its Ref; inputs, parameters and buffers have none."""
+        return {ref.key: call for call in self.calls for ref in call.outputs}
+
+    @cached_property
     def readers(self) -> Mapping[int, Sequence[Call]]:
         """The calls that each tensor goes into, by the key of its Ref."""
         found: dict[int, list[Call]] = {}
@@ -115,6 +120,15 @@ class Trace:
             for key in {ref.key for ref in call.inputs}:
                 found.setdefault(key, []).append(call)
         return found
+
+    @cached_property
+    def fixed(self) -> frozenset[int]:
+        """The tensors that do not depend on the input: keys of Refs of parameters, constants and all made of those."""
+        found = {ref.key for ref in self.parameters.values()}
+        for call in self.calls:
+            if all(ref.key in found for ref in call.inputs):
+                found.update(ref.key for ref in call.outputs)
+        return frozenset(found)
 
     @cached_property
     def origins(self) -> Mapping[int, frozenset[int]]:

@@ -93,10 +93,9 @@ def block_map(traced: Trace, block: Structure) -> Point | None:
 
 def last_layer(traced: Trace) -> tuple[Call, int] | None:
     """The last layer before the first output, and which of its arguments it reads; None when there is none."""
-    made = {ref.key: call for call in traced.calls for ref in call.outputs}
     waiting, above = [traced.outputs[0].key], set[int]()
     while waiting:
-        call = made.get(waiting.pop())
+        call = traced.makers.get(waiting.pop())
         if call is not None and call.number not in above:
             above.add(call.number)
             waiting += [ref.key for ref in call.inputs]
@@ -112,8 +111,8 @@ def penultimate(traced: Trace) -> Place | None:
     if last is None:
         return None
     call, argument = last
-    made = {ref.key: other.place for other in traced.calls for ref in other.outputs}
-    return made.get(call.args[argument].key)
+    maker = traced.makers.get(call.args[argument].key)
+    return maker.place if maker is not None else None
 
 
 def normalisation(traced: Trace, call: Call) -> Call | None:
