@@ -61,6 +61,11 @@ def meet(c: Coupler, nodes: Iterable[Nodes], reason: str) -> Nodes:
     return met
 
 
+def tie_rows(c: Coupler, rows: Nodes, reason: str) -> None:
+    """All indices in a row of ``rows`` (n, m) leave together; one row does not concern another."""
+    c.tie(rows[:, 1:].reshape(-1), np.repeat(rows[:, 0], rows.shape[1] - 1), reason)
+
+
 def freeze_axes(c: Coupler, ref: Ref, axes: Iterable[int], reason: str) -> None:
     """No labelled index along these axes can leave."""
     for axis in axes:

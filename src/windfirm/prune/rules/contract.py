@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from windfirm.prune.rules.base import Contraction, Nodes, axis_of, freeze_axes, give_up, meet, nobody
+from windfirm.prune.rules.base import Contraction, Nodes, axis_of, freeze_axes, give_up, meet, nobody, tie_rows
 from windfirm.prune.trace import Call, Ref
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ def _grouped(c: Coupler, call: Call) -> tuple[Nodes, Nodes]:
     axes = c.of(weight)
     split, shared = axes[0].reshape(groups, -1), axes[1]  # rows of the weight by group; what all groups have alike
     whole = c.choose(call, np.concatenate((axes[0], shared)), 1 if shared.size == split.shape[1] == 1 else 2) == 0
-    for row in split if whole else split.T:
-        c.tie(row[1:], np.repeat(row[:1], len(row) - 1), "a group of channels")
+    tie_rows(c, split if whole else split.T, "a group of channels")
     c.role(axes[0], "in" if transposed else "out")
     if whole:
         c.freeze(shared, f"{call.where} loses whole groups of channels")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from windfirm.prune.rules.base import Labels, Nodes, axis_of, freeze_axes, meet, nobody
+from windfirm.prune.rules.base import Labels, Nodes, axis_of, freeze_axes, meet, nobody, tie_rows
 from windfirm.prune.trace import Call, Ref
 
 if TYPE_CHECKING:
@@ -207,11 +207,11 @@ def _read_off(c: Coupler, call: Call, small: Nodes) -> tuple[int, Nodes] | None:
     rows = {axis: np.moveaxis(small, axis, 0).reshape(small.shape[axis], -1) for axis in along}
     order = sorted(along, key=lambda axis: -len(np.unique(rows[axis][:, 0])))
     chosen = order[0] if len(along) == 1 else order[c.choose(call, small.reshape(-1), len(order))]
-    for row in rows[chosen] if len(along) > 1 else ():
-        c.tie(row[1:], np.repeat(row[:1], len(row) - 1), f"{call.op} in {call.where} divides an axis")
+    if len(along) > 1:
+        tie_rows(c, rows[chosen], f"{call.op} in {call.where} divides an axis")
     return chosen, rows[chosen][:, 0].copy()
 
 
 def _tie_columns(c: Coupler, parts: Nodes) -> None:
-    for part in parts[1:]:
-        c.tie(parts[0], part, "parts of one axis")
+    """The same index of every part leaves together."""
+    tie_rows(c, parts.T, "parts of one axis")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from windfirm.prune.rules.base import Labels, axis_of, freeze_axes, meet
+from windfirm.prune.rules.base import Labels, axis_of, freeze_axes, meet, tie_rows
 from windfirm.prune.trace import Call, Ref
 
 if TYPE_CHECKING:
@@ -84,8 +84,7 @@ def folded(c: Coupler, call: Call) -> None:
     freeze_axes(c, x, [axis for axis in c.of(x) if axis != 1], f"{call.op} in {call.where} changes this axis")
     if 1 in c.of(x):
         entries = c.of(x)[1].reshape(out.shape[1], -1)
-        for column in entries.T[1:]:
-            c.tie(entries[:, 0], column, f"{call.op} in {call.where} adds entries of patches")
+        tie_rows(c, entries, f"{call.op} in {call.where} adds entries of patches")
         c.give(out, {1: entries[:, 0].copy()})
 
 
@@ -135,8 +134,7 @@ def group_norm(c: Coupler, call: Call) -> None:
         rows = nodes.reshape(groups, -1)
         options = 2 if 1 < groups < channels else 1
         whole = groups > 1 and c.choose(call, nodes, options) == 0
-        for row in rows if whole else rows.T:
-            c.tie(row[1:], np.repeat(row[:1], len(row) - 1), "a group of channels")
+        tie_rows(c, rows if whole else rows.T, "a group of channels")
         c.numbers[call.number] = (groups, rows[:, 0] if whole else None)
         c.mix(call, 1, nodes, [] if whole else [1], keeps=True)
         for statistics in call.outputs[1:] if whole else ():
