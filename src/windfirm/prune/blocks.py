@@ -15,7 +15,7 @@ from windfirm.models.blueprint import stand_in
 from windfirm.models.meta import on_meta
 from windfirm.prune.rules import RULES
 from windfirm.prune.rules.contract import CONTRACTIONS
-from windfirm.prune.structure import Anatomy, Slice, Structure
+from windfirm.prune.structure import Anatomy, Slice, Structure, inside
 from windfirm.prune.trace import Call, Inputs, Ref, Trace, output_shapes, without_values
 
 aten = torch.ops.aten
@@ -91,15 +91,15 @@ def _between(f: Ref, x: Ref, traced: Trace) -> tuple[Call, ...] | None:
 
 def _leaks(calls: Sequence[Call], addition: Call, traced: Trace) -> bool:
     """Whether something of the branch is used elsewhere."""
-    inside = {call.number for call in calls} | {addition.number}
+    numbers = {call.number for call in calls} | {addition.number}
     made = {ref.key for call in calls for ref in call.outputs}
     readers = {call.number for key in made for call in traced.readers.get(key, ())}
-    return not made.isdisjoint(ref.key for ref in traced.outputs) or not readers <= inside
+    return not made.isdisjoint(ref.key for ref in traced.outputs) or not readers <= numbers
 
 
 def _stand_ins(traced: Trace, branch: Branch) -> dict[str, str] | None:
     """What takes the place of the branch's modules: path → word; None when no module does."""
-    inside = {call.number for call in branch.calls}
+    numbers = {call.number for call in branch.calls}
     live = [call for call in traced.calls if not all(ref.key in traced.fixed for ref in call.inputs)]
     whole = branch.addition.module
     if whole and _is_exactly(traced, live, branch, whole):
@@ -115,20 +115,20 @@ def _stand_ins(traced: Trace, branch: Branch) -> dict[str, str] | None:
                 return None
             modules[_outermost(traced, call.module, prefix)] = None
     paths = list(modules)
-    outside = [call.module for call in live if call.number not in inside]
-    if not paths or any(module == path or module.startswith(f"{path}.") for path in paths for module in outside):
+    outside = [call.module for call in live if call.number not in numbers]
+    if not paths or any(inside(module, paths) for module in outside):
         return None
     return dict.fromkeys(paths[:-1], "skip") | {paths[-1]: "silence"}
 
 
 def _is_exactly(traced: Trace, live: Sequence[Call], branch: Branch, module: str) -> bool:
     """Whether the module does nothing but the branch and its addition, and perhaps clips what is positive already."""
-    inside = {call.number for call in branch.calls} | {branch.addition.number}
-    own = [call for call in live if call.module == module or call.module.startswith(f"{module}.")]
-    rest = [call for call in own if call.number not in inside]
-    clipped = _positive(branch.x, traced)
-    (out,) = branch.addition.outputs
-    return not rest or (len(rest) == 1 and rest[0].op in RECTIFIERS and rest[0].inputs == [out] and clipped)
+    numbers = {call.number for call in branch.calls} | {branch.addition.number}
+    rest = [call for call in live if inside(call.module, [module]) and call.number not in numbers]
+    if not rest:
+        return True
+    clips = len(rest) == 1 and rest[0].op in RECTIFIERS and rest[0].inputs == list(branch.addition.outputs)
+    return clips and _positive(branch.x, traced)
 
 
 def _positive(x: Ref, traced: Trace) -> bool:
@@ -155,7 +155,7 @@ def filters_inside(body: Anatomy, replaced: dict[str, str]) -> list[Slice]:
     found = [
         Slice(axis.tensor, axis.axis, axis.size, "out", (tuple(range(axis.size)),))
         for axis, role in zip(body.coupling.axes, body.coupling.roles, strict=True)
-        if role == "out" and any(axis.tensor.startswith(f"{path}.") for path in replaced)
+        if role == "out" and inside(axis.tensor, replaced)
     ]
     readers = body.traced.readers
     made = [next((call.number for call in readers.get(body.traced.parameters[p.tensor].key, ())), -1) for p in found]

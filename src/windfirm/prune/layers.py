@@ -11,7 +11,7 @@ from torch import nn
 
 from windfirm.prune.blocks import filters_inside, tried
 from windfirm.prune.criteria.points import CONVOLUTION, normalisation
-from windfirm.prune.structure import Anatomy, Structure
+from windfirm.prune.structure import Anatomy, Structure, inside
 from windfirm.prune.trace import Call, Inputs, Trace
 
 
@@ -21,7 +21,7 @@ def plain_layers(model: nn.Module, example_inputs: Inputs, body: Anatomy) -> lis
     found = []
     for first, last in _layers(body.traced):
         replaced = {call.module: "skip" for call in (first, last)}
-        if not any(first.module == path or first.module.startswith(f"{path}.") for path in branches):
+        if not inside(first.module, branches):
             slices = tuple(filters_inside(body, replaced))
             between, stage = (first.place, last.place), first.outputs[0].shape[1:]
             layer = Structure(first.module, "block", 1, slices, None, replaced, bypassed=between, stage=stage)

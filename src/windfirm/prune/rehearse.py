@@ -18,7 +18,7 @@ from windfirm.models.meta import on_meta
 from windfirm.models.shrink import NORMS, shrink
 from windfirm.prune.couple import Site, other_options
 from windfirm.prune.follow import Departure, Plan, departed, ends_well
-from windfirm.prune.structure import Anatomy, Structure, gone, grouped, kept_without
+from windfirm.prune.structure import Anatomy, Structure, gone, grouped, inside, kept_without
 from windfirm.prune.trace import Call, Inputs, Trace, trace
 
 #: The shares of a structure's units that leave in a rehearsal: unequal ones, so that sizes which only happen to agree
@@ -202,7 +202,7 @@ def _blamed(call: Call, free: Sequence[Structure], body: Anatomy) -> Sequence[St
     """The structures whose channels the call sees; when there are none, those that its module sees, or one around."""
     calls, path = [call], call.module
     while not (found := _reaching(calls, free, body)) and path:
-        calls = [other for other in body.traced.calls if f"{other.module}.".startswith(f"{path}.")]
+        calls = [other for other in body.traced.calls if inside(other.module, [path])]
         path = path.rpartition(".")[0]
     return found or free
 

@@ -6,7 +6,7 @@ branch: all of it leaves, and what it was added to goes on alone.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
@@ -94,7 +94,7 @@ class Anatomy:
         blocks = _replaced(removed or {})
         total = 0
         for contraction in self.contractions:
-            if not _inside(contraction.module, blocks):
+            if not inside(contraction.module, blocks):
                 sizes = prod(map(len, contraction.factors))
                 stay = prod(len(nodes) - int(mask[nodes].sum()) for nodes in contraction.factors)
                 total += contraction.macs * stay // sizes if sizes else contraction.macs
@@ -105,7 +105,7 @@ class Anatomy:
         kept, blocks = kept_without(removed or {}), _replaced(removed or {})
         total = 0
         for name in self.parameters:
-            if not _inside(name, blocks):
+            if not inside(name, blocks):
                 sizes = dict(enumerate(self.shapes[name])) | {a: len(i) for a, i in kept.get(name, {}).items()}
                 total += prod(sizes.values())
         return total
@@ -223,5 +223,6 @@ def _replaced(removed: Removed) -> list[str]:
     return [path for structure, units in removed.items() if units for path in structure.replaced]
 
 
-def _inside(path: str, blocks: Sequence[str]) -> bool:
-    return any(path == block or path.startswith(f"{block}.") for block in blocks)
+def inside(path: str, modules: Iterable[str]) -> bool:
+    """Whether ``path`` is that of one of ``modules``, or of something inside one."""
+    return any(path == module or path.startswith(f"{module}.") for module in modules)

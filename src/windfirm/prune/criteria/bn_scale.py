@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from windfirm.prune.criteria.base import Scores, Subject, criterion
 from windfirm.prune.criteria.members import mean_over_members
-from windfirm.prune.structure import Slice, Structure
+from windfirm.prune.structure import Slice, Structure, inside
 
 NORMALISATIONS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
@@ -28,9 +28,7 @@ def bn_scale(subject: Subject, structures: Sequence[Structure], seed: int) -> Sc
     def scales(structure: Structure) -> Sequence[Slice]:
         if structure.kind == "filters":
             return [piece for piece in structure.slices if _is_scale(modules, piece.tensor, subject)]
-        names = [
-            f"{name}.weight" for path in structure.replaced for name in modules if f"{name}.".startswith(f"{path}.")
-        ]
+        names = [f"{name}.weight" for path in structure.replaced for name in modules if inside(name, [path])]
         last = [name for name in names if _is_scale(modules, name, subject)][-1:]
         sizes = [(name, len(subject.tensors[name])) for name in last]
         return [Slice(name, 0, size, "along", (tuple(range(size)),)) for name, size in sizes]
