@@ -25,6 +25,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.zoo import Network, named
 from windfirm.errors import WindfirmError
+from windfirm.prune.structure import anatomy
+from windfirm.prune.verify import silencing
 
 wf: Any = importlib.import_module("windfirm")
 
@@ -155,8 +157,8 @@ def ours(network: Network, export: bool) -> Iterator[Facts]:
     cut = wf.select(free, scores, ratio=0.5, ranking="per-layer")
     smaller = wf.cut(model, cut, inputs)
     yield {"cut_seconds": time.process_time() - start, "status": "proved", "stage": "check"}
-    statistics = importlib.import_module("windfirm.prune.cut").changed_statistics(model, cut, inputs)
-    yield {"marks": len(statistics), **checked(model, smaller, inputs), "stage": "cost"}
+    marks = silencing(anatomy(model, inputs), cut).changes
+    yield {"marks": len(marks), **checked(model, smaller, inputs), "stage": "cost"}
     yield {**compared(model, smaller, inputs), "stage": "load"}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "small.safetensors"

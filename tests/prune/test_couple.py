@@ -12,9 +12,10 @@ from torch.nn.utils.parametrizations import weight_norm
 from tests.prune.nets import EXAMPLE, Net, frozen, lively, proved
 from windfirm.errors import CutError
 from windfirm.models.resnet import BasicBlock
-from windfirm.prune.cut import changed_statistics, cut
+from windfirm.prune.cut import cut
 from windfirm.prune.select import Cut
 from windfirm.prune.structure import anatomy
+from windfirm.prune.verify import silencing
 
 Run = Callable[[Any, Tensor], object]
 
@@ -219,8 +220,8 @@ def test_statistics_over_channels_are_taken_over_those_that_stay(name: str) -> N
     by_hand.a.weight.data = model.a.weight[stays]
     images = torch.randn(2, 2, 8, 8, dtype=torch.float64)
     assert torch.allclose(smaller(images), by_hand(images), rtol=1e-12, atol=1e-12)
-    assert changed_statistics(model, Cut({body: (1, 2)}), EXAMPLE)
-    assert not changed_statistics(model, Cut({body: ()}), EXAMPLE)
+    assert silencing(anatomy(model, EXAMPLE), Cut({body: (1, 2)})).changes
+    assert not silencing(anatomy(model, EXAMPLE), Cut({body: ()})).changes
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0])

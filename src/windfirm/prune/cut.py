@@ -15,7 +15,7 @@ from windfirm.prune.rehearse import rehearse
 from windfirm.prune.select import Cut
 from windfirm.prune.structure import Anatomy, anatomy
 from windfirm.prune.trace import Inputs
-from windfirm.prune.verify import silencing, verify
+from windfirm.prune.verify import verify
 
 
 @overload
@@ -54,13 +54,3 @@ def cut(
         pass  # what modules keep of results from their old weights they drop when they are to be trained
     verify(model, smaller, cut, example_inputs, body=body)
     return smaller if optimizer is None else (smaller, carry(optimizer, model, smaller, blueprint.kept))
-
-
-def changed_statistics(model: nn.Module, cut: Cut, example_inputs: Inputs) -> list[str]:
-    """The normalisations of ``model`` whose statistics are taken over fewer channels after ``cut``.
-
-    There the smaller network is another function of its weights than the silenced original with its statistics over
-    all channels; it is proved equal to the original with statistics over the channels that stay. Empty for networks
-    with batch normalisation.
-    """
-    return [str(place) for place in silencing(anatomy(model, example_inputs), cut).changes]
