@@ -38,7 +38,6 @@ def verify(
     cut: Cut,
     example_inputs: Inputs,
     *,
-    tolerance: float = TOLERANCE,
     body: Anatomy | None = None,
 ) -> float:
     """The largest difference between the outputs, each relative to its largest value, in float64 on random inputs.
@@ -47,7 +46,7 @@ def verify(
     of growing spread, which wake filters that see nothing in the first; integer inputs are taken as they are. Where the
     normal ones are so wide that the network's outputs hang on the last digit of them, they prove nothing and do not
     count. ``body`` saves tracing ``model`` again. Raises CutError when a network does not run, or when the difference
-    is not below ``tolerance``.
+    is not below TOLERANCE.
     """
     args, kwargs = arguments(type(model).__name__, example_inputs)
     silence = silencing(body or anatomy(model, example_inputs), cut)
@@ -61,13 +60,13 @@ def verify(
         if spread is not None and not _finite(wanted):
             continue  # such inputs are none that this network is made for
         difference = _difference(wanted, got)
-        if not difference < tolerance:
+        if not difference < TOLERANCE:
             nudged = [_nudged(tensor) for tensor in inputs[0]], {name: _nudged(t) for name, t in inputs[1].items()}
             unrest = _difference(wanted, _outputs(original, nudged, "a network that runs in float64", silence))
             if spread is not None and difference < ROUNDING * unrest:
                 continue  # so wide of what it is made for, the network itself makes that much of a rounding
-            wanted_error = f"the outputs of the silenced original within {tolerance:g}"
-            raise CutError(expected("cut", wanted_error, f"a difference of {difference:.2g}"))
+            close = f"the outputs of the silenced original within {TOLERANCE:g}"
+            raise CutError(expected("cut", close, f"a difference of {difference:.2g}"))
         worst = max(worst, difference)
     return worst
 
@@ -98,7 +97,11 @@ class Silence:
 
     @property
     def changes(self) -> list[Place]:
-        """The calls whose result for the channels that stay is not what it was: statistics over fewer channels."""
+        """The calls whose result for the channels that stay is not what it was: statistics over fewer channels.
+
+        There the smaller network is proved equal to the original with statistics over the channels that stay, not over
+        all. Empty for networks with batch normalisation.
+        """
         return [place for place, mixings in self.mixings.items() if any(mixing.changes for mixing in mixings)]
 
 
