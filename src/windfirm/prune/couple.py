@@ -220,13 +220,13 @@ class Coupler:
         )  # fmt: skip
 
 
-def couple(trace: Trace, options: Mapping[Site, int] | None = None, training: Trace | None = None) -> Coupling:
+def couple(trace: Trace, options: Mapping[Site, int], training: Trace | None) -> Coupling:
     """Walk through the trace and join what was tied, with the choices that let most leave, beginning at ``options``.
 
     ``training`` is a trace of the same network in training mode, where heads may run that evaluation does not see:
     what is tied there leaves together as well.
     """
-    options = dict(options or {})
+    options = dict(options)
     while True:
         coupler = Coupler(trace, options)
         if training is not None:

@@ -27,10 +27,10 @@ SAME = {"aten.cudnn_batch_norm.default": "aten.native_batch_norm.default"}
 class _Listener(Watcher):  # type: ignore[no-untyped-call]
     """Hands the results at some places on while they are fresh: an operation in place may change them right after."""
 
-    def __init__(self, model: nn.Module, points: Mapping[Place, Sequence[Show]], *, orderly: bool = False) -> None:
+    def __init__(self, model: nn.Module, points: Mapping[Place, Sequence[Show]]) -> None:
         super().__init__(model)
         self.points = points
-        self.orderly = orderly
+        self.orderly = False  # whether convolutions' results are laid out in order, as in the trace
         self.images = range(0)
         self.missing: set[Place] = set()
 

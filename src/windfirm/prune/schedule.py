@@ -105,9 +105,8 @@ def prune_round(
     number: int,
     rounds: int,
     *,
-    batches: Batches = (),
-    seed: int = 0,
-    measure: Measure | None = None,
+    batches: Batches,
+    seed: int,
 ) -> tuple[nn.Module, Round]:
     """Round ``number`` of ``rounds`` of prune_in_rounds alone: the smaller network and what was done.
 
@@ -117,7 +116,7 @@ def prune_round(
         raise InputError(expected("round", f"a number from 1 to {rounds}", number))
     start = anatomy(first, example_inputs, plain=target.plain)
     body = start if model is first else anatomy(model, example_inputs, plain=target.plain)
-    measure = measure or by_turns(example_inputs)
+    measure = by_turns(example_inputs)
     job = Job(first, start, example_inputs, named(criterion), target, rounds, batches, seed, measure)
     return _round(job, model, body, number)
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from windfirm.models.shrink import Kept
 from windfirm.prune.couple import Coupling, Role, Site, couple
-from windfirm.prune.rules.base import Contraction, Nodes
+from windfirm.prune.rules.base import Nodes
 from windfirm.prune.trace import Inputs, Place, Trace
 
 Kind = Literal["filters", "block"]
@@ -78,11 +78,6 @@ class Anatomy:
     coupling: Coupling
     parameters: tuple[str, ...]
 
-    @property
-    def contractions(self) -> tuple[Contraction, ...]:
-        """All convolutions and matrix products."""
-        return self.coupling.contractions
-
     @cached_property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """The shape of every parameter and buffer."""
@@ -93,7 +88,7 @@ class Anatomy:
         mask = gone(self.coupling, kept_without(removed or {}))
         blocks = _replaced(removed or {})
         total = 0
-        for contraction in self.contractions:
+        for contraction in self.coupling.contractions:
             if not inside(contraction.module, blocks):
                 sizes = prod(map(len, contraction.factors))
                 stay = prod(len(nodes) - int(mask[nodes].sum()) for nodes in contraction.factors)
@@ -160,7 +155,7 @@ def anatomy(model: nn.Module, example_inputs: Inputs, *, plain: bool = False) ->
     return replace(body, structures=(*body.structures, *layers))
 
 
-def grouped(model: nn.Module, traced: Trace, options: Mapping[Site, int], training: Trace | None = None) -> Anatomy:
+def grouped(model: nn.Module, traced: Trace, options: Mapping[Site, int], training: Trace | None) -> Anatomy:
     """The filter groups that follow from trace and coupling alone; sizes written into the code are not noticed."""
     coupling = couple(traced, options, training)
     parameters = tuple(name for name, _ in model.named_parameters())
