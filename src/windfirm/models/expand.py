@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from windfirm.errors import CutError, expected, first_line
-from windfirm.models.agree import Inputs, disagreement
+from windfirm.models.agree import disagreement
 from windfirm.models.blueprint import blueprint_of, origin_of
 from windfirm.models.copies import copied
+from windfirm.models.inputs import Inputs
 from windfirm.models.meta import every_tensor, named_tensors, with_tensors
+from windfirm.models.shrink import put_back
 
 TOLERANCE = 1e-9
 
@@ -59,7 +61,7 @@ def _filled(model: nn.Module, origin: nn.Module, kept: Mapping[str, Mapping[int,
         axes = next((kept[alias] for alias in same if alias in kept), {})
         new = small[left].detach().clone()
         for axis, indices in axes.items():
-            new = _spread(name, new, axis, indices, old.shape[axis])
+            new = _grown(name, new, axis, indices, old.shape[axis])
         if isinstance(old, nn.Parameter) and new.shape != old.shape:
             raise CutError(expected(name, f"shape {tuple(old.shape)} once it is filled up", tuple(new.shape)))
         return new
@@ -71,13 +73,11 @@ def _filled(model: nn.Module, origin: nn.Module, kept: Mapping[str, Mapping[int,
     return whole
 
 
-def _spread(name: str, tensor: Tensor, axis: int, indices: Sequence[int], size: int) -> Tensor:
-    """``tensor`` at ``indices`` along ``axis`` of a tensor of zeros."""
+def _grown(name: str, tensor: Tensor, axis: int, indices: Sequence[int], size: int) -> Tensor:
+    """As put_back does. Raises CutError, saying ``name``, for a tensor of another size."""
     if axis >= tensor.ndim or tensor.shape[axis] != len(indices):
         raise CutError(expected(name, f"{len(indices)} entries along axis {axis}", f"shape {tuple(tensor.shape)}"))
-    shape = [size if i == axis else n for i, n in enumerate(tensor.shape)]
-    places = torch.tensor(indices, dtype=torch.long, device=tensor.device)
-    return tensor.new_zeros(shape).index_copy(axis, places, tensor)
+    return put_back(tensor, axis, torch.tensor(indices, dtype=torch.long, device=tensor.device), size)
 
 
 def _refuse_strangers(model: nn.Module, origin: nn.Module) -> None:

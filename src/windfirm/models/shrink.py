@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod
 
 from windfirm.errors import CutError, expected
+from windfirm.models.meta import named_tensors
 
 Kept = dict[str, dict[int, list[int]]]
 
@@ -19,7 +20,7 @@ def shrink(model: nn.Module, kept: Mapping[str, Mapping[int, list[int]]]) -> Non
 
     Raises CutError, before anything is changed, for a name, axis or index that the network does not have.
     """
-    tensors = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
+    tensors = dict(named_tensors(model))
     for name, axes in kept.items():
         if name not in tensors:
             raise CutError(expected(name, "a parameter or buffer of the network", "none of that name"))
@@ -55,6 +56,12 @@ def take(tensor: Tensor, axes: Mapping[int, list[int]]) -> Tensor:
     if value.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
         value = value.contiguous(memory_format=torch.channels_last)
     return value
+
+
+def put_back(tensor: Tensor, axis: int, indices: Tensor, size: int) -> Tensor:
+    """The way back from take: ``tensor`` at ``indices`` along an axis of that size, and zeros elsewhere."""
+    shape = [size if i == axis else n for i, n in enumerate(tensor.shape)]
+    return tensor.new_zeros(shape).index_copy(axis, indices, tensor)
 
 
 def _shrunk(tensor: Tensor, axes: Mapping[int, list[int]]) -> Tensor:

@@ -12,11 +12,12 @@ from torch import nn
 
 from windfirm.errors import first_line
 from windfirm.models.blueprint import stand_in
+from windfirm.models.inputs import Inputs
 from windfirm.models.meta import on_meta
 from windfirm.prune.rules import RULES
 from windfirm.prune.rules.contract import CONTRACTIONS
 from windfirm.prune.structure import Anatomy, Slice, Structure, inside
-from windfirm.prune.trace import Call, Inputs, Ref, Trace, output_shapes, without_values
+from windfirm.prune.trace import Call, Ref, Trace, output_shapes, without_values
 
 aten = torch.ops.aten
 ADDITIONS = (aten.add.Tensor, aten.add_.Tensor)

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from windfirm import seeds
 from windfirm.errors import CutError, InputError, expected
+from windfirm.models.inputs import Inputs
 from windfirm.prune.criteria.base import Half, Observer, Scores, Seen, class_scores
 from windfirm.prune.criteria.kl_divergence import divergence
 from windfirm.prune.criteria.points import penultimate
 from windfirm.prune.criteria.similarity import alignment, products, terms
 from windfirm.prune.observe import Batches, checked, observe
-from windfirm.prune.trace import Inputs, trace
+from windfirm.prune.trace import trace
 
 Sort = Literal["filters", "layers"]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from windfirm.errors import InputError, expected
+from windfirm.models.inputs import Inputs
 from windfirm.models.latency import latencies
 from windfirm.prune.select import Cut
-from windfirm.prune.trace import Inputs
 
 #: What a share may be of: see Budget.
 BUDGETS = ("rate", "ratio", "macs", "params", "latency")

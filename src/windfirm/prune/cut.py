@@ -9,12 +9,12 @@ from torch.optim import Optimizer
 
 from windfirm.models.blueprint import apply
 from windfirm.models.copies import copied
+from windfirm.models.inputs import Inputs
 from windfirm.models.mode import mode
 from windfirm.prune.carry import carry
 from windfirm.prune.rehearse import rehearse
 from windfirm.prune.select import Cut
 from windfirm.prune.structure import Anatomy, anatomy
-from windfirm.prune.trace import Inputs
 from windfirm.prune.verify import verify
 
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from windfirm.models.inputs import Inputs
 from windfirm.prune.blocks import filters_inside, tried
 from windfirm.prune.criteria.points import CONVOLUTION, normalisation
 from windfirm.prune.structure import Anatomy, Structure, inside
-from windfirm.prune.trace import Call, Inputs, Trace
+from windfirm.prune.trace import Call, Trace
 
 
 def plain_layers(model: nn.Module, example_inputs: Inputs, body: Anatomy) -> list[Structure]:

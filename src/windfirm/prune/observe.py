@@ -11,9 +11,10 @@ from torch.nn import functional as F
 from torch.utils._pytree import tree_flatten, tree_map_only
 
 from windfirm.errors import InputError, TraceError, WindfirmError, expected, first_line
+from windfirm.models.inputs import Inputs
 from windfirm.models.mode import mode
 from windfirm.prune.criteria.base import Observer, Seen, class_scores
-from windfirm.prune.trace import Inputs, Place, Watcher, arguments, plainly, run, tensors_in
+from windfirm.prune.trace import Place, Watcher, arguments, plainly, run, tensors_in
 
 #: Images as the network takes them, and their labels.
 Batches = Iterable[tuple[Inputs, Tensor]]

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from windfirm.prune.trace import Inputs, trace
+from windfirm.models.inputs import Inputs
+from windfirm.prune.trace import trace
 
 
 @dataclass(frozen=True)

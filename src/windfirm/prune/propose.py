@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from windfirm.errors import CutError, InputError, expected
+from windfirm.models.inputs import Inputs
 from windfirm.prune.both import CHOICES, Sort
 from windfirm.prune.budget import Budget, Measure, timed
 from windfirm.prune.criteria import Criterion, scores
@@ -16,7 +17,6 @@ from windfirm.prune.salvage import RefusedError, culprit
 from windfirm.prune.select import Cut, Unit, departures, eligible, leaving, share, smallest
 from windfirm.prune.stability import Stability, stability
 from windfirm.prune.structure import Anatomy, Kind
-from windfirm.prune.trace import Inputs
 from windfirm.prune.verify import silencing
 
 STRUCTURES = ("filters", "layers", "both")

@@ -14,12 +14,13 @@ from torch import nn
 
 from windfirm.errors import CutError, TraceError
 from windfirm.models.blueprint import Blueprint, Sizes, set_sizes, stand_in
+from windfirm.models.inputs import Inputs
 from windfirm.models.meta import on_meta
 from windfirm.models.shrink import NORMS, shrink
 from windfirm.prune.couple import Site, other_options
 from windfirm.prune.follow import Departure, Plan, departed, ends_well
 from windfirm.prune.structure import Anatomy, Structure, gone, grouped, inside, kept_without
-from windfirm.prune.trace import Call, Inputs, Trace, trace
+from windfirm.prune.trace import Call, Trace, trace
 
 #: The shares of a structure's units that leave in a rehearsal: unequal ones, so that sizes which only happen to agree
 #: do not hide each other.

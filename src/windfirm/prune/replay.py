@@ -14,8 +14,9 @@ from torch.utils._pytree import tree_map_only
 
 from windfirm.errors import CutError, InputError, TraceError, expected, first_line
 from windfirm.models.copies import copied
+from windfirm.models.inputs import Inputs
 from windfirm.prune.steps import Step, Times, Values, dropping, folded
-from windfirm.prune.trace import Call, Inputs, Place, Ref, Trace, arguments, trace
+from windfirm.prune.trace import Call, Place, Ref, Trace, arguments, trace
 
 aten = torch.ops.aten
 

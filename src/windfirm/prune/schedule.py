@@ -7,13 +7,13 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from windfirm.errors import CutError, InputError, expected
+from windfirm.models.inputs import Inputs
 from windfirm.prune.both import COMPARING, Sort, distances, turn
 from windfirm.prune.budget import Measure, budget, by_turns
 from windfirm.prune.criteria import Criterion, named
 from windfirm.prune.observe import Batches
 from windfirm.prune.propose import KINDS, Job, Round, Target, propose
 from windfirm.prune.structure import Anatomy, anatomy
-from windfirm.prune.trace import Inputs
 
 
 def prune(

@@ -17,10 +17,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from windfirm.models.inputs import Inputs
 from windfirm.models.shrink import Kept
 from windfirm.prune.couple import Coupling, Role, Site, couple
 from windfirm.prune.rules.base import Nodes
-from windfirm.prune.trace import Inputs, Place, Trace
+from windfirm.prune.trace import Place, Trace
 
 Kind = Literal["filters", "block"]
 Mask = npt.NDArray[np.bool_]

@@ -20,13 +20,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
 from windfirm.errors import TraceError, expected, first_line
+from windfirm.models.inputs import Arguments, Inputs, separated
 from windfirm.models.meta import on_meta
 
 #: What a network may return besides tensors, in any nesting of tuples, lists, dicts and dataclasses.
 PLAIN = int | float | str | None
-
-#: One tensor, several in order, or several by the names of the arguments.
-Inputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -238,16 +236,9 @@ class _Recorder(Watcher):  # type: ignore[no-untyped-call]
         return result
 
 
-def arguments(where: str, example_inputs: Inputs) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+def arguments(where: str, example_inputs: Inputs) -> Arguments:
     """Positional and named tensors. Raises TraceError for anything else, and for an empty batch."""
-    args: tuple[Tensor, ...] = ()
-    kwargs: dict[str, Tensor] = {}
-    if isinstance(example_inputs, Mapping):
-        kwargs = dict(example_inputs)
-    elif isinstance(example_inputs, Sequence):
-        args = tuple(example_inputs)
-    else:
-        args = (example_inputs,)
+    args, kwargs = separated(example_inputs)
     given = [*args, *kwargs.values()]
     strange = [type(value).__name__ for value in given if not isinstance(value, Tensor)]
     if strange:
@@ -258,7 +249,7 @@ def arguments(where: str, example_inputs: Inputs) -> tuple[tuple[Tensor, ...], d
     return args, kwargs
 
 
-def without_values(where: str, example_inputs: Inputs) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+def without_values(where: str, example_inputs: Inputs) -> Arguments:
     """The same as ``arguments``, on the meta device. Raises what it raises."""
     args, kwargs = arguments(where, example_inputs)
     fakes, named = tree_map_only(Tensor, lambda tensor: torch.empty_like(tensor, device="meta"), (args, kwargs))

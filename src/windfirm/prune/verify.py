@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
-from windfirm import seeds
 from windfirm.errors import CutError, expected, first_line
 from windfirm.models.copies import exact
+from windfirm.models.inputs import Arguments, Inputs, drawn
+from windfirm.models.shrink import put_back
 from windfirm.prune.couple import Mixing, Reading
 from windfirm.prune.select import Cut
 from windfirm.prune.structure import Anatomy, Mask, anatomy, gone
-from windfirm.prune.trace import Inputs, Place, Watcher, arguments, plainly, run, tensors_in
+from windfirm.prune.trace import Place, Watcher, arguments, plainly, run, tensors_in
 
 TOLERANCE = 1e-9
 
@@ -48,20 +49,19 @@ def verify(
     count. ``body`` saves tracing ``model`` again. Raises CutError when a network does not run, or when the difference
     is not below TOLERANCE.
     """
-    args, kwargs = arguments(type(model).__name__, example_inputs)
+    given = arguments(type(model).__name__, example_inputs)
     silence = silencing(body or anatomy(model, example_inputs), cut)
     original, smaller = exact(model), exact(smaller)
     worst = 0.0
     for spread in SPREADS:
-        drawn = _drawn((*args, *kwargs.values()), spread)
-        inputs = drawn[: len(args)], dict(zip(kwargs, drawn[len(args) :], strict=True))
+        inputs = drawn(given, spread, "verify")
         wanted = _outputs(original, inputs, "a network that runs in float64", silence)
         got = _outputs(smaller, inputs, "a smaller network that runs")
         if spread is not None and not _finite(wanted):
             continue  # such inputs are none that this network is made for
         difference = _difference(wanted, got)
         if not difference < TOLERANCE:
-            nudged = [_nudged(tensor) for tensor in inputs[0]], {name: _nudged(t) for name, t in inputs[1].items()}
+            nudged = tree_map_only(Tensor, _nudged, inputs)
             unrest = _difference(wanted, _outputs(original, nudged, "a network that runs in float64", silence))
             if spread is not None and difference < ROUNDING * unrest:
                 continue  # so wide of what it is made for, the network itself makes that much of a rounding
@@ -186,18 +186,11 @@ def _over_kept(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], mixing
     leaves, shape = tree_flatten(result)
     for mixing, indices in reversed(stays):
         if mixing.keeps:
-            leaves[0] = _spread(leaves[0], mixing.axis, indices, x.shape[mixing.axis])
+            leaves[0] = put_back(leaves[0], mixing.axis, indices, x.shape[mixing.axis])
     return tree_unflatten(leaves, shape)
 
 
-def _spread(tensor: Tensor, axis: int, indices: Tensor, size: int) -> Tensor:
-    shape = [size if i == axis else n for i, n in enumerate(tensor.shape)]
-    return tensor.new_zeros(shape).index_copy(axis, indices, tensor)
-
-
-def _outputs(
-    model: nn.Module, inputs: tuple[Sequence[Tensor], Mapping[str, Tensor]], wanted: str, silence: Silence | None = None
-) -> list[Tensor]:
+def _outputs(model: nn.Module, inputs: Arguments, wanted: str, silence: Silence | None = None) -> list[Tensor]:
     args, kwargs = tree_map_only(Tensor, torch.clone, inputs)  # a network may change what it is given
     try:
         with plainly():
@@ -221,18 +214,6 @@ def _outputs(
         message = first_line(error)
         raise CutError(expected("cut", wanted, f"an error in its forward pass: {message}")) from error
     return [leaf if leaf.is_complex() else leaf.double() for leaf in leaves]
-
-
-def _drawn(examples: Sequence[Tensor], spread: float | None) -> list[Tensor]:
-    """Random inputs in float64: uniform in [0, 1), or normal with a standard deviation of ``spread``."""
-    generator = seeds.stream(0, "verify", str(spread))
-    draw = torch.rand if spread is None else torch.randn
-    return [
-        draw(example.shape, generator=generator, dtype=torch.float64) * (spread or 1.0)
-        if example.is_floating_point()
-        else example.cpu()
-        for example in examples
-    ]
 
 
 def _difference(wanted: Sequence[Tensor], got: Sequence[Tensor]) -> float:

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
 from windfirm.errors import InputError, expected
+from windfirm.models.inputs import Inputs
 from windfirm.models.mode import mode
 from windfirm.prune.structure import Anatomy, Structure, anatomy
-from windfirm.prune.trace import Inputs, Place, Trace, trace
+from windfirm.prune.trace import Place, Trace, trace
 
 #: For every structure that a criterion can score a float64 tensor of shape ``(size,)``.
 Scores = dict[Structure, Tensor]
