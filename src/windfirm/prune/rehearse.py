@@ -17,7 +17,8 @@ from windfirm.models.blueprint import Blueprint, Sizes, set_sizes, stand_in
 from windfirm.models.inputs import Inputs
 from windfirm.models.meta import on_meta
 from windfirm.models.shrink import NORMS, shrink
-from windfirm.prune.couple import Site, other_options
+from windfirm.prune.couple import other_options
+from windfirm.prune.coupling import Site
 from windfirm.prune.follow import Departure, Plan, departed, ends_well
 from windfirm.prune.structure import Anatomy, Structure, gone, grouped, inside, kept_without
 from windfirm.prune.trace import Call, Trace, trace

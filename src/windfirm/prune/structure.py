@@ -19,8 +19,8 @@ from torch import nn
 
 from windfirm.models.inputs import Inputs
 from windfirm.models.shrink import Kept
-from windfirm.prune.couple import Coupling, Role, Site, couple
-from windfirm.prune.rules.base import Nodes
+from windfirm.prune.couple import couple
+from windfirm.prune.coupling import Coupling, Nodes, Role, Site
 from windfirm.prune.trace import Place, Trace
 
 Kind = Literal["filters", "block"]

@@ -19,7 +19,7 @@ from windfirm.errors import CutError, expected, first_line
 from windfirm.models.copies import exact
 from windfirm.models.inputs import Arguments, Inputs, drawn
 from windfirm.models.shrink import put_back
-from windfirm.prune.couple import Mixing, Reading
+from windfirm.prune.coupling import Mixing, Reading
 from windfirm.prune.select import Cut
 from windfirm.prune.structure import Anatomy, Mask, anatomy, gone
 from windfirm.prune.trace import Place, Watcher, arguments, plainly, run, tensors_in

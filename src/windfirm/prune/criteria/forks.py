@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from windfirm.prune.couple import Coupling, Reading
+from windfirm.prune.coupling import Coupling, Nodes, Reading
 from windfirm.prune.criteria.base import Subject
 from windfirm.prune.replay import Program
-from windfirm.prune.rules.base import Nodes
 from windfirm.prune.select import Cut
 from windfirm.prune.steps import Values, refs_in
 from windfirm.prune.structure import Anatomy, Structure

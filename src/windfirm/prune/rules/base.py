@@ -1,38 +1,13 @@
 """What rules share: meeting of labels, freezing, the labels of one axis."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from windfirm.prune.coupling import NOBODY, Coupler, Nodes
 from windfirm.prune.trace import Call, Ref
 
-if TYPE_CHECKING:
-    from windfirm.prune.couple import Coupler
-
-Nodes = npt.NDArray[np.int64]
-Labels = dict[int, Nodes]
-Rule = Callable[["Coupler", Call], None]
-
-
-@dataclass(frozen=True)
-class Contraction:
-    """A convolution or matrix product, for counting: its multiply-adds for one image.
-
-    They shrink with the share of every entry of ``factors`` that stays.
-    """
-
-    module: str
-    macs: int
-    factors: tuple[Nodes, ...]
-
-
-#: Marks an index that no parameter shaped, such as a channel that a constant pad added.
-NOBODY = -1
+Rule = Callable[[Coupler, Call], None]
 
 
 def nobody(size: int) -> Nodes:

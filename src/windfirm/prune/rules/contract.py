@@ -1,18 +1,13 @@
 """Convolutions and matrix products: they read channels of their input and make those of their output."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from windfirm.prune.rules.base import Contraction, Nodes, axis_of, freeze_axes, give_up, meet, nobody, tie_rows
+from windfirm.prune.coupling import Contraction, Coupler, Nodes
+from windfirm.prune.rules.base import axis_of, freeze_axes, give_up, meet, nobody, tie_rows
 from windfirm.prune.trace import Call, Ref
-
-if TYPE_CHECKING:
-    from windfirm.prune.couple import Coupler
 
 
 def convolution(c: Coupler, call: Call) -> None:

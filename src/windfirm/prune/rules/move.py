@@ -1,20 +1,16 @@
 """Pure data movement: the operation is run on labels, and itself says where each index went."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from windfirm.prune.rules.base import Labels, Nodes, axis_of, freeze_axes, meet, nobody, tie_rows
+from windfirm.prune.coupling import Coupler, Labels, Nodes
+from windfirm.prune.rules.base import axis_of, freeze_axes, meet, nobody, tie_rows
 from windfirm.prune.trace import Call, Ref
-
-if TYPE_CHECKING:
-    from windfirm.prune.couple import Coupler
 
 
 def moved(c: Coupler, call: Call) -> None:

@@ -1,18 +1,13 @@
 """Operations that work index by index, and normalisations and reductions that look along an axis."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from windfirm.prune.rules.base import Labels, axis_of, freeze_axes, meet, tie_rows
+from windfirm.prune.coupling import Coupler, Labels
+from windfirm.prune.rules.base import axis_of, freeze_axes, meet, tie_rows
 from windfirm.prune.trace import Call, Ref
-
-if TYPE_CHECKING:
-    from windfirm.prune.couple import Coupler
 
 
 def pointwise(c: Coupler, call: Call) -> None:
