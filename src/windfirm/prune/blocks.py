@@ -17,7 +17,8 @@ from windfirm.models.meta import on_meta
 from windfirm.prune.rules import RULES
 from windfirm.prune.rules.contract import CONTRACTIONS
 from windfirm.prune.structure import Anatomy, Slice, Structure, inside
-from windfirm.prune.trace import Call, Ref, Trace, output_shapes, without_values
+from windfirm.prune.trace import Call, Ref, Trace
+from windfirm.prune.watch import output_shapes, without_values
 
 aten = torch.ops.aten
 ADDITIONS = (aten.add.Tensor, aten.add_.Tensor)

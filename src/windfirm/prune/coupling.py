@@ -10,7 +10,8 @@ import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from windfirm.prune.trace import Call, Place, Ref, Trace
+from windfirm.prune.trace import Call, Ref, Trace
+from windfirm.prune.watch import Place
 
 #: Numbers of nodes: one for each index along an axis of a parameter or buffer.
 Nodes = npt.NDArray[np.int64]

@@ -11,7 +11,8 @@ from torch.utils._pytree import tree_flatten
 from windfirm.errors import first_line
 from windfirm.models.inputs import Inputs
 from windfirm.prune.structure import Anatomy, Mask
-from windfirm.prune.trace import Call, Ref, Watcher, output_shapes, plainly, shaped, without_values
+from windfirm.prune.trace import Call, Ref
+from windfirm.prune.watch import Watcher, output_shapes, plainly, shaped, without_values
 
 #: Depending on strides and sizes, a reshape is a view or a copy and a view, and a slice of everything nothing at all.
 COPIES = {getattr(torch.ops.aten, name).default for name in ("clone", "alias", "detach")}

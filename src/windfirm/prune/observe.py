@@ -14,7 +14,7 @@ from windfirm.errors import InputError, TraceError, WindfirmError, expected, fir
 from windfirm.models.inputs import Inputs
 from windfirm.models.mode import mode
 from windfirm.prune.criteria.base import Observer, Seen, class_scores
-from windfirm.prune.trace import Place, Watcher, arguments, plainly, run, tensors_in
+from windfirm.prune.watch import Place, Watcher, arguments, plainly, run, tensors_in
 
 #: Images as the network takes them, and their labels.
 Batches = Iterable[tuple[Inputs, Tensor]]

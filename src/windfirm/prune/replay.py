@@ -16,7 +16,8 @@ from windfirm.errors import CutError, InputError, TraceError, expected, first_li
 from windfirm.models.copies import copied
 from windfirm.models.inputs import Inputs
 from windfirm.prune.steps import Step, Times, Values, dropping, folded
-from windfirm.prune.trace import Call, Place, Ref, Trace, arguments, trace
+from windfirm.prune.trace import Call, Ref, Trace, trace
+from windfirm.prune.watch import Place, arguments
 
 aten = torch.ops.aten
 

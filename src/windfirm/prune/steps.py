@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from windfirm.prune.trace import Place, Ref
+from windfirm.prune.trace import Ref
+from windfirm.prune.watch import Place
 
 aten = torch.ops.aten
 

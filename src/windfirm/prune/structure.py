@@ -21,7 +21,8 @@ from windfirm.models.inputs import Inputs
 from windfirm.models.shrink import Kept
 from windfirm.prune.couple import couple
 from windfirm.prune.coupling import Coupling, Nodes, Role, Site
-from windfirm.prune.trace import Place, Trace
+from windfirm.prune.trace import Trace
+from windfirm.prune.watch import Place
 
 Kind = Literal["filters", "block"]
 Mask = npt.NDArray[np.bool_]

@@ -22,7 +22,7 @@ from windfirm.models.shrink import put_back
 from windfirm.prune.coupling import Mixing, Reading
 from windfirm.prune.select import Cut
 from windfirm.prune.structure import Anatomy, Mask, anatomy, gone
-from windfirm.prune.trace import Place, Watcher, arguments, plainly, run, tensors_in
+from windfirm.prune.watch import Place, Watcher, arguments, plainly, run, tensors_in
 
 TOLERANCE = 1e-9
 

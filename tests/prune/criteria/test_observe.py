@@ -10,7 +10,8 @@ from tests.prune.nets import Net, lively
 from windfirm.errors import InputError
 from windfirm.prune.criteria.base import Observer, Seen
 from windfirm.prune.observe import Batches, observe
-from windfirm.prune.trace import Place, trace
+from windfirm.prune.trace import trace
+from windfirm.prune.watch import Place
 
 
 def network(between: nn.Module | None = None) -> Any:

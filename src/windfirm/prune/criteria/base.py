@@ -16,7 +16,8 @@ from windfirm.errors import InputError, expected
 from windfirm.models.inputs import Inputs
 from windfirm.models.mode import mode
 from windfirm.prune.structure import Anatomy, Structure, anatomy
-from windfirm.prune.trace import Place, Trace, trace
+from windfirm.prune.trace import Trace, trace
+from windfirm.prune.watch import Place
 
 #: For every structure that a criterion can score a float64 tensor of shape ``(size,)``.
 Scores = dict[Structure, Tensor]

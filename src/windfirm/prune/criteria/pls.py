@@ -18,7 +18,8 @@ from windfirm.prune.criteria.members import mean_over_members
 from windfirm.prune.criteria.points import CONVOLUTION, LINEAR, block_map, makers, spread_out
 from windfirm.prune.criteria.vip import Table, merged
 from windfirm.prune.structure import Slice, Structure
-from windfirm.prune.trace import Call, Place
+from windfirm.prune.trace import Call
+from windfirm.prune.watch import Place
 
 COMPONENTS = 2
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from windfirm.prune.structure import Slice, Structure
-from windfirm.prune.trace import Call, Place, Ref, Trace
+from windfirm.prune.trace import Call, Ref, Trace
+from windfirm.prune.watch import Place
 
 aten = torch.ops.aten
 
