@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten
+from torch.utils._pytree import tree_leaves
 
 from windfirm.errors import first_line
 from windfirm.models.inputs import Inputs
@@ -118,7 +118,7 @@ class _Follower(Watcher):  # type: ignore[no-untyped-call]
             result = shaped(func, args, kwargs or {})
         except Exception as error:
             raise Departure(call, first_line(error)) from error
-        leaves = [leaf for leaf in tree_flatten(result)[0] if isinstance(leaf, Tensor)]
+        leaves = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         for ref, leaf in zip(call.outputs, leaves, strict=True):
             if not self.plan.fits(ref, leaf.shape):
                 raise Departure(call, f"a tensor of shape {tuple(leaf.shape)} in place of {self.plan.shape(ref)}")

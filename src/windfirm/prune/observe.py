@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils._pytree import tree_flatten, tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from windfirm.errors import InputError, TraceError, WindfirmError, expected, first_line
 from windfirm.models.inputs import Inputs
@@ -124,7 +124,7 @@ def checked(batches: Batches) -> Iterator[tuple[Inputs, Tensor]]:
         if not isinstance(labels, Tensor) or labels.ndim != 1:
             got = f"shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
             raise InputError(expected("batches", "labels as a tensor of shape (b,)", got))
-        sizes = {len(tensor) for tensor in tree_flatten(inputs)[0] if isinstance(tensor, Tensor) and tensor.ndim}
+        sizes = {len(tensor) for tensor in tree_leaves(inputs) if isinstance(tensor, Tensor) and tensor.ndim}
         if sizes and sizes != {len(labels)}:
             got = f"{len(labels)} for {' and '.join(map(str, sorted(sizes)))}"
             raise InputError(expected("batches", "one label for each image", got))

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from windfirm.prune.trace import Ref
+from windfirm.prune.trace import Ref, refs_in
 from windfirm.prune.watch import Place
 
 aten = torch.ops.aten
@@ -50,15 +50,6 @@ class Step:
     def reads(self) -> list[Ref]:
         """Every tensor argument, in order, lists flattened."""
         return refs_in((self.args, dict(self.kwargs)))
-
-
-def refs_in(arg: Any) -> list[Ref]:
-    """The Refs among arguments, in order."""
-    if isinstance(arg, Ref):
-        return [arg]
-    if isinstance(arg, dict):
-        arg = list(arg.values())
-    return [ref for entry in arg for ref in refs_in(entry)] if isinstance(arg, list | tuple) else []
 
 
 def folded(steps: Sequence[Step], fixed: Values, outputs: Sequence[Ref]) -> list[Step]:

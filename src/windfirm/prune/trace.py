@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from windfirm.errors import TraceError, expected, first_line
 from windfirm.models.inputs import Inputs
@@ -33,6 +33,11 @@ class Ref:
     storage: int = field(default=-1, compare=False)
     strides: tuple[int, ...] = field(default=(), compare=False)
     offset: int = field(default=0, compare=False)
+
+
+def refs_in(arg: Any) -> list[Ref]:
+    """The Refs among arguments, in order, lists and dicts flattened."""
+    return [leaf for leaf in tree_leaves(arg) if isinstance(leaf, Ref)]
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class Call:
     @cached_property
     def inputs(self) -> list[Ref]:
         """Every tensor argument, in order, lists flattened."""
-        return [leaf for leaf in tree_flatten((self.args, dict(self.kwargs)))[0] if isinstance(leaf, Ref)]
+        return refs_in((self.args, dict(self.kwargs)))
 
     def argument(self, name: str, default: Any = None) -> Any:
         """The argument that the operation's schema calls ``name``."""
@@ -153,7 +158,7 @@ class _Recorder(Watcher):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         named_args, named_kwargs = tree_map_only(Tensor, self.ref, (tuple(args), dict(kwargs)))
         result = shaped(func, args, kwargs)
-        outputs = tuple(self.new(leaf) for leaf in tree_flatten(result)[0] if isinstance(leaf, Tensor))
+        outputs = tuple(self.new(leaf) for leaf in tree_leaves(result) if isinstance(leaf, Tensor))
         place, number = self.place(func), self.first + len(self.calls)
         self.calls.append(Call(func, named_args, named_kwargs, outputs, place.module, number, place.turn))
         return result

@@ -17,8 +17,9 @@ from windfirm.prune.coupling import Coupling, Nodes, Reading
 from windfirm.prune.criteria.base import Subject
 from windfirm.prune.replay import Program
 from windfirm.prune.select import Cut
-from windfirm.prune.steps import Values, refs_in
+from windfirm.prune.steps import Values
 from windfirm.prune.structure import Anatomy, Structure
+from windfirm.prune.trace import refs_in
 from windfirm.prune.verify import silencing
 
 
