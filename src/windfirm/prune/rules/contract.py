@@ -61,28 +61,26 @@ def product(c: Coupler, call: Call) -> None:
     *addend, x, y = call.args
     (out,) = call.outputs
     rank = len(x.shape)
-    i, o = rank - 1, rank - 1
-    parts = (c.of(x).get(rank - 2), c.of(x).get(i), c.of(y).get(rank - 2), c.of(y).get(o))
-    batch = c.of(x).get(0), c.of(y).get(0)
-    inner = parts[1] if parts[1] is not None else parts[2]
-    outer = next((nodes for nodes in batch if nodes is not None), None) if rank == 3 else None
-    _count(
-        c, call, math.prod(out.shape) * x.shape[-1], [n for n in (parts[0], inner, parts[3], outer) if n is not None]
-    )
-    labels = {axis: nodes for axis, nodes in ((rank - 2, parts[0]), (o, parts[3])) if nodes is not None}
+    before, last = rank - 2, rank - 1
+    rows, columns = c.of(x).get(before), c.of(y).get(last)
+    inner = _first(c.of(x).get(last), c.of(y).get(before))
+    outer = _first(c.of(x).get(0), c.of(y).get(0)) if rank == 3 else None
+    factors = [nodes for nodes in (rows, inner, columns, outer) if nodes is not None]
+    _count(c, call, math.prod(out.shape) * x.shape[-1], factors)
+    labels = {axis: nodes for axis, nodes in ((before, rows), (last, columns)) if nodes is not None}
     if outer is not None:
         labels[0] = meet(c, (axis_of(c, x, 0), axis_of(c, y, 0)), f"{call.where} multiplies tensor by tensor")
     if inner is not None:
         _contracted(c, call, x, y)
-    for weight, made in ((x, rank - 2), (y, o)):
+    for weight, made in ((x, before), (y, last)):
         if weight.key in c.fixed and made in c.of(weight) and inner is not None:
             c.role(c.of(weight)[made], "out")
-    if addend:
-        for axis in range(-len(addend[0].shape), 0):
-            nodes = labels.get(axis + rank)
-            if addend[0].shape[axis] == out.shape[axis] and (nodes is not None or c.of(addend[0])):
-                meeting = (labels.get(axis + rank, axis_of(c, out, axis + rank)), _aligned(c, addend[0], axis))
-                labels[axis + rank] = meet(c, meeting, f"the bias of {call.where}")
+    for bias in addend:
+        for own, size in enumerate(bias.shape):
+            axis = own + rank - len(bias.shape)
+            if size == out.shape[axis] and (axis in labels or c.of(bias)):
+                meeting = (labels.get(axis, nobody(size)), axis_of(c, bias, own))
+                labels[axis] = meet(c, meeting, f"the bias of {call.where}")
     c.give(out, labels)
 
 
@@ -137,8 +135,8 @@ def embedding(c: Coupler, call: Call) -> None:
     c.give(call.outputs[0], {len(indices.shape): nodes})
 
 
-def _aligned(c: Coupler, ref: Ref, axis: int) -> Nodes:
-    return axis_of(c, ref, axis + len(ref.shape))
+def _first(one: Nodes | None, other: Nodes | None) -> Nodes | None:
+    return other if one is None else one
 
 
 def _count(c: Coupler, call: Call, macs: int, factors: Iterable[Nodes]) -> None:
