@@ -7,6 +7,7 @@ missing elsewhere, or an order that was mixed up, shows as a difference.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -192,27 +193,22 @@ def _over_kept(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], mixing
 
 def _outputs(model: nn.Module, inputs: Arguments, wanted: str, silence: Silence | None = None) -> list[Tensor]:
     args, kwargs = tree_map_only(Tensor, torch.clone, inputs)  # a network may change what it is given
+    silencer = _Silencer(model, silence) if silence is not None else None
     try:
-        with plainly():
-            if silence is None:
-                result = model(*args, **kwargs)
-            else:
-                silencer = _Silencer(model, silence)
-                try:
-                    with silencer:
-                        result = model(*args, **kwargs)
-                finally:
-                    silencer.release()
-                missed = silence.places - silencer.seen
-                if missed:
-                    message = f"a forward pass that differs from its trace: no {min(map(str, missed))}"
-                    raise CutError(expected("cut", wanted, message))
-            leaves = tensors_in(result)
+        with plainly(), silencer or nullcontext():
+            result = model(*args, **kwargs)
+        if silencer and (missed := silencer.silence.places - silencer.seen):
+            got = f"a forward pass that differs from its trace: no {min(map(str, missed))}"
+            raise CutError(expected("cut", wanted, got))
+        leaves = tensors_in(result)
     except CutError:
         raise
     except Exception as error:  # whatever a stranger's forward pass may raise
-        message = first_line(error)
-        raise CutError(expected("cut", wanted, f"an error in its forward pass: {message}")) from error
+        got = f"an error in its forward pass: {first_line(error)}"
+        raise CutError(expected("cut", wanted, got)) from error
+    finally:
+        if silencer:
+            silencer.release()
     return [leaf if leaf.is_complex() else leaf.double() for leaf in leaves]
 
 
