@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from windfirm.errors import InputError
-from windfirm.models.latency import WARM_UP, Latency, latencies, latency
+from windfirm.models.latency import WARM_UP, Latency, latencies
 
 
 class Spy(nn.Module):
@@ -22,7 +22,7 @@ class Spy(nn.Module):
 def test_median_and_quartiles_per_image_of_a_clock_that_is_told_what_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter([0.0, 8.0, 10.0, 11.0, 20.0, 22.0, 30.0, 34.0, 40.0, 56.0])  # passes of 8, 1, 2, 4 and 16 seconds
     monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
-    assert latency(Spy(), torch.zeros(2, 1, 4, 4), repeats=5) == Latency(2.0, 1.0, 4.0, batch=2, repeats=5)
+    assert latencies([Spy()], torch.zeros(2, 1, 4, 4), repeats=5) == (Latency(2.0, 1.0, 4.0, batch=2, repeats=5),)
 
 
 def test_several_networks_take_turns_pass_by_pass(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,7 +34,7 @@ def test_several_networks_take_turns_pass_by_pass(monkeypatch: pytest.MonkeyPatc
 
 def test_every_pass_is_in_eval_and_inference_mode_and_every_module_gets_its_own_mode_back() -> None:
     model = Spy()
-    result = latency(model, torch.zeros(1, 1, 4, 4), repeats=4)
+    (result,) = latencies([model], torch.zeros(1, 1, 4, 4), repeats=4)
     assert model.seen == [(False, True)] * (WARM_UP + 4)
     assert (model.training, model.frozen.training) == (True, False)
     assert 0 < result.low <= result.median <= result.high
@@ -48,7 +48,7 @@ def test_a_network_that_changes_its_input_in_place_meets_the_same_in_every_pass(
 
     met: list[float] = []
     images = torch.zeros(1, 1, 4, 4)
-    latency(Adding(), images, repeats=2)
+    latencies([Adding()], images, repeats=2)
     assert met == [0.0] * (WARM_UP + 2)
     assert images.max() == 0
 
@@ -56,11 +56,11 @@ def test_a_network_that_changes_its_input_in_place_meets_the_same_in_every_pass(
 def test_the_mode_comes_back_after_an_error_too() -> None:
     model = nn.Sequential(nn.Linear(3, 3))
     with pytest.raises(RuntimeError):
-        latency(model, torch.zeros(1, 4))
+        latencies([model], torch.zeros(1, 4))
     assert model.training
 
 
 def test_a_single_repeat_has_no_spread_and_is_refused() -> None:
     with pytest.raises(InputError) as error:
-        latency(Spy(), torch.zeros(1, 1, 4, 4), repeats=1)
+        latencies([Spy()], torch.zeros(1, 1, 4, 4), repeats=1)
     assert str(error.value) == "latency: expected at least one image and two repeats, got 1 and 1"

@@ -26,11 +26,6 @@ class Latency:
     repeats: int
 
 
-def latency(model: nn.Module, example: Tensor, repeats: int = 20) -> Latency:
-    """Time ``repeats`` forward passes of ``example`` (b, c, h, w), after a few that do not count; see latencies."""
-    return latencies([model], example, repeats)[0]
-
-
 def latencies(models: Sequence[nn.Module], example: Tensor, repeats: int = 20) -> tuple[Latency, ...]:
     """Time ``repeats`` forward passes of ``example`` (b, c, h, w) through each of ``models``, after a few uncounted.
 
