@@ -27,10 +27,10 @@ class Intake:
             raise InputError(expected("normalisation", "mean and std together", "one of them"))
         if self.shape is not None and (len(self.shape) != 3 or min(self.shape) < 1):
             raise InputError(expected("input", "a size (c, h, w)", self.shape))
-        mean, std = self.mean or (), self.std or ()
-        channels = {1, self.shape[0]} if self.shape else {1, 3, len(mean)}
-        if self.mean is None:
+        if self.mean is None or self.std is None:
             return
+        mean, std = self.mean, self.std
+        channels = {1, self.shape[0]} if self.shape else {1, 3, len(mean)}
         if len(mean) != len(std) or len(mean) not in channels or not all(map(isfinite, mean + std)) or min(std) <= 0:
             wanted = "a finite mean and a std above 0 for each channel"
             raise InputError(expected("normalisation", wanted, f"{mean} and {std}"))
