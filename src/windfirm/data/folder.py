@@ -23,7 +23,6 @@ def load_folder(
     shape: tuple[int, int, int] | None = None,
     resize: str = "crop",
     limit: int | None = None,
-    workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Images:
     """The images of one split, ordered by class name and file name; files of the other split are not opened.
@@ -47,7 +46,7 @@ def load_folder(
     if not files:
         raise DataError(expected(str(base), "class folders with images", "none"))
     files = files if limit is None else spread(files, limit)
-    found = gather([path for path, _ in files], shape, resize, workers=workers, progress=progress)
+    found = gather([path for path, _ in files], shape, resize, progress=progress)
     skipped = tuple(f"{files[i][0].relative_to(base)} ({reason})" for i, reason in found.unread.items())
     if not found.read:
         raise DataError(expected(str(base), "images that can be read", f"none of {len(files):,}, such as {skipped[0]}"))
