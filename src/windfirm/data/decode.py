@@ -21,7 +21,7 @@ from PIL import Image
 
 from windfirm.data.cifar10 import ARRAYS, Dataset
 from windfirm.data.store import Arrays, check_digest
-from windfirm.data.unpack import gather
+from windfirm.data.unpack import wanted_files
 from windfirm.errors import DataError, expected
 
 Bytes = NDArray[np.uint8]
@@ -54,7 +54,7 @@ def decode(dataset: Dataset, source: Path, scratch: Path, where: str) -> Arrays:
     missing, of the wrong size or kind, or hold anything but the images and labels that the digests stand for.
     """
     limit = 2 * sum(math.prod(dataset.shape_of(array)) for array in ARRAYS) + (1 << 20)
-    files = gather(source, {name for layout in LAYOUTS for name in layout.files}, scratch, limit, where)
+    files = wanted_files(source, {name for layout in LAYOUTS for name in layout.files}, scratch, limit, where)
     layout = max(LAYOUTS, key=lambda layout: len(files.keys() & set(layout.files)))
     missing = [name for name in layout.files if name not in files]
     if len(missing) == len(layout.files):

@@ -31,7 +31,7 @@ class _Bounded:
         return chunk
 
 
-def gather(source: Path, wanted: Collection[str], into: Path, limit: int, where: str) -> dict[str, Path]:
+def wanted_files(source: Path, wanted: Collection[str], into: Path, limit: int, where: str) -> dict[str, Path]:
     """The wanted files that ``source``, a tar archive or a folder, holds: base name to path.
 
     Archives are unpacked in ``into``; in a folder, files lie at the top or one level below. ``where`` names the source
