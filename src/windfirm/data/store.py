@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from windfirm.data import Split
 from windfirm.data.cifar10 import ARRAYS, Dataset
 from windfirm.data.images import Images
 from windfirm.errors import DataError, InputError, expected
@@ -36,7 +36,7 @@ def root() -> Path:
     return home() / "data"
 
 
-def load_stored(dataset: Dataset, split: Literal["train", "test"], root: Path) -> Images:
+def load_stored(dataset: Dataset, split: Split, root: Path) -> Images:
     """One split, memory-mapped; the files of the other split are not opened. Raises DataError when it is not there."""
     images, labels = (open_array(dataset, f"{split}_{part}", root) for part in ("images", "labels"))
     return Images(
@@ -104,7 +104,7 @@ def unfinished(dataset: Dataset, root: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def put(dataset: Dataset, arrays: Arrays, root: Path, folder: Path) -> Path:
+def put(dataset: Dataset, arrays: Arrays, root: Path, folder: Path) -> None:
     """Write all arrays in ``folder`` (from ``unfinished``) and move them into place in one rename."""
     target = root / dataset.name
     ready = folder / "ready"
@@ -122,4 +122,3 @@ def put(dataset: Dataset, arrays: Arrays, root: Path, folder: Path) -> Path:
     except OSError:
         if not is_stored(dataset, root):  # else another fetch was faster, and its arrays are the same
             raise
-    return target
