@@ -50,7 +50,7 @@ def train_together(
     device = device or torch.device("cpu")
     stuff = material(images, labels, extras.probe, device)
     runs = [
-        begin(model, images, labels, Course(recipe, extras, objective, seed, path), stuff)
+        begin(model, Course(recipe, extras, objective, seed, path), stuff)
         for model, seed, path in zip(models, seeds, paths, strict=True)
     ]
     told = _joined(progress, runs) if progress else [None] * len(runs)

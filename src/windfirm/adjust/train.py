@@ -50,7 +50,7 @@ def train(
     the loss is not finite; the last good epoch stays in ``checkpoint``.
     """
     stuff = material(images, labels, extras.probe, device or torch.device("cpu"))
-    training = begin(model, images, labels, Course(recipe, extras, objective, seed, checkpoint), stuff)
+    training = begin(model, Course(recipe, extras, objective, seed, checkpoint), stuff)
     for _ in steps(training, progress):
         pass
     return training.history

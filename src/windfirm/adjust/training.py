@@ -55,10 +55,10 @@ class Course:
     """How a network is trained: recipe, extras, what is made small, the seed, and where the state is kept, if it is."""
 
     recipe: Recipe
-    extras: Extras = NO_EXTRAS
-    objective: Objective = PLAIN
-    seed: int = 0
-    checkpoint: Path | None = None
+    extras: Extras
+    objective: Objective
+    seed: int
+    checkpoint: Path | None
 
 
 @dataclass
@@ -78,10 +78,10 @@ class Training:
     history: list[Epoch] = field(default_factory=list)
 
 
-def begin(model: nn.Module, images: Tensor, labels: Tensor, course: Course, material: Material) -> Training:
+def begin(model: nn.Module, course: Course, material: Material) -> Training:
     """Make ready to train ``model`` in place, or to go on from the state in the checkpoint.
 
-    ``images`` and ``labels`` are those of ``material``. Raises CheckpointError for a state of another run.
+    Raises CheckpointError for a state of another run.
     """
     recipe, extras, device = course.recipe, course.extras, material.labels.device
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -95,7 +95,8 @@ def begin(model: nn.Module, images: Tensor, labels: Tensor, course: Course, mate
     )
     plan: dict[str, object] = {}
     if course.checkpoint:
-        plan = {"recipe": asdict(recipe), "seed": course.seed, "run": fingerprint(model, images, labels)}
+        run = fingerprint(model, material.augment.images, material.labels)
+        plan = {"recipe": asdict(recipe), "seed": course.seed, "run": run}
         if course.objective is not PLAIN:
             plan["objective"] = {"name": course.objective.name, **course.objective.options}
         if extras != NO_EXTRAS:
