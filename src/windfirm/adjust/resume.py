@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from windfirm.errors import CheckpointError
+from windfirm.errors import CheckpointError, expected
 from windfirm.files import atomic, sweep
 
 Entry = TypeVar("Entry")
@@ -48,10 +48,9 @@ def read_progress(path: Path, plan: Mapping[str, Any], entry: type[Entry]) -> tu
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         kept, history = json.loads(metadata["plan"]), json.loads(metadata["history"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{path}: expected the state of a training run, got a damaged file ({error})") from error
+        got = f"a damaged file ({error})"
+        raise CheckpointError(expected(str(path), "the state of a training run", got)) from error
     if kept != plan:
-        raise CheckpointError(
-            f"{path}: expected the state of this run, got one of another run; the folder needs another name, or the "
-            "file removing"
-        )
+        got = "one of another run; the folder needs another name, or the file removing"
+        raise CheckpointError(expected(str(path), "the state of this run", got))
     return tensors, [entry(**values) for values in history]

@@ -56,7 +56,7 @@ def train(
     return training.history
 
 
-def steps(training: Training, progress: Progress | None = None) -> Generator[None, None, None]:
+def steps(training: Training, progress: Progress | None) -> Generator[None, None, None]:
     """All the epochs that are left, with a pause after every step; at the end the network has the weights to keep.
 
     Raises what ``train`` raises, and InputError for what several processes cannot do.
@@ -79,6 +79,6 @@ def steps(training: Training, progress: Progress | None = None) -> Generator[Non
             entry = yield from epoch(training, network, progress)
             if not math.isfinite(entry.loss):
                 remedy = f"a lower learning rate than {recipe.lr:g} may help"
-                raise TrainingError(f"epoch {entry.epoch}: expected a finite loss, got {entry.loss}; {remedy}")
+                raise TrainingError(expected(f"epoch {entry.epoch}", "a finite loss", f"{entry.loss}; {remedy}"))
             close(training, entry)
     finish(training)
