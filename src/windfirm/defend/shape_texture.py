@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from windfirm.adjust.objective import Objective, cross_entropy
-from windfirm.defend.stylized import check_alpha
-from windfirm.defend.stylizer import load_stylizer
+from windfirm.defend.stylizer import check_alpha, load_stylizer
 from windfirm.errors import InputError, expected
 from windfirm.models.mode import statistics_kept
 

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from windfirm.adjust.objective import Objective, mixed
-from windfirm.defend.stylizer import load_stylizer
-from windfirm.errors import InputError, expected
+from windfirm.defend.stylizer import check_alpha, load_stylizer
 
 
 def stylized(side: int, *, alpha: float = 1.0, stylizer: str | None = None) -> Objective:
@@ -26,9 +25,3 @@ def stylized(side: int, *, alpha: float = 1.0, stylizer: str | None = None) -> O
         return pair.to(images.device).within(images, order, alpha), labels, 0.0
 
     return Objective("stylized", mixed(mix), {"alpha": alpha, "stylizer": stylizer or "package"}, once=True)
-
-
-def check_alpha(name: str, alpha: float) -> None:
-    """Raise InputError unless ``alpha`` is in [0, 1]."""
-    if not 0 <= alpha <= 1:
-        raise InputError(expected(name, "an alpha in [0, 1]", alpha))

@@ -16,7 +16,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from windfirm.defend.adain import adain
-from windfirm.errors import CheckpointError, expected, first_line
+from windfirm.errors import CheckpointError, InputError, expected, first_line
 from windfirm.files import atomic
 from windfirm.models.normalize import CIFAR10_MEAN, CIFAR10_STD, Normalize
 
@@ -166,3 +166,9 @@ def load_stylizer(path: Path | str | None = None) -> Stylizer:
         got = f"another one ({first_line(error) or type(error).__name__})"
         raise CheckpointError(expected(str(path), wanted, got)) from error
     return stylizer.eval().requires_grad_(False)
+
+
+def check_alpha(name: str, alpha: float) -> None:
+    """Raise InputError, which starts with ``name``, unless ``alpha``, the share of the style, is in [0, 1]."""
+    if not 0 <= alpha <= 1:
+        raise InputError(expected(name, "an alpha in [0, 1]", alpha))
