@@ -22,10 +22,10 @@ def cutmix(side: int, *, probability: float = 0.5) -> Objective:
     def mix(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, float]:
         if float(torch.rand((), generator=generator)) >= probability:
             return images, labels, 0.0
-        side = math.sqrt(float(torch.rand((), generator=generator)))  # of the box, as a share of the image's
+        share = math.sqrt(float(torch.rand((), generator=generator)))  # of the image's side that is the box's
         height, width = images.shape[-2:]
         rows, columns = (
-            span(int(torch.randint(length, (), generator=generator)), int(length * side), length)
+            span(int(torch.randint(length, (), generator=generator)), int(length * share), length)
             for length in (height, width)
         )
         order = torch.randperm(len(images), generator=generator).to(images.device)
