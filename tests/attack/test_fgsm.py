@@ -4,8 +4,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.oracles import linear_binary, linear_radius
+from windfirm.adjust.signs import direction
 from windfirm.attack.budget import Budget
-from windfirm.attack.fgsm import direction
 from windfirm.attack.registry import build
 from windfirm.errors import InputError
 

@@ -2,15 +2,12 @@
 
 from torch import Tensor, nn
 
-from windfirm.adjust.signs import direction, step, uphill
+from windfirm.adjust.signs import direction, step
 from windfirm.attack.budget import Attack, Budget
-
-__all__ = ["direction", "fgsm", "step", "uphill"]
 
 
 def fgsm(side: int) -> Attack:
     """One step of size eps along the sign of the gradient."""
-
     title = "one step along the sign of the loss gradient, white-box, true labels"
     return Attack("fgsm", title, _apply, trials=1, average=False, norm="linf")
 

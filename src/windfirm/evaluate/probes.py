@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from windfirm.adjust.objective import margin
-from windfirm.attack.fgsm import step
+from windfirm.adjust.signs import step
 from windfirm.evaluate.memory import Batches
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.paired import contrast
