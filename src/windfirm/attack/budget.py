@@ -26,10 +26,10 @@ class Budget:
     """What an attack is given besides model, images and labels.
 
     ``eps``: the largest change of a value in [0, 1], or the largest length of the change of an image, as the attack's
-    norm says (attacks without a norm do not use it). ``trial``: which of several
-    draws or places this is. ``ids`` (b,): the number of each image in its data set; its place in the batch when None.
-    ``batch``: how many images there is memory for in the network at once; None for all. ``at_once``: how many it looks
-    at in about the time of one, so that an attack on fewer may ask ahead. Neither changes which images an attack fools.
+    norm says (attacks without a norm do not use it). ``trial``: which of several draws or places this is. ``ids`` (b,):
+    the number of each image in its data set; its place in the batch when None. ``batch``: how many images there is
+    memory for in the network at once; None for all. ``at_once``: how many it looks at in about the time of one, so that
+    an attack on fewer may ask ahead. Neither changes which images an attack fools.
     """
 
     eps: float = 8 / 255
