@@ -1,14 +1,12 @@
 """What every iterative attack does at a point: ask the network what it says there, and which way is up."""
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar, get_args
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from windfirm.adjust.signs import differentiable
-from windfirm.attack.budget import Norm
-from windfirm.errors import InputError, expected
 
 #: ``(logits (b, classes), labels (b,), ...) -> (b,)``: what is climbed; further arguments (b,) as the attack says.
 Loss = Callable[..., Tensor]
@@ -74,21 +72,3 @@ T = TypeVar("T", bound=tuple[Tensor, ...])
 def pack(state: T, rows: Tensor) -> T:
     """The same named tuple of tensors, each with only its ``rows`` (indices, or a mask)."""
     return type(state)(*(tensor[rows] for tensor in state))
-
-
-def check(name: str, norm: Norm, **counts: int) -> None:
-    """Raise InputError, which starts with ``name``, for an unknown norm and for counts below 1."""
-    if norm not in get_args(Norm):
-        raise InputError(expected(name, f"a norm out of {', '.join(get_args(Norm))}", norm))
-    for what, count in counts.items():
-        if count < 1:
-            raise InputError(expected(name, f"{what} of at least 1", count))
-
-
-#: Norms as titles print them.
-NORMS = {"linf": "Linf", "l2": "L2"}
-
-
-def some(count: int, what: str) -> str:
-    """``1 restart``, ``5,000 queries`` with the comma: a count in words for titles."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from windfirm.attack.border import distance, leads, length, pieces, rivals, shortest
 from windfirm.attack.budget import Attack, Budget, Norm
-from windfirm.attack.climb import NORMS, check, some
+from windfirm.attack.options import NORMS, check, some
 from windfirm.errors import InputError, expected
 
 

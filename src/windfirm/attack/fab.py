@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from windfirm.attack.border import leads, length, pieces, shortest
 from windfirm.attack.budget import Attack, Budget, Norm
-from windfirm.attack.climb import NORMS, check, some
+from windfirm.attack.options import NORMS, check, some
 from windfirm.attack.targets import towards
 from windfirm.errors import InputError, expected
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from windfirm.attack.budget import show_eps
-from windfirm.attack.climb import NORMS
+from windfirm.attack.options import NORMS
 from windfirm.evaluate.holm import holm
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.paired import contrast
