@@ -22,7 +22,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,8 +40,6 @@ from windfirm.evaluate.loop import SAMPLE
 from windfirm.evaluate.network import private
 from windfirm.models.device import batch_size, in_float32, layout, pick
 from windfirm.models.source import open_model
-
-T = TypeVar("T")
 
 #: What Windfirm calls the attacks of PEERS that have other names there.
 OURS: dict[str, tuple[str, dict[str, Any]]] = {"pgd-10": ("pgd", {"steps": 10}), "pgd-50": ("pgd", {"steps": 50})}
