@@ -1,4 +1,4 @@
-"""Make the files in ``src/windfirm/data/embedded`` from the stored CIFAR-10: ``python benchmarks/make_embedded.py``.
+"""Make the files in ``src/windfirm/data/embedded`` from the stored CIFAR-10: ``python -m benchmarks.make_embedded``.
 
 Takes about three minutes on one core, nearly all of it in the WebP encoder's slowest and smallest mode.
 """
