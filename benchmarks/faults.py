@@ -52,9 +52,7 @@ def main() -> None:
             with opened(folder) as store:
                 damaged += len(verify(store))
     seconds = time.perf_counter() - begun
-    print(
-        f"{options.runs} runs of {len(cells)} cells, {options.workers or 'no'} workers, {kills} kills, {seconds:.0f} s"
-    )
+    print(f"{options.runs} runs of {len(cells)} cells, {options.workers} workers, {kills} kills, {seconds:.0f} s")
     print(f"rows and files: {lost} lost, {doubled} doubled, {damaged} damaged; {different} runs with other results")
 
 
