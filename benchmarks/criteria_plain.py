@@ -35,7 +35,7 @@ class Layer:
     name: str
     conv: nn.Conv2d
     module: nn.Module
-    activation: Callable[[Tensor], Tensor]
+    activation: Activation
 
 
 @dataclass(frozen=True)
@@ -155,11 +155,7 @@ def one_by_one(maps: Tensor) -> Tensor:
 
 def pls(model: nn.Module, groups: Sequence[Group], images: Tensor, labels: Tensor) -> list[Tensor]:
     """VIPs by scikit-learn's iterations, to its usual tolerance."""
-    convs = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
-    columns = [
-        torch.cat([out.amax((2, 3)) for out in outputs(model, conv, images, batch_size(None))]) for conv in convs
-    ]
-    x, y = torch.cat(columns, 1).double().numpy(), F.one_hot(labels).double().numpy()
+    convs, x, y = _tables(model, images, labels)
     return _by_column(groups, convs, vip_by_loop(PLSRegression(COMPONENTS, scale=True).fit(x, y)))
 
 
@@ -181,12 +177,8 @@ def exact_pls(model: nn.Module, groups: Sequence[Group], images: Tensor, labels:
     Those are made in batches of the package's size: in others a convolution may round otherwise, which alone moves a
     VIP by up to 1e-5, in another memory layout by 4e-4 (MobileNetV2, random normalisations).
     """
-    convs = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
-    columns = [
-        torch.cat([out.amax((2, 3)) for out in outputs(model, conv, images, batch_size(None))]) for conv in convs
-    ]
-    x, y = (torch.cat(columns, 1).double().numpy(), F.one_hot(labels).double().numpy())
-    x, y = (standardised(table) for table in (x, y))
+    convs, x, y = _tables(model, images, labels)
+    x, y = standardised(x), standardised(y)
     total, explained = np.zeros(x.shape[1]), 0.0
     for _ in range(COMPONENTS):
         w = np.linalg.svd(x.T @ y, full_matrices=False)[0][:, 0]
@@ -198,6 +190,15 @@ def exact_pls(model: nn.Module, groups: Sequence[Group], images: Tensor, labels:
         x = x - np.outer(t, x.T @ t / (t @ t))
         y = y - np.outer(t, q)
     return _by_column(groups, convs, np.sqrt(len(total) * total / explained))
+
+
+def _tables(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[list[nn.Conv2d], Table, Table]:
+    """All convolutions, the largest value of each of their channels in every image, and the one-hot labels."""
+    convs = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    columns = [
+        torch.cat([out.amax((2, 3)) for out in outputs(model, conv, images, batch_size(None))]) for conv in convs
+    ]
+    return convs, torch.cat(columns, 1).double().numpy(), F.one_hot(labels).double().numpy()
 
 
 def standardised(table: Table) -> Table:
