@@ -8,11 +8,14 @@ import copy
 import importlib
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from benchmarks.vision import import_torchvision
 
 #: ``(images (b, c, h, w), labels (b,), eps) -> images``
 Run = Callable[[Tensor, Tensor, float], Tensor]
@@ -177,12 +180,8 @@ PEERS: Mapping[str, Mapping[str, Make]] = {
 
 def installed(library: str) -> ModuleType | None:
     """The library's module, None when it or something that it needs is not there."""
-    for operator in ("nms", "qnms"):
-        # A torchvision made for another build of torch, as beside one for the CPU, imports if it finds these declared;
-        # they are never called.
-        if torch.version.cuda is None and not hasattr(torch.ops.torchvision, operator):
-            signature = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            torch.library.define(f"torchvision::{operator}", signature)
+    with suppress(ImportError):
+        import_torchvision()  # some of them import it, even where its compiled part does not fit
     try:
         return importlib.import_module(MODULES[library])
     except ImportError:
