@@ -4,7 +4,6 @@ From a layer's output the way leads on through normalisations, additions and act
 activation, or to where something else reads it: there stands the *feature map*.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -120,11 +119,6 @@ def normalisation(traced: Trace, call: Call) -> Call | None:
     """The normalisation that reads a layer's output, and alone does."""
     after = traced.readers.get(call.outputs[0].key, ())
     return after[0] if len(after) == 1 and _name(after[0]) in NORMALISATIONS else None
-
-
-def parameter_names(traced: Trace) -> Mapping[int, str]:
-    """Names of parameters and buffers by the key of their Ref."""
-    return {ref.key: name for name, ref in traced.parameters.items()}
 
 
 def spread_out(output: Tensor, axis: int, images: int) -> Tensor | None:

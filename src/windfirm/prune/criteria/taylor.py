@@ -9,17 +9,18 @@ gradients of single images cancel in larger batches, and scores from batches of 
 from collections.abc import Mapping, Sequence
 from itertools import count
 
+import torch
 from torch import Tensor
 
 from windfirm.prune.criteria.base import Half, Observer, Scores, Seen, Subject, criterion
 from windfirm.prune.criteria.means import Means
 from windfirm.prune.criteria.members import counted, mean_over_members, rows_along
-from windfirm.prune.criteria.points import CONVOLUTION, aten, makers, parameter_names
+from windfirm.prune.criteria.points import CONVOLUTION, makers
 from windfirm.prune.structure import Slice, Structure
 from windfirm.prune.trace import Call
 
 #: What the argument with the bias is called.
-BIAS = {CONVOLUTION: "bias", aten.addmm.default: "self"}
+BIAS = {CONVOLUTION: "bias", torch.ops.aten.addmm.default: "self"}
 
 
 @criterion("taylor", data=True)
@@ -30,7 +31,7 @@ def taylor(subject: Subject, structures: Sequence[Structure], seed: int) -> Obse
     that are no parameters have no gradient, and no score. Raises InputError where the loss cannot be had or
     differentiated, CutError for gradients that are not finite.
     """
-    names = parameter_names(subject.traced)
+    names = {ref.key: name for name, ref in subject.traced.parameters.items()}
     pieces = {piece.tensor: piece for s in structures for piece in counted(s)}
     biases = {tensor: _bias(makers(subject.traced, piece), names) for tensor, piece in pieces.items()}
     means = Means("taylor")
