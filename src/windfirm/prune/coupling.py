@@ -79,10 +79,12 @@ class Mixing:
 class Coupling:
     """The outcome of the walk.
 
-    A component number and a role for every node, reasons for frozen components, the components that something reads,
-    all contractions, readings and mixings, the labels of every tensor, and for calls that state a number of groups
-    that number with one node for each group (None: the number stays); the choices with the number of their options
-    and the nodes they concern, and which option each has; the tensors, and axes of tensors, that are one value.
+    ``component``: the number of every node's component; ``frozen``: component → why it cannot leave; ``read``: the
+    components that something reads. ``roles``: what each of ``axes`` does. ``labels`` are those of every tensor, by the
+    key of its Ref. ``numbers``: call → the number of groups that it states, and a node of each (None: the number
+    stays). ``sites``: choice → how many options it has and which nodes it concerns; ``options``: the one that it has
+    now, the first where nothing is said. ``uniform``: tensors that are one value everywhere; ``spread``: tensor → the
+    axes along which it is.
     """
 
     axes: tuple[Axis, ...]
