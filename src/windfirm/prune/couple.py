@@ -116,7 +116,7 @@ def _free(coupling: Coupling) -> npt.NDArray[np.bool_]:
     made = np.zeros(count, bool)
     alone = np.ones(count, bool)
     for axis, role in zip(coupling.axes, coupling.roles, strict=True):
-        components = coupling.component[axis.start : axis.start + axis.size]
+        components = coupling.component[axis.nodes]
         made[components] |= role == "out"
         if role == "out" and len(np.unique(components)) > 1:
             alone[components] = False

@@ -31,12 +31,17 @@ Site = tuple[int, int]
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of one parameter or buffer; its nodes are ``start … start + size - 1``."""
+    """One axis of one parameter or buffer, and the number of its first node."""
 
     tensor: str
     axis: int
     start: int
     size: int
+
+    @property
+    def nodes(self) -> Nodes:
+        """``start … start + size - 1``."""
+        return np.arange(self.start, self.start + self.size, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ class Coupler:
         self._mixings: list[Mixing] = []
         self._ties: list[tuple[Nodes, Nodes]] = []
         self._freezes: list[tuple[Nodes, str]] = []
-        self._roles: dict[int, set[Role]] = {}
+        self._roles: dict[int, set[Role]] = {}  # by the number of the axis
         self._starts: list[int] = []
         self._count = 0
         self._turns: Counter[int] = Counter()
@@ -132,7 +137,7 @@ class Coupler:
 
     def adopt(self, trace: Trace) -> None:
         """Give the parameters and buffers of another trace of the same network the nodes that they have."""
-        nodes = {(axis.tensor, axis.axis): np.arange(axis.start, axis.start + axis.size) for axis in self.axes}
+        nodes = {(axis.tensor, axis.axis): axis.nodes for axis in self.axes}
         for name, ref in trace.parameters.items():
             self.labels[ref.key] = {axis: nodes[name, axis] for axis in range(len(ref.shape))}
             self.fixed.add(ref.key)
@@ -145,7 +150,7 @@ class Coupler:
         self.axes.append(Axis(tensor, axis, self._count, size))
         self._starts.append(self._count)
         self._count += size
-        return np.arange(self._count - size, self._count, dtype=np.int64)
+        return self.axes[-1].nodes
 
     def of(self, ref: Ref | None) -> Labels:
         """The labelled axes of a tensor; none for an absent one."""
@@ -184,8 +189,8 @@ class Coupler:
 
     def role(self, nodes: Nodes, role: Role) -> None:
         """What an operation uses the axis of a weight for: "out" makes channels, "in" reads them."""
-        for start in self._owners(nodes):
-            self._roles.setdefault(self._starts[start], set()).add(role)
+        for number in set((np.searchsorted(self._starts, nodes[nodes != NOBODY], "right") - 1).tolist()):
+            self._roles.setdefault(number, set()).add(role)
 
     def read(self, call: Call, argument: int, axis: int, nodes: Nodes) -> None:
         """The call reads channels along ``axis`` of its argument of that number."""
@@ -202,9 +207,6 @@ class Coupler:
         self.sites[site] = (count, np.unique(nodes[nodes != NOBODY]))
         return self._options.get(site, 0) % count
 
-    def _owners(self, nodes: Nodes) -> set[int]:
-        return set((np.searchsorted(self._starts, nodes[nodes != NOBODY], "right") - 1).tolist())
-
     def finish(self) -> Coupling:
         """Join what was tied."""
         left = np.concatenate([a for a, _ in self._ties]) if self._ties else np.empty(0, np.int64)
@@ -212,16 +214,15 @@ class Coupler:
         graph = coo_array((np.ones(len(left), bool), (left, right)), (self._count, self._count))
         component = connected_components(graph, directed=False)[1].astype(np.int64)
         roles: list[Role] = []
-        for axis in self.axes:
-            known = self._roles.get(axis.start, {"along"})
+        for number, axis in enumerate(self.axes):
+            known = self._roles.get(number, {"along"})
             roles.append("along" if len(known) > 1 else next(iter(known)))
             if known == {"in", "out"}:
-                nodes = np.arange(axis.start, axis.start + axis.size)
-                self.freeze(nodes, f"{axis.tensor} both makes and reads these channels")
+                self.freeze(axis.nodes, f"{axis.tensor} both makes and reads these channels")
         frozen: dict[int, str] = {}
         for nodes, reason in self._freezes:
-            for number in np.unique(component[nodes]).tolist():
-                frozen.setdefault(number, reason)
+            for i in np.unique(component[nodes]).tolist():
+                frozen.setdefault(i, reason)
         seen = [r.nodes for r in self._readings] + [m.nodes for m in self._mixings if not m.keeps]
         read = frozenset(n for nodes in seen for n in set(component[nodes[nodes != NOBODY]].tolist()))
         return Coupling(

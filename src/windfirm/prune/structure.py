@@ -134,7 +134,7 @@ def gone(coupling: Coupling, kept: Kept) -> Mask:
     for axis in coupling.axes:
         indices = kept.get(axis.tensor, {}).get(axis.axis)
         if indices is not None:
-            mask[axis.start : axis.start + axis.size] = True
+            mask[axis.nodes] = True
             mask[axis.start + np.asarray(indices, np.int64)] = False
     return mask
 
@@ -172,7 +172,7 @@ def structures(model: nn.Module, example_inputs: Inputs, *, plain: bool = False)
 def _structures(coupling: Coupling) -> list[Structure]:
     """Components that a layer makes, and that touch the same axes for the same reason, are units of one structure."""
     component = coupling.component
-    spans = [component[axis.start : axis.start + axis.size] for axis in coupling.axes]
+    spans = [component[axis.nodes] for axis in coupling.axes]
     made = np.zeros(int(component.max(initial=-1)) + 1, bool)
     touched = np.zeros(len(made), np.uint64)  # for every component a sum of keys, one for each axis that it touches
     keys = np.random.default_rng(0).integers(0, 2**63, len(spans), np.uint64)
