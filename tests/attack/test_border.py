@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.oracles import shortest_change
-from windfirm.attack.border import distance, leads, length, pieces, rivals, shortest
+from windfirm.attack.border import distance, leads, length, rivals, shortest
 from windfirm.attack.budget import Norm
 from windfirm.errors import InputError
 
@@ -97,18 +97,3 @@ def test_a_network_without_a_gradient_is_refused() -> None:
     with pytest.raises(InputError) as error:
         leads("toy", Blind(), torch.rand(2, 3, 4, 4), torch.tensor([0, 1]), torch.tensor([[1], [2]]))
     assert str(error.value) == "toy: expected a network with a gradient from its outputs to its images, got none"
-
-
-def test_pieces_are_no_larger_than_the_batch_and_are_put_together_in_order() -> None:
-    sizes = []
-
-    def of(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        sizes.append(len(a))
-        return a + b, a - b
-
-    a, b = torch.arange(7), torch.ones(7, dtype=torch.int64)
-    for batch, wanted in ((3, [3, 3, 1]), (None, [7])):
-        sizes.clear()
-        total, rest = pieces(of, batch, a, b)
-        assert (total.tolist(), rest.tolist()) == ([1, 2, 3, 4, 5, 6, 7], [-1, 0, 1, 2, 3, 4, 5])
-        assert sizes == wanted

@@ -1,7 +1,5 @@
 """The border between an image's class and another class, taken for a plane: what FAB and DeepFool step towards."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -72,9 +70,3 @@ def shortest(images: Tensor, slopes: Tensor, gaps: Tensor, norm: Norm) -> Tensor
         if not (further > reach).any():
             return uphill.sign() * torch.minimum(pace * reach, room)
         reach = torch.maximum(reach, further)
-
-
-def pieces(of: Callable[..., tuple[Tensor, ...]], batch: int | None, *tensors: Tensor) -> tuple[Tensor, ...]:
-    """What ``of`` makes of ``tensors``, at most ``batch`` of their rows at a time, put together again."""
-    parts = zip(*(torch.split(tensor, batch or len(tensor)) for tensor in tensors), strict=True)
-    return tuple(torch.cat(column) for column in zip(*(of(*part) for part in parts), strict=True))

@@ -1,12 +1,14 @@
 """What every iterative attack does at a point: ask the network what it says there, and which way is up."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from windfirm.adjust.signs import differentiable
+from windfirm.attack.pieces import pieces
 
 #: ``(logits (b, classes), labels (b,), ...) -> (b,)``: what is climbed; further arguments (b,) as the attack says.
 Loss = Callable[..., Tensor]
@@ -32,17 +34,15 @@ def look(
     gradients comes first, and those that are wrong have no other: cheaper where they are many. Raises what
     differentiable raises.
     """
-    size = batch or len(images)
-    pairs = zip(torch.split(images, size), torch.split(aims, size), strict=True)
-    parts = [(_glance if glance else _look)(name, model, some, aim, loss) for some, aim in pairs]
-    at = Look(*map(torch.cat, zip(*parts, strict=True)))
+    see = partial(_glance if glance else _look, name, model, loss)
+    at = Look(*pieces(see, batch, images, aims))
     left = ~at.wrong
     if glance and left.any():
         at.gradient[left] = look(name, model, images[left], aims[left], loss, batch).gradient
     return at
 
 
-def _look(name: str, model: nn.Module, images: Tensor, aims: Tensor, loss: Loss) -> Look:
+def _look(name: str, model: nn.Module, loss: Loss, images: Tensor, aims: Tensor) -> Look:
     with torch.enable_grad():
         images, logits = differentiable(name, model, images)
         values = loss(logits, *aims.unbind(1))
@@ -53,7 +53,7 @@ def _look(name: str, model: nn.Module, images: Tensor, aims: Tensor, loss: Loss)
 
 
 @torch.no_grad()
-def _glance(name: str, model: nn.Module, images: Tensor, aims: Tensor, loss: Loss) -> Look:
+def _glance(name: str, model: nn.Module, loss: Loss, images: Tensor, aims: Tensor) -> Look:
     logits = model(images.contiguous(memory_format=torch.channels_last))
     return Look(logits.argmax(1) != aims[:, 0], loss(logits, *aims.unbind(1)), torch.zeros_like(images))
 

@@ -6,9 +6,10 @@ Moosavi-Dezfooli, Fawzi & Frossard, CVPR 2016, algorithm 2. Unlike theirs, the s
 import torch
 from torch import Tensor, nn
 
-from windfirm.attack.border import distance, leads, length, pieces, rivals, shortest
+from windfirm.attack.border import distance, leads, length, rivals, shortest
 from windfirm.attack.budget import Attack, Budget, Norm
 from windfirm.attack.options import NORMS, check, some
+from windfirm.attack.pieces import pieces
 from windfirm.errors import InputError, expected
 
 

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from windfirm.attack.border import leads, length, pieces, shortest
+from windfirm.attack.border import leads, length, shortest
 from windfirm.attack.budget import Attack, Budget, Norm
 from windfirm.attack.options import NORMS, check, some
+from windfirm.attack.pieces import pieces
 from windfirm.attack.targets import towards
 from windfirm.errors import InputError, expected
 

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from windfirm.attack.border import pieces
 from windfirm.attack.budget import Attack, Budget
 from windfirm.attack.occlusion import cover
 from windfirm.attack.options import check
+from windfirm.attack.pieces import pieces
 from windfirm.errors import InputError, expected
 
 #: After how many of 10,000 queries the share of the image that a square covers is halved (section 3, "sampling").

@@ -6,8 +6,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from windfirm.attack.border import pieces, rivals
+from windfirm.attack.border import rivals
 from windfirm.attack.budget import Budget
+from windfirm.attack.pieces import pieces
 
 #: ``(images (b, c, h, w), labels and targets (b, 2), budgets) -> changed images and how good they are, (b,)``: the
 #: smaller the better. The images are as many equal parts as there are budgets, one a target.

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from windfirm.adjust.signs import differentiable, step, uphill
-from windfirm.attack.border import pieces
 from windfirm.attack.budget import Attack, Budget, parse_eps
 from windfirm.attack.clean import clean
 from windfirm.attack.fgsm import fgsm
+from windfirm.attack.pieces import pieces
 from windfirm.attack.projection import lengths
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
