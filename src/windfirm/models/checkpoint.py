@@ -11,6 +11,7 @@ changed gives an error or the same network, never another one. Files of the form
 of a blueprint, no digest) and any other safetensors state dict can be loaded as well.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -23,7 +24,6 @@ from windfirm.errors import CheckpointError, CutError, InputError, expected
 from windfirm.files import atomic
 from windfirm.models import manifest as description
 from windfirm.models.blueprint import Blueprint, apply, blueprint_of
-from windfirm.models.copies import fill
 from windfirm.models.factory import NAMES, from_spec, is_name, named
 from windfirm.models.manifest import Manifest
 
@@ -142,6 +142,16 @@ def refuse_nan(path: Path, tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and tensor.isnan().any():
             raise CheckpointError(f"{path}: {expected(name, 'numbers', 'NaN')}")
+
+
+def fill(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give every parameter and buffer its value by name; all of them have to be there, with their shapes.
+
+    Some modules ask by which version of themselves the tensors were named: by this one.
+    """
+    state = OrderedDict(tensors)
+    state._metadata = getattr(model.state_dict(), "_metadata", None)  # type: ignore[attr-defined]
+    model.load_state_dict(state)
 
 
 def _opened(path: Path, with_tensors: bool) -> tuple[Manifest, dict[str, Tensor]]:

@@ -1,8 +1,6 @@
-"""A copy of a network that can be changed without touching the network, and a network with other numbers."""
+"""A copy of a network, which can be changed without touching the network itself."""
 
 import copy
-from collections import OrderedDict
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -29,13 +27,3 @@ def exact(model: nn.Module) -> nn.Module:
         return tensor.double() if tensor.is_floating_point() else tensor
 
     return with_tensors(copied(model), lambda _, tensor: double(tensor)).eval()
-
-
-def fill(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give every parameter and buffer its value by name; all of them have to be there, with their shapes.
-
-    Some modules ask by which version of themselves the tensors were named: by this one.
-    """
-    state = OrderedDict(tensors)
-    state._metadata = getattr(model.state_dict(), "_metadata", None)  # type: ignore[attr-defined]
-    model.load_state_dict(state)

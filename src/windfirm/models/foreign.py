@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from windfirm.errors import CheckpointError, expected, first_line
 from windfirm.models.blueprint import blueprint_of
-from windfirm.models.checkpoint import read_file, refuse_misfit, refuse_nan
-from windfirm.models.copies import fill
+from windfirm.models.checkpoint import fill, read_file, refuse_misfit, refuse_nan
 
 #: Under which names others keep a state dict inside a larger one.
 WRAPPERS = ("state_dict", "model")
