@@ -49,8 +49,8 @@ def build(name: str | Attack, image_side: int = 32, **options: Any) -> Attack:
     out of range, and for what is no such factory.
     """
     if isinstance(name, Attack):
-        for option in options:
-            raise InputError(expected(name.name, "no options, as it is made already", option))
+        if options:
+            raise InputError(expected(name.name, "no options, as it is made already", next(iter(options))))
         return name
     known = list(kinds(name))
     for option in options:
