@@ -7,6 +7,7 @@ again is overwritten.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -46,7 +47,7 @@ class Step:
     places: tuple[Place, ...]
     drops: tuple[int, ...] = ()
 
-    @property
+    @cached_property
     def reads(self) -> list[Ref]:
         """Every tensor argument, in order, lists flattened."""
         return refs_in((self.args, dict(self.kwargs)))
