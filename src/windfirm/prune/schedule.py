@@ -37,9 +37,10 @@ def prune(
 ) -> nn.Module:
     """A smaller, proved copy of ``model``; the input model is untouched.
 
-    Exactly one of ``rate`` … ``latency`` is given, see Budget; see Target for ``structure`` … ``protect``. Criteria and
-    rules that need data take ``batches`` of (images (b, c, h, w) as the network takes them, labels (b,)). Raises
-    InputError for arguments out of range, TraceError and CutError as anatomy and cut do.
+    Exactly one of ``rate`` … ``latency`` is given, see windfirm.prune.budget.Budget; for ``structure`` … ``protect``
+    see windfirm.prune.propose.Target. Criteria and rules that need data take ``batches`` of (images (b, c, h, w) as the
+    network takes them, labels (b,)). Raises InputError for arguments out of range, TraceError and CutError as anatomy
+    and cut do.
     """
     asked = budget(rate=rate, ratio=ratio, macs=macs, params=params, latency=latency)
     patterns = (protect,) if isinstance(protect, str) else tuple(protect)

@@ -103,7 +103,11 @@ def report(commands: Commands) -> None:
     parser.add_argument(
         "--no-pictures", dest="pictures", action="store_false", help="without attacked images of a study"
     )
-    parser.add_argument("--out", metavar="DIR", help="folder for page, tables and drawings (default: PATH/report)")
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="folder for page, tables and drawings (default: PATH/report; NAME-report beside a file)",
+    )
     _markdown(parser)
     common(parser)
 
