@@ -3,7 +3,8 @@
 CKA after Kornblith et al., Similarity of Neural Network Representations Revisited, ICML 2019, section 3; as a criterion
 for pruning after Pons, Yamamoto, Reali Costa & Jordao, Effective Layer Pruning Through Similarity Metric Perspective,
 ICPR 2024. With several batches the three terms of CKA are summed over them, as in Nguyen et al., Do Wide and Deep
-Networks Learn the Same Things?, ICLR 2021, section 2.
+Networks Learn the Same Things?, ICLR 2021, section 2; there the terms are unbiased, so that the batch size hardly
+matters, here they are those of CKA itself.
 """
 
 from collections.abc import Iterator, Sequence
