@@ -551,6 +551,15 @@ def test_standard_output_that_cannot_be_written(
     assert capsys.readouterr().err == text
 
 
+def test_standard_output_without_our_signs_is_told_them_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii"))
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    sys.stdout.flush()
+    assert rb"s3://\u2026" in written.getvalue()
+
+
 def test_a_loss_that_is_not_finite_leaves_nothing(capsys: Capture, here: Path) -> None:
     data = folder(here / "data", 4)
     before = listing(here)

@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     130 after an interrupt, 1 when the reader of standard output has gone, 3 when a study has failed cells or damage.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as on stderr: many a pipe has no ′ and no −
     args, unknown = parser().parse_known_args(argv)
     if unknown:
         args.parser.error(expected("arguments", "those it knows", unknown[0] + args.parser.hint(unknown[0])))
