@@ -312,6 +312,18 @@ def test_words_that_cannot_be_parsed(capsys: Capture, words: list[str], text: st
             "prune: budget: expected exactly one of rate, ratio, macs, params or latency, got ratio and macs",
         ),
         (
+            ["prune", NET, "--out", "o", "--macs", "0.5", "--choose", "cka"],
+            "prune: --choose: expected --structure both, whose rule it is, got --structure filters",
+        ),
+        (
+            ["attack", "resnet56", "timm/resnet18", "--factory", NET],
+            "attack: --factory: expected a MODEL that is a checkpoint, to read it, got resnet56 and timm/resnet18",
+        ),
+        (
+            ["attack", NET, "--attack", "fgsm", "--attack", "pgd", "--trials", "5"],
+            "attack: --trials: expected an attack that is the mean of several draws, got fgsm, pgd",
+        ),
+        (
             ["prune", NET, "--out", "o", "--macs", "0.5", "--choose", "kl"],
             "prune: --choose: expected alternate or kl-divergence or cka or coin, got kl",
         ),

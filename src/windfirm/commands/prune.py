@@ -24,6 +24,7 @@ from windfirm.commands.shared import (
 )
 from windfirm.data.batches import Batches
 from windfirm.data.images import Images
+from windfirm.errors import InputError, expected
 from windfirm.files import write_text
 from windfirm.models.checkpoint import save
 from windfirm.models.cost import cost
@@ -61,6 +62,8 @@ def run(args: Namespace) -> None:
     """Prune in rounds, adjust after each, write ``model``, ``control``, ``record.json``, a page and a model card."""
     one_of("--structure", args.structure, STRUCTURES)
     one_of("--choose", args.choose, CHOICES)
+    if args.choose != CHOICES[0] and args.structure != "both":
+        raise InputError(expected("--choose", "--structure both, whose rule it is", f"--structure {args.structure}"))
     criterion = from_spec(args.criterion, "--criterion")
     one_of("--ranking", args.ranking, RANKINGS)
     check(args)

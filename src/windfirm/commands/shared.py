@@ -22,6 +22,7 @@ from windfirm.data.images import Images
 from windfirm.defend.registry import defence
 from windfirm.errors import InputError, expected, nearest
 from windfirm.evaluate.network import classify, private
+from windfirm.models.factory import is_name
 from windfirm.models.intake import Intake
 from windfirm.models.registry import ARCHITECTURES
 from windfirm.models.source import Source, open_model
@@ -80,10 +81,14 @@ def one_of(option: str, name: str, known: Collection[str]) -> None:
 def open_networks(args: Namespace, specs: Sequence[str], *, trained: bool = True) -> list[Source]:
     """The networks that ``specs`` and the options of a command name; see open_model.
 
-    Raises what open_model raises, and InputError for ``--weights`` that no network would get.
+    Raises what open_model raises, and InputError for ``--weights``, ``--factory`` or ``--arch`` that no network needs.
     """
     if args.weights and all(spec not in ARCHITECTURES and Path(spec).exists() for spec in specs):
         raise InputError(expected("--weights", "a MODEL that is a name, to put them into", " and ".join(specs)))
+    names = all(spec in ARCHITECTURES or (is_name(spec) and not Path(spec).exists()) for spec in specs)
+    for option in ("factory", "arch"):
+        if names and getattr(args, option):
+            raise InputError(expected(f"--{option}", "a MODEL that is a checkpoint, to read it", " and ".join(specs)))
     asked = Intake(args.input, args.mean, args.std)
     return [
         open_model(
@@ -158,7 +163,7 @@ def chosen_attacks(args: Namespace, side: int, also: Sequence[str] = ()) -> tupl
     """The attacks that ``--attack``, ``--option`` and ``--trials`` ask for, on images of this side, and ``--eps``.
 
     An option goes to every attack that has one of that name. Raises InputError for one that neither any of these nor
-    one called as in ``also`` has, and what build raises.
+    one called as in ``also`` has, for ``--trials`` that none of them takes, and what build raises.
     """
     names = list(dict.fromkeys(args.attack or DEFAULT_ATTACKS))
     asked = list(dict.fromkeys([*names, *also]))
@@ -168,6 +173,8 @@ def chosen_attacks(args: Namespace, side: int, also: Sequence[str] = ()) -> tupl
             wanted = f"options of {', '.join(asked)}: {', '.join(every) or 'there are none'}"
             raise InputError(expected("--option", wanted, option) + nearest(option, every))
     attacks = [build(name, side, **options_of(args, name, side)) for name in names]
+    if args.trials and not any("trials" in options_of(args, name, side) for name in asked):
+        raise InputError(expected("--trials", "an attack that is the mean of several draws", ", ".join(asked)))
     norms = {attack.norm for attack in attacks if attack.norm}
     return attacks, parse_eps(args.eps, "l2" if norms == {"l2"} else "linf")
 
