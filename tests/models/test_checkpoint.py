@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -457,3 +459,14 @@ def test_modules_that_ask_for_their_version_are_told(tmp_path: Path) -> None:
     save(model, tmp_path / "a.safetensors")
     again = load(tmp_path / "a.safetensors", lambda: nn.Sequential(Versioned(3, 2)))
     assert torch.equal(again.get_parameter("0.weight"), model.get_parameter("0.weight"))
+
+
+def test_a_file_that_may_not_be_read_is_not_called_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "theirs.safetensors"
+    save(toy(), path)
+
+    def closed(path: Path, mode: str) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "open", closed)
+    assert complaint(path) == f"{path}: expected a whole safetensors file, got Permission denied"

@@ -158,12 +158,13 @@ def _opened(path: Path, with_tensors: bool) -> tuple[Manifest, dict[str, Tensor]
     if not path.is_file():
         raise CheckpointError(expected(str(path), "a safetensors file", "no such file"))
     try:
-        with safe_open(path, "pt") as file:
+        with path.open("rb"), safe_open(path, "pt") as file:  # which says of a file that it may not read: no such file
             metadata = file.metadata() or {}
             manifest = description.read(path, metadata)
             tensors = {name: file.get_tensor(name) for name in file.keys() if with_tensors}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(expected(str(path), "a whole safetensors file", error)) from error
+        got = getattr(error, "strerror", None) or error
+        raise CheckpointError(expected(str(path), "a whole safetensors file", got)) from error
     if with_tensors:
         description.check(path, metadata, tensors)
     return manifest, tensors
