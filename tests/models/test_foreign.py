@@ -99,11 +99,12 @@ def test_code_in_a_file_is_named_and_not_run(tmp_path: Path, monkeypatch: pytest
     assert complaint(stored(path, toy())).startswith(wanted + "torch.nn.modules.")
 
 
-@pytest.mark.parametrize("content", [b"", b"abc", b"\x80\x02}q\x00.", b"PK\x03\x04abcdef"])
+@pytest.mark.parametrize("content", [b"", b"abc", b"<html>", b"\x80\x02}q\x00.", b"PK\x03\x04abcdef"])
 def test_what_is_no_file_of_torch_save_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "w.pt"
     path.write_bytes(content)
     assert complaint(path).startswith(f"{path}: expected a whole file that torch.save wrote, got ")
+    assert "weights_only" not in complaint(path)
 
 
 def test_a_missing_file_and_files_without_a_state_dict(tmp_path: Path) -> None:
