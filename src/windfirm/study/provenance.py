@@ -15,7 +15,8 @@ def hardware(device: torch.device) -> str:
     """The device in words: the GPU's name, or the processor's and the number of threads used."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{_processor()}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{_processor()}, {threads} thread{'' if threads == 1 else 's'}"
 
 
 def versions() -> str:
