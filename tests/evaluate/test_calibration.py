@@ -63,6 +63,12 @@ def test_logits_that_are_always_right_ask_for_a_temperature_far_below_1() -> Non
     assert temperature(torch.eye(3), torch.arange(3)) < 0.1
 
 
+def test_no_temperature_is_fitted_on_images_that_are_all_right() -> None:
+    logits, labels = sure(0.9, 0.9, 0.8, 0.4), torch.tensor([0, 0, 0, 0])  # the error is among those that it is not
+    found = calibration(logits, labels)
+    assert (found.temperature, found.scaled_nll, found.scaled_ece) == (1.0, found.nll, found.ece)
+
+
 def test_one_image_cannot_be_split() -> None:
     with pytest.raises(InputError) as error:
         calibration(torch.zeros(1, 3), torch.zeros(1, dtype=torch.int64))

@@ -42,11 +42,14 @@ class Calibration:
 def calibration(logits: Tensor, labels: Tensor) -> Calibration:
     """Fit a temperature on every second of ``logits`` (n, classes) with ``labels`` (n,), measure it on the others.
 
-    Every second, because images often come ordered by class. Raises InputError for fewer than two images.
+    Every second, because images often come ordered by class. Where the network is right on all of them, each lower
+    temperature fits better than the one before: the logits stay as they are, at 1. Raises InputError for fewer than two
+    images.
     """
     if len(logits) < 2:
         raise InputError(expected("calibration", "at least two images", len(logits)))
-    found = temperature(logits[::2], labels[::2])
+    always_right = bool((logits[::2].argmax(1) == labels[::2]).all())
+    found = 1.0 if always_right else temperature(logits[::2], labels[::2])
     logits, labels = logits[1::2].double(), labels[1::2]
     scaled = logits / found
     return Calibration(
