@@ -113,6 +113,13 @@ def test_accuracy_that_does_not_fall() -> None:
     assert along([left("fgsm", n, eps) for eps, n in ((0, 45), (8 / 255, 44))], LABELS) == []  # knows nothing
 
 
+def test_few_images_that_are_down_to_chance_have_fallen() -> None:
+    curve = [left("fgsm", n, eps, images=10) for eps, n in ((0, 9), (8 / 255, 2))]  # p = 2/128
+    assert along(curve, LABELS[:10]) == []
+    curve = [left("fgsm", n, eps, images=10) for eps, n in ((0, 9), (8 / 255, 8))]
+    assert kinds(along(curve, LABELS[:10])) == ["accuracy does not fall with eps"]
+
+
 def test_accuracy_that_does_not_reach_chance() -> None:
     (found,) = along([left("fgsm", n, eps) for eps, n in ((0, 380), (0.5, 80))], LABELS)
     assert found.kind == "accuracy above chance at large eps"

@@ -109,7 +109,8 @@ def along(curve: Sequence[Outcome], labels: NDArray[np.int64]) -> list[Finding]:
     """One attack at several eps, in any order, on images with ``labels`` (n,): accuracy must fall, down to chance.
 
     Chance is what the best constant answer would get on these images. A rise is one only where it ends above chance:
-    far below zero margin a network may answer anything.
+    far below zero margin a network may answer anything. And accuracy that is down to chance has fallen, also where the
+    images are too few for a test to show it.
     """
     points = sorted((outcome for outcome in curve if outcome.eps is not None), key=lambda outcome: outcome.eps or 0.0)
     if not points:
@@ -158,7 +159,7 @@ def _flat(points: Sequence[Outcome], chance: float) -> list[Finding]:
     first, last = points[0], points[-1]
     fallen = contrast(last, first)
     shown = fallen.p < LEVEL and fallen.points < 0
-    if shown or (last.eps or 0) < FALLEN or first is last or above(first, chance) >= LEVEL:
+    if shown or (last.eps or 0) < FALLEN or first is last or max(above(end, chance) for end in (first, last)) >= LEVEL:
         return []
     text = (
         f"{first.attack} leaves {_percent(first)} at eps {_eps(first)} and {_percent(last)} at {_eps(last)}: "
