@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -89,6 +91,17 @@ def test_a_cell_whose_worker_is_killed_is_done_by_another(tmp_path: Path) -> Non
     board = toy.run(tmp_path, [Cell("stumble", {"mark": str(tmp_path / "mark")})], workers(tmp_path, 1))
     assert +board.counts == {"done": 1}
     assert facts(tmp_path)["stumble"] == {"tries": 2}
+
+
+def test_half_an_answer_is_that_of_a_worker_that_was_killed(tmp_path: Path) -> None:
+    engine = workers(tmp_path, 1)
+    (worker,) = engine.workers
+    worker.task = Task("3fa9", "tell", {}, {}, tmp_path, tmp_path)
+    half = [sys.executable, "-c", "print('{\"key\": \"3f', end='')"]
+    worker.process = subprocess.Popen(half, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    engine._listen(worker, worker.process)
+    (ended,) = engine.wait(0)
+    assert (ended.key, ended.lost, ended.trace) == ("3fa9", True, "exit code 0")
 
 
 def test_a_cell_that_kills_every_worker_fails(tmp_path: Path) -> None:

@@ -135,7 +135,8 @@ class Workers:
         assert process.stdout is not None
         with process.stdout as lines:
             for line in lines:
-                self.answers.put((worker, line))
+                if line.endswith(b"\n"):  # else the worker was killed while it wrote
+                    self.answers.put((worker, line))
         self.answers.put((worker, None))
 
     def _lost(self, worker: _Worker) -> list[Ended]:
