@@ -213,6 +213,12 @@ def test_what_cannot_be_used_is_told_with_its_line(tmp_path: Path, old: str, new
     assert complaint(tmp_path, STUDY.replace(old, new, 1)) == words
 
 
+def test_seeds_of_the_command_line_are_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        of(tmp_path, STUDY, "seeds=all")
+    assert str(error.value) == "--set seeds: expected a list of whole numbers below 2^63, got all"
+
+
 def test_attacks_that_there_are_not_are_told_with_the_nearest(tmp_path: Path) -> None:
     words = complaint(tmp_path, STUDY.replace('"fgsm"', '"fgms"'))
     assert words.startswith("sweep.toml:14: attack.name: expected one of clean, semantic, ")

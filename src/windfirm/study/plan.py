@@ -109,16 +109,18 @@ def read(path: Path | str, *, scale: str | None = None, changes: Sequence[str] =
     top = {key: values.pop(key) for key in TOP if key in values}
     settings = {key: _checked(lines.where(key), key, value) for key, value in _flat(values)}
     overrides = {}
+    places = {key: lines.where(key) for key in ("name", "seeds")}
     for key, value in map(_change, changes):
-        if key in ("name", "seeds"):
-            top[key] = value
+        if key in places:
+            top[key], places[key] = value, f"--set {key}"
         else:
             overrides[key] = _checked(f"--set {key}", key, value)
     fixed = _over({key: setting.default for key, setting in SETTINGS.items()}, settings)
     points = _points(grids, fixed, overrides, lines)
     trials = _over(fixed, overrides)["attacks.trials"]
     measurements = tuple(_measurements(attacks, changed, trials, lines))
-    return Plan(_name(top, path, lines), top.get("scale"), _seeds(top, lines), points, measurements)
+    called, seeds = _name(places["name"], top.get("name", path.stem)), _seeds(places["seeds"], top.get("seeds", [0]))
+    return Plan(called, top.get("scale"), seeds, points, measurements)
 
 
 def _checked(place: str, dotted: str, value: Any) -> Any:
@@ -184,17 +186,15 @@ def _change(text: str) -> tuple[str, Any]:
         return dotted.strip(), value.strip()
 
 
-def _name(top: Mapping[str, Any], path: Path, lines: Lines) -> str:
-    found = top.get("name", path.stem)
+def _name(place: str, found: Any) -> str:
     if not isinstance(found, str) or not found:
-        raise InputError(expected(lines.where("name"), "a name", show(found)))
+        raise InputError(expected(place, "a name", show(found)))
     return found
 
 
-def _seeds(top: Mapping[str, Any], lines: Lines) -> tuple[int, ...]:
-    found = top.get("seeds", [0])
+def _seeds(place: str, found: Any) -> tuple[int, ...]:
     if not isinstance(found, list) or not found or not all(type(seed) is int and abs(seed) < 2**63 for seed in found):
-        raise InputError(expected(lines.where("seeds"), "a list of whole numbers below 2^63", show(found)))
+        raise InputError(expected(place, "a list of whole numbers below 2^63", show(found)))
     return tuple(dict.fromkeys(found))
 
 
