@@ -97,3 +97,6 @@ def test_a_folder_named_as_the_architecture_is_not_taken_for_the_weights_in_the_
     for start, said in (("runs/resnet20", "./resnet20"), ("resnet20", "resnet20"), ("runs/first", "first")):
         args.start = start
         assert f"windfirm train resnet20 --from {said} --data d " in command(args, 0)
+    args.data = args.start = args.stylizer = "two words"  # as a shell is to be told them
+    assert "--from 'two words' --data 'two words' " in command(args, 0)
+    assert "--stylizer 'two words' " in command(args, 0)

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shlex
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -218,7 +219,8 @@ def _words(job: _Job, one: _Run, seconds: int, done: list[Epoch]) -> str:
             f"epoch {kept.epoch} is kept: of {job.extras.probe} held-out images {kept.clean} right, "
             f"{kept.fgsm} under FGSM at 8/255"
         )
-    return "\n".join([*lines, f"test it:  windfirm attack {model} --data {job.args.data} --attack clean"])
+    test = shlex.join(["windfirm", "attack", str(model), "--data", job.args.data, "--attack", "clean"])
+    return "\n".join([*lines, f"test it:  {test}"])
 
 
 def command(args: Namespace, seed: int) -> str:
@@ -229,12 +231,12 @@ def command(args: Namespace, seed: int) -> str:
 
     name = Path(args.start).name if args.start else ""
     # A folder named as the architecture is not the weights in the package, which go by that name.
-    start = f" --from {'./' if name == args.arch != args.start else ''}{name}" if name else ""
+    start = f" --from {shlex.quote(('./' if name == args.arch != args.start else '') + name)}" if name else ""
     recipe = f"--epochs {args.epochs} --lr {args.lr:g} --batch {args.batch} --schedule {args.schedule}"
-    stylizer = f" --stylizer {Path(args.stylizer).name}" if args.stylizer else ""
+    stylizer = f" --stylizer {shlex.quote(Path(args.stylizer).name)}" if args.stylizer else ""
     keep = f" --keep {args.keep}" if args.keep != "last" else ""
     more = f"{given('defence', 'eps')}{stylizer}{given('probe', 'ema', 'compile')}{keep}"
     return (
-        f"windfirm train {args.arch}{start} --data {Path(args.data).name} {recipe} "
+        f"windfirm train {args.arch}{start} --data {shlex.quote(Path(args.data).name)} {recipe} "
         f"--weight-decay {args.weight_decay:g}{more} --seed {seed}"
     )

@@ -1,6 +1,7 @@
 """``windfirm train-stylizer``: the network that redraws images in the style of others, for two of the defences."""
 
 import json
+import shlex
 from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
@@ -81,7 +82,6 @@ def draw_sheet(stylizer: Stylizer, images: Images, path: Path) -> None:
 def command(args: Namespace) -> str:
     """The command line that repeats this training."""
     limit = f" --images {args.images}" if args.images else ""
-    vgg = f" --vgg {Path(args.vgg).name}" if args.vgg else ""
-    return (
-        f"windfirm train-stylizer --data {Path(args.data).name}{limit}{vgg} --epochs {args.epochs} --seed {args.seed}"
-    )
+    vgg = f" --vgg {shlex.quote(Path(args.vgg).name)}" if args.vgg else ""
+    name = shlex.quote(Path(args.data).name)
+    return f"windfirm train-stylizer --data {name}{limit}{vgg} --epochs {args.epochs} --seed {args.seed}"
