@@ -7,6 +7,7 @@ from tests.evaluate.toys import Large, small_network
 from tests.evaluate.toys_masked import Quantised, Scaled, Then, patterns, plain
 from windfirm.errors import InputError
 from windfirm.evaluate import Outcome
+from windfirm.models.device import is_exact
 from windfirm.study.checks import checks
 
 IMAGES = patterns()
@@ -52,6 +53,20 @@ def test_outcomes_on_all_images_are_looked_at_too() -> None:
     pgd, square = (Outcome(name, name, 0.1, 1, (np.arange(120) < n).astype(np.int64)) for name, n in
                    (("pgd", 60), ("square", 30)))  # fmt: skip
     assert [f.kind for f in checks(plain(), IMAGES, [pgd, square], count=40).findings] == ["black box beats white box"]
+
+
+def test_probes_see_the_network_in_float32_whatever_is_switched_on_around_them() -> None:
+    found: list[bool] = []
+
+    class Watched(Then):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found.append(is_exact() and not torch.is_autocast_enabled("cpu"))
+            return super().forward(x).detach()  # so that probes alone look at it
+
+    with torch.autocast("cpu", torch.bfloat16):
+        checks(Watched(), IMAGES)
+    assert len(found) > 1
+    assert all(found)
 
 
 def test_gradients_are_there_inside_inference_mode() -> None:

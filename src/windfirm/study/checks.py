@@ -13,6 +13,7 @@ from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import classify, private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.warnings import Checks
+from windfirm.models.device import in_float32
 
 #: Images that are looked at.
 CHECKED = 200
@@ -45,12 +46,14 @@ def checks(
     classify(network, pixels[:1], images)  # raises where they do not fit
     pixels = pixels.contiguous(memory_format=torch.channels_last)
     batches = batched("checks", some, None, device)
-    found = [
-        *probes.training_mode(network),
-        *probes.outputs(network, pixels[:REPEATED], batches),
-        *probes.gradients(network, pixels, labels, batches, EPS),
-    ]
-    if probes.differentiable(network, pixels[:1]):
+    with in_float32(), torch.autocast(pixels.device.type, enabled=False):  # as whoever judges sees the network
+        found = [
+            *probes.training_mode(network),
+            *probes.outputs(network, pixels[:REPEATED], batches),
+            *probes.gradients(network, pixels, labels, batches, EPS),
+        ]
+        has_gradient = probes.differentiable(network, pixels[:1])
+    if has_gradient:
         swept = curve(model, some, EPSES, device=device)
         side = some.images.shape[-1]
         fewer, more = (evaluate(model, some, pgd(side, steps=n), eps=EPS, device=device) for n in STEPS)
