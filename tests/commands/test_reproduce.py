@@ -42,6 +42,17 @@ def test_results_go_where_they_are_asked_for_and_the_scale_is_that_of_a_laptop(
     assert (tmp_path / "mine" / "rows.csv.gz").is_file()
 
 
+@pytest.mark.parametrize("option", ["--results", "--markdown"])
+def test_a_report_that_cannot_be_written_is_told_before_the_run(capsys: Capture, tmp_path: Path, option: str) -> None:
+    (tmp_path / "file").touch()
+    out, place = tmp_path / "out", tmp_path / "file" / "new"
+    words = "reproduce", "first", "--out", out, option, place if option == "--results" else place / "R.md"
+    assert complaint(capsys, *words) == (
+        f"windfirm reproduce: {place}: expected a folder that can be written, got Not a directory"
+    )
+    assert not out.exists()
+
+
 def test_a_cell_that_fails_leaves_a_report_of_the_rest(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert main(["reproduce", "broken", "--out", str(out), "--workers", "0", "--json"]) == 3

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from windfirm.commands import report
 from windfirm.commands import run as running
-from windfirm.commands.shared import one_of, print_json, printer
+from windfirm.commands.shared import one_of, print_json, printer, results
 from windfirm.study.find import builtin
 
 #: All of them.
@@ -18,6 +18,10 @@ def run(args: Namespace) -> int:
         one_of("TABLE", name, [*builtin(), ALL])
     names = builtin() if ALL in args.tables else list(dict.fromkeys(args.tables))
     folder = Path(args.out or f"runs/reproduce-{args.scale}")
+    for place in [args.results, args.markdown and Path(args.markdown).parent]:
+        if place and not args.dry_run:
+            with results(place):  # so that a long run does not end at a closed door
+                pass
     ran = [running.carry_out(Namespace(**{**vars(args), "study": name, "out": str(folder)})) for name in names]
     if args.dry_run:
         foreseen = [entry for entry in ran if isinstance(entry, running.Foreseen)]
