@@ -97,6 +97,16 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_advice() -> None:
     assert str(error.value) == "epoch 1: expected a finite loss, got nan; a lower learning rate than 0.3 may help"
 
 
+def test_a_network_with_more_than_logits_in_training_is_refused() -> None:
+    class Auxiliary(nn.Flatten):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+            return x, x
+
+    with pytest.raises(InputError) as error:
+        train(nn.Sequential(toy(), Auxiliary()), *dark_and_bright(), Recipe(epochs=1, batch=8))
+    assert str(error.value) == "model: expected logits alone in training as well, got tuple"
+
+
 def test_data_that_cannot_be_trained_on_is_refused() -> None:
     images, labels = dark_and_bright(8)
     for some_images, some_labels, got in [(images, labels[:5], "5 and 8"), (images[:0], labels[:0], "0 and 0")]:

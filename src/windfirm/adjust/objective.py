@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from windfirm.errors import InputError, expected
+
 #: (network, images (b, c, h, w) in [0, 1] on its device, labels (b,), a CPU generator) → the mean loss, and the logits
 #: (b, classes) by which the epoch's accuracy is told. Called under autocast; losses are taken of float32 logits.
 Loss = Callable[[nn.Module, Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
@@ -37,8 +39,11 @@ class Objective:
 def cross_entropy(
     model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """The mean cross-entropy with the labels."""
-    logits = model(images).float()
+    """The mean cross-entropy with the labels. Raises InputError for a network that returns more than logits."""
+    logits = model(images)
+    if not isinstance(logits, Tensor):
+        raise InputError(expected("model", "logits alone in training as well", type(logits).__name__))
+    logits = logits.float()
     return F.cross_entropy(logits, labels), logits
 
 
