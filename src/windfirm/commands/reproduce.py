@@ -18,20 +18,20 @@ def run(args: Namespace) -> int:
         one_of("TABLE", name, [*builtin(), ALL])
     names = builtin() if ALL in args.tables else list(dict.fromkeys(args.tables))
     folder = Path(args.out or f"runs/reproduce-{args.scale}")
+    each = [Namespace(**{**vars(args), "study": name, "out": str(folder)}) for name in names]
+    if args.dry_run:
+        plans = [running.foresee(one) for one in each]
+        if args.json:
+            print_json({"studies": [plan.document() for plan in plans]})
+        else:
+            for plan in plans:
+                running.show(plan, args.workers)
+        return 0
     for place in [args.results, args.markdown and Path(args.markdown).parent]:
-        if place and not args.dry_run:
+        if place:
             with results(place):  # so that a long run does not end at a closed door
                 pass
-    ran = [running.carry_out(Namespace(**{**vars(args), "study": name, "out": str(folder)})) for name in names]
-    if args.dry_run:
-        foreseen = [entry for entry in ran if isinstance(entry, running.Foreseen)]
-        if args.json:
-            print_json({"studies": [entry.document() for entry in foreseen]})
-        else:
-            for entry in foreseen:
-                running.show(entry, args.workers)
-        return 0
-    done = [entry for entry in ran if isinstance(entry, running.Ran)]
+    done = [running.carry_out(one) for one in each]
     made = report.report(
         Namespace(
             path=str(folder),

@@ -14,11 +14,12 @@ from windfirm.commands.progress import duration, telling, total, words
 from windfirm.commands.shared import grid, one_of, print_json, printer
 from windfirm.errors import InputError, expected
 from windfirm.models.device import pick
+from windfirm.report.words import several
 from windfirm.study import place
 from windfirm.study.cell import Cell
 from windfirm.study.drive import Engine, drive
 from windfirm.study.estimate import Estimate, estimate
-from windfirm.study.expand import expand
+from windfirm.study.expand import Graph, expand
 from windfirm.study.find import find
 from windfirm.study.listing import studies
 from windfirm.study.local import InProcess, Workers
@@ -72,31 +73,36 @@ class Foreseen:
 
 def run(args: Namespace) -> int:
     """Do what is not done yet and tell how it went; 3 when cells failed, else 0."""
+    if args.dry_run:
+        plan = foresee(args)
+        print_json(plan.document()) if args.json else show(plan, args.workers)
+        return 0
     ran = carry_out(args)
     if args.json:
         print_json(ran.document())
-    elif isinstance(ran, Foreseen):
-        show(ran, args.workers)
     else:
         lines = [*told(ran), f"rows:  windfirm study rows {ran.out} --csv", f"page:  windfirm report {ran.out}"]
         printer().print("\n".join(lines))
-    return FAILED if isinstance(ran, Ran) and ran.board.errors else 0
+    return FAILED if ran.board.errors else 0
 
 
-def carry_out(args: Namespace) -> Ran | Foreseen:
-    """Do what is not done yet of one study; where ``--dry-run`` only asked for the plan, tell that."""
+def _asked(args: Namespace) -> tuple[Plan, Graph, Path, torch.device]:
+    """What is to be done, in which folder, and on what device."""
     one_of("--engine", args.engine, ("local", "ray"))
     if args.address and args.engine != "ray":
         raise InputError(expected("--address", "the engine ray, whose cluster it is of", args.engine))
     changes = [*args.set, *([] if args.seed is None else [f"seeds=[{args.seed}]"])]
     plan = read(find(args.study), scale=args.scale, changes=changes)
     graph = expand(plan)
-    cells = list(graph.cells.values())
     out = Path(args.out or f"runs/{plan.name}{f'-{plan.scale}' if plan.scale else ''}")
     out = out.absolute() if args.engine == "ray" else out  # as workers there stand in other folders
-    device = pick(args.device)
-    if args.dry_run:
-        return _foreseen(plan, cells, out, args.workers)
+    return plan, graph, out, pick(args.device)
+
+
+def carry_out(args: Namespace) -> Ran:
+    """Do what is not done yet of one study."""
+    plan, graph, out, device = _asked(args)
+    cells = list(graph.cells.values())
     url = place.usable(args.artifacts) if args.artifacts else None
     with opened(out, create=True) as store:
         if url:
@@ -127,8 +133,10 @@ def _done(store: Store, cells: list[Cell]) -> list[str]:
     return [key for key, state in states.items() if state.state == "done"]
 
 
-def _foreseen(plan: Plan, cells: list[Cell], out: Path, workers: int) -> Foreseen:
+def foresee(args: Namespace) -> Foreseen:
     """Cells by kind, how many are done, and how long the rest will take, judged by what is done."""
+    plan, graph, out, _ = _asked(args)
+    cells = list(graph.cells.values())
     done: set[str] = set()
     seconds: Estimate = lambda cell: None  # noqa: E731
     if (out / NAME).is_file():
@@ -137,9 +145,8 @@ def _foreseen(plan: Plan, cells: list[Cell], out: Path, workers: int) -> Foresee
     kinds: list[Mapping[str, Any]] = []
     for kind, count in Counter(cell.kind for cell in cells).items():
         left = [cell for cell in cells if cell.kind == kind and cell.key not in done]
-        kinds.append(
-            {"kind": kind, "cells": count, "done": count - len(left), "seconds": total(map(seconds, left), workers)}
-        )
+        spent = total(map(seconds, left), args.workers)
+        kinds.append({"kind": kind, "cells": count, "done": count - len(left), "seconds": spent})
     return Foreseen(plan, kinds, total((entry["seconds"] for entry in kinds), 1), out)
 
 
@@ -155,7 +162,7 @@ def show(found: Foreseen, workers: int) -> None:
     scale = f", scale {plan.scale}" if plan.scale else ""
     seeds = ", ".join(map(str, plan.seeds))
     last = "" if found.seconds is None else f", {duration(found.seconds)} left with {workers or 1} at a time"
-    points = f"{len(plan.points)} points" if len(plan.points) > 1 else "1 point"
+    points = several(len(plan.points), "point")
     printer().print(f"\n{plan.name}{scale}: {points}, seeds {seeds}; {cells:,} cells, {done:,} done{last}")
 
 
