@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from windfirm.models.device import in_float32
+from windfirm.evaluate.network import as_judged
 
 #: Outputs of the folded network differ by no more than this share of the largest one.
 TOLERANCE = 1e-5
@@ -29,7 +29,7 @@ def folded(network: nn.Module, images: Tensor) -> nn.Module:
     """
     if any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
         try:
-            with in_float32(), torch.autocast(images.device.type, enabled=False):
+            with as_judged(images.device):
                 theirs, found = watched(network, images)
                 # What the copy already holds for a module is not copied.
                 copy = deepcopy(network, {id(module): other for pair in found for module, other in merged(*pair)})

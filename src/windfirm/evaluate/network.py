@@ -1,5 +1,7 @@
 """The network as the evaluator uses it: a copy of its own, and predictions that are checked."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 
 import torch
@@ -29,6 +31,13 @@ def classify(network: nn.Module, pixels: Tensor, images: Images) -> Tensor:
     return outputs(network, pixels, images).argmax(1)
 
 
+@contextmanager
+def as_judged(device: torch.device) -> Iterator[None]:
+    """Inside the block networks compute in float32, whatever the caller was told about rounding and autocast."""
+    with in_float32(), torch.autocast(device.type, enabled=False):
+        yield
+
+
 def outputs(network: nn.Module, pixels: Tensor, images: Images) -> Tensor:
     """The logits (b, classes) of ``pixels`` (b, c, h, w), in float32 everywhere, however fast a search may round.
 
@@ -37,7 +46,7 @@ def outputs(network: nn.Module, pixels: Tensor, images: Images) -> Tensor:
     """
     network.eval()  # an attack may have switched it
     try:
-        with in_float32(), torch.autocast(pixels.device.type, enabled=False):
+        with as_judged(pixels.device):
             logits = network(pixels.contiguous(memory_format=layout(pixels.device)))
     except RuntimeError as error:
         if out_of_memory(error):

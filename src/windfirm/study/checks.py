@@ -10,10 +10,9 @@ from windfirm.data.images import Images
 from windfirm.evaluate import probes, warnings
 from windfirm.evaluate.loop import curve, evaluate, fetch
 from windfirm.evaluate.memory import batched
-from windfirm.evaluate.network import classify, private
+from windfirm.evaluate.network import as_judged, classify, private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.warnings import Checks
-from windfirm.models.device import in_float32
 
 #: Images that are looked at.
 CHECKED = 200
@@ -46,7 +45,7 @@ def checks(
     classify(network, pixels[:1], images)  # raises where they do not fit
     pixels = pixels.contiguous(memory_format=torch.channels_last)
     batches = batched("checks", some, None, device)
-    with in_float32(), torch.autocast(pixels.device.type, enabled=False):  # as whoever judges sees the network
+    with as_judged(pixels.device):
         found = [
             *probes.training_mode(network),
             *probes.outputs(network, pixels[:REPEATED], batches),
