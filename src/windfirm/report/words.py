@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from windfirm.attack.options import some
 from windfirm.evaluate.compare import Delta
 
 #: What stands where there is no number.
@@ -75,9 +76,8 @@ def quantity(value: float) -> str:
     return f"{value:.0f}"
 
 
-def several(count: int, what: str) -> str:
-    """``1 filter``, ``1,024 filters``."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+#: ``1 filter``, ``1,024 filters``.
+several = some
 
 
 def change(before: float, after: float) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 import windfirm
+from windfirm.attack.options import some
 from windfirm.data.images import Images
 
 
@@ -15,8 +16,7 @@ def hardware(device: torch.device) -> str:
     """The device in words: the GPU's name, or the processor's and the number of threads used."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    threads = torch.get_num_threads()
-    return f"{_processor()}, {threads} thread{'' if threads == 1 else 's'}"
+    return f"{_processor()}, {some(torch.get_num_threads(), 'thread')}"
 
 
 def versions() -> str:
