@@ -25,9 +25,19 @@ def test_progress_tells_what_runs_how_long_it_takes_and_the_last_result() -> Non
     tell(board, [Ended(FGSM.key, 10.0, error="no")])
     assert told == [
         (0, 3, "1 running"),
-        (1, 3, "1 running, 30 s left; train resnet56, seed 2"),  # two cells of 30 s, two at a time
-        (1, 3, "1 failed, 10 s left; attack fgsm, 8/255, seed 2 failed: no"),
+        (1, 3, "1 running; train resnet56, seed 2"),  # of attacks, all that is left, nothing is known yet
+        (1, 3, "1 failed, 5 s left; attack fgsm, 8/255, seed 2 failed: no"),  # one of 10 s, two at a time
     ]
+
+
+def test_where_a_kind_of_cell_is_new_the_time_left_is_what_is_known_of_the_others() -> None:
+    told: list[str] = []
+    board = Board([F, FGSM, CLEAN])
+    tell = telling(board, lambda cell: {"train": 60.0}.get(cell.kind), 1, lambda done, of, note: told.append(note))
+    board.take(1)
+    board.begin(F.key)
+    tell(board, [])
+    assert told == ["1 running, more than 60 s left"]
 
 
 def test_a_measurement_is_told_with_its_row() -> None:

@@ -1,6 +1,8 @@
 """What ``windfirm run`` says while it works: cells done, running and failed, the time left, the last result."""
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from windfirm.attack.budget import show_eps
@@ -16,7 +18,7 @@ SAID: Mapping[str, Callable[[Any], str]] = {"round": "round {}".format, "seed": 
 
 def telling(board: Board, estimate: Estimate, workers: int, tick: Tick) -> Callable[[Board, Sequence[Ended]], None]:
     """A function for drive that calls ``tick`` after each commit."""
-    ahead = _Ahead({key: estimate(cell) for key, cell in board.cells.items() if board.progress[key] != "done"})
+    ahead = _Ahead([cell for key, cell in board.cells.items() if board.progress[key] != "done"], estimate)
     last = ""
 
     def tell(board: Board, ended: Sequence[Ended]) -> None:
@@ -27,35 +29,39 @@ def telling(board: Board, estimate: Estimate, workers: int, tick: Tick) -> Calla
                 last = words(board.cells[end.key], end)
         counts = board.counts
         parts = [f"{counts[name]} {name}" for name in ("running", "elsewhere", "failed", "blocked") if counts[name]]
-        left = ahead.seconds()
-        if left is not None and not board.settled:
-            parts.append(f"{duration(left / max(1, workers))} left")
+        seconds, more = ahead.seconds()
+        if not board.settled and (seconds >= 1 or not more):
+            parts.append(f"{'more than ' if more else ''}{duration(seconds / max(1, workers))} left")
         tick(counts["done"], len(board.cells), "; ".join(filter(None, [", ".join(parts), last])))
 
     return tell
 
 
 class _Ahead:
-    """The work ahead in seconds, kept up to date cell by cell; cells without an estimate take the mean of this run."""
+    """The work ahead, kept up to date cell by cell; those without an estimate take their kind's mean in this run."""
 
-    def __init__(self, estimates: Mapping[str, float | None]) -> None:
-        self.estimates = dict(estimates)
-        self.known = sum(value for value in estimates.values() if value is not None)
-        self.unknown = sum(value is None for value in estimates.values())
-        self.cells, self.spent = 0, 0.0
+    def __init__(self, cells: Sequence[Cell], estimate: Estimate) -> None:
+        self.kinds = {cell.key: cell.kind for cell in cells}
+        self.estimates = {cell.key: estimate(cell) for cell in cells}
+        self.known = sum(value for value in self.estimates.values() if value is not None)
+        self.unknown = Counter(self.kinds[key] for key, value in self.estimates.items() if value is None)
+        self.spent: dict[str, list[float]] = defaultdict(list)
 
     def over(self, end: Ended) -> None:
-        self.cells, self.spent = self.cells + 1, self.spent + end.seconds
+        kind = self.kinds[end.key]
+        self.spent[kind].append(end.seconds)
         value = self.estimates.pop(end.key, 0.0)
         if value is None:
-            self.unknown -= 1
+            self.unknown[kind] -= 1
         else:
             self.known -= value
 
-    def seconds(self) -> float | None:
-        if not self.unknown:
-            return self.known
-        return self.known + self.unknown * self.spent / self.cells if self.cells else None
+    def seconds(self) -> tuple[float, bool]:
+        """As far as it can be told, and whether there is more: cells of a kind of which none is done."""
+        told = self.known + sum(
+            count * fmean(self.spent[kind]) for kind, count in self.unknown.items() if self.spent[kind]
+        )
+        return told, any(count and not self.spent[kind] for kind, count in self.unknown.items())
 
 
 def total(seconds: Iterable[float | None], workers: int) -> float | None:
