@@ -15,7 +15,6 @@ from windfirm.commands.shared import (
     check_fit,
     chosen_attacks,
     input_shape,
-    left_out,
     load_images,
     open_networks,
     print_json,
@@ -126,7 +125,7 @@ def _page(
         pixels = [image.permute(1, 2, 0).numpy() for image in some.images]
         maps.append(strip(pixels, some.labels.tolist(), found, images.classes))
     fed = [f"{role}: {words(source.intake)}" for role, source in sources.items() if source.intake.mean]
-    rest = f"; {left_out(images)}" if images.skipped else ""
+    rest = f"; {images.left_out}" if images.left_out else ""
     provenance = {
         "data": f"{images.name}, {len(images):,} images of {height}×{width}, SHA-256 {digest(images)}…{rest}",
         **({"normalisation": "; ".join(fed)} if fed else {}),

@@ -139,12 +139,7 @@ def say_left_out(images: Images) -> None:
     """Tell on stderr which files could not be read, if any."""
     if images.skipped:
         some = ", ".join(images.skipped[:NAMED]) + (", …" if len(images.skipped) > NAMED else "")
-        console.say(f"{images.name}: {left_out(images)}: {some}")
-
-
-def left_out(images: Images) -> str:
-    """How many files could not be read, in words."""
-    return f"{len(images.skipped):,} of {len(images) + len(images.skipped):,} files left out as unreadable"
+        console.say(f"{images.name}: {images.left_out}: {some}")
 
 
 def describe(images: Images) -> dict[str, object]:

@@ -38,6 +38,12 @@ class Images:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def left_out(self) -> str:
+        """How many files could not be read, in words; empty where all could."""
+        unread = len(self.skipped)
+        return f"{unread:,} of {len(self) + unread:,} files left out as unreadable" if unread else ""
+
     def __getitem__(self, which: slice | Tensor) -> "Images":
         """A subset, by slice (shares memory) or by a tensor of positions or of booleans (copies)."""
         return replace(self, images=self.images[which], labels=self.labels[which])

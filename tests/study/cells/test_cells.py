@@ -139,16 +139,20 @@ def test_rows_are_what_evaluate_returns(folder: Path) -> None:
     assert costs["F'"][0] < 12_239_488
 
 
-def test_photos_of_any_size_are_brought_to_that_of_the_network(tmp_path: Path) -> None:
+def test_photos_are_brought_to_the_size_of_the_network_and_the_unreadable_are_told(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     for label in range(10):
         (photos / str(label)).mkdir(parents=True)
         Image.new("RGB", (12 - label, 9)).save(photos / str(label) / "a.png")
+    (photos / "0" / "b.png").write_bytes(b"no picture")
     lines = ['network.arch = "tests.study.nets:stated"', "train.epochs = 1", f'data.name = "{photos}"']
     cut = 'prune = { structure = "filters", criterion = "l1", ratio = 0.3 }'
     ran(tmp_path, "\n".join([*lines, cut, 'attack = [{ name = "fgsm" }]']))
     with opened(tmp_path) as store:
-        seen = pictures(store, [*measured(store)])
+        rows = [*measured(store)]
+        seen = pictures(store, rows)
+        trained = [cell.facts["data"] for cell in shown(store) if cell.kind == "train"]
+    assert {row.about["data"] for row in rows} == {"photos (1 of 11 files left out as unreadable)"} == {*trained}
     assert seen is not None
     assert {example.image.shape for example in seen.examples} == {(8, 8, 3)}
 

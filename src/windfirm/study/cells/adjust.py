@@ -2,13 +2,13 @@
 
 from windfirm import seeds
 from windfirm.adjust.adjustments import adjust
-from windfirm.study.cells.bench import Bench, bare, keep, objective, opened
+from windfirm.study.cells.bench import Bench, bare, keep, objective, opened, told
 from windfirm.study.expand import INITIAL
 from windfirm.study.work import Result, Task
 
 
 def run(bench: Bench, task: Task) -> Result:
-    """Adjust; facts: cost, epochs, and loss and training accuracy of the last. Raises what adjust raises."""
+    """Adjust; facts: cost, images, epochs, and loss and training accuracy of the last. Raises what adjust raises."""
     s = task.settings
     source = opened(task, "network")
     network, normalised = bare(source)
@@ -26,6 +26,6 @@ def run(bench: Bench, task: Task) -> Result:
         objective=objective(s["defence"], images),
         checkpoint=task.progress,
     )
-    facts = {"epochs": len(epochs)}
+    facts = told(images) | {"epochs": len(epochs)}
     last = {"loss": epochs[-1].loss, "accuracy": epochs[-1].accuracy} if epochs else {}
     return Result(keep(task, network, source, images) | facts | last)

@@ -4,7 +4,7 @@ from windfirm.attack.registry import build
 from windfirm.evaluate.loop import evaluate
 from windfirm.evaluate.outcome import pack
 from windfirm.evaluate.transfer import transfer
-from windfirm.study.cells.bench import Bench, opened
+from windfirm.study.cells.bench import Bench, opened, told
 from windfirm.study.provenance import digest
 from windfirm.study.work import Result, Task
 
@@ -25,4 +25,4 @@ def run(bench: Bench, task: Task) -> Result:
         outcome = outcomes["network"]
     else:
         outcome = evaluate(source.model, images, attack, seed=s["seed"], device=bench.device, **size)
-    return Result({"data": images.name, "images": len(images), "digest": digest(images)}, [pack(outcome)])
+    return Result(told(images) | {"images": len(images), "digest": digest(images)}, [pack(outcome)])

@@ -61,6 +61,11 @@ def costs(network: nn.Module, images: Images) -> dict[str, Any]:
     return {"macs": found.macs, "params": found.params}
 
 
+def told(images: Images) -> dict[str, Any]:
+    """Which images a cell saw, and whether files were unreadable, as facts."""
+    return {"data": f"{images.name} ({images.left_out})" if images.left_out else images.name}
+
+
 def example(images: Images) -> Tensor:
     """A batch of one image, (1, c, h, w)."""
     return to_float(images.images[:1])

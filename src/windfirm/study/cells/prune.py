@@ -8,12 +8,12 @@ from windfirm.prune.budget import Budget
 from windfirm.prune.criteria import from_spec
 from windfirm.prune.propose import Target
 from windfirm.prune.schedule import prune_round
-from windfirm.study.cells.bench import Bench, bare, example, keep, opened
+from windfirm.study.cells.bench import Bench, bare, example, keep, opened, told
 from windfirm.study.work import Result, Task
 
 
 def run(bench: Bench, task: Task) -> Result:
-    """Prune; facts: cost, what left, and what could not. Raises CutError as prune_round does."""
+    """Prune; facts: cost, images, what left, and what could not. Raises CutError as prune_round does."""
     s = task.settings
     source = opened(task, "network")
     network, normalised = bare(source)
@@ -41,4 +41,4 @@ def run(bench: Bench, task: Task) -> Result:
     )
     facts = {"sort": done.sort, "units": done.cut.units, "candidates": done.candidates, "refused": dict(done.refused)}
     removed = {structure.name: len(units) for structure, units in done.cut.removed.items() if units}
-    return Result(keep(task, smaller, source, images) | facts | {"removed": removed})
+    return Result(keep(task, smaller, source, images) | told(images) | facts | {"removed": removed})

@@ -6,13 +6,13 @@ from windfirm import seeds
 from windfirm.adjust.train import Recipe, train
 from windfirm.evaluate.network import classify, private
 from windfirm.models.source import fresh
-from windfirm.study.cells.bench import Bench, bare, example, keep, objective
+from windfirm.study.cells.bench import Bench, bare, example, keep, objective, told
 from windfirm.study.expand import INITIAL
 from windfirm.study.work import Result, Task
 
 
 def run(bench: Bench, task: Task) -> Result:
-    """Train; facts: cost, loss and training accuracy of the last epoch.
+    """Train; facts: cost, images, loss and training accuracy of the last epoch.
 
     Raises TrainingError as train does, and InputError for a network that does not take the images or has other classes.
     """
@@ -36,4 +36,5 @@ def run(bench: Bench, task: Task) -> Result:
     # Not before: a run that sleeps meanwhile may be taken for dead, and what it has written be removed.
     keep(task, initial, source, images, INITIAL)
     last = epochs[-1]
-    return Result(keep(task, network, source, images) | {"loss": last.loss, "accuracy": last.accuracy})
+    facts = {"loss": last.loss, "accuracy": last.accuracy}
+    return Result(keep(task, network, source, images) | told(images) | facts)
