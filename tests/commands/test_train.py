@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from tests.commands.toys import complaint, folder, listing, run, run_json
@@ -61,6 +62,25 @@ def test_files_that_cannot_be_read_are_named(capsys: Capture) -> None:
     assert "photos: 1 of 4 files left out as unreadable: dark/0.png (not an image)\n" in capsys.readouterr().err
 
 
+def test_photos_of_many_sizes_are_brought_to_one_as_are_those_to_test_on(capsys: Capture) -> None:
+    folder(Path("photos"), 2, side=8)
+    Image.new("RGB", (9, 20)).save("photos/dark/0.png")
+    words = ("train", "resnet20", "--data", "photos", "--epochs", "1", "--batch", "4", "--out", "run")
+    assert "or a size to bring all to (--input C,H,W)" in complaint(capsys, *words)
+    record = run_json(capsys, *words, "--input", "3,8,8", "--resize", "pad")
+    assert record["command"].startswith("windfirm train resnet20 --data photos --input 3,8,8 --resize pad --epochs 1")
+    test = (
+        run(capsys, *words, "--input", "3,8,8", "--resize", "pad").splitlines()[-1].removeprefix("test it:  windfirm ")
+    )
+    assert test == "attack run/model.safetensors --data photos --resize pad --attack clean"
+    assert run_json(capsys, *test.split())["input"] == [3, 8, 8]
+
+
+def test_images_that_are_no_files_are_of_their_own_size(capsys: Capture) -> None:
+    said = complaint(capsys, *WORDS, "--input", "3,9,9")
+    assert said == f"windfirm train: --input: expected 3,8,8, the size of {DATA}/train, got 3,9,9"
+
+
 def test_each_seed_has_its_folder_with_what_it_would_be_alone(capsys: Capture) -> None:
     found = run_json(capsys, *WORDS, "--seeds", "3,5", "--out", "both")
     alone = run_json(capsys, *WORDS, "--seed", "5", "--out", "alone")
@@ -91,7 +111,18 @@ def test_extras_that_make_no_sense_are_refused(capsys: Capture, words: str, mess
 
 
 def test_a_folder_named_as_the_architecture_is_not_taken_for_the_weights_in_the_package() -> None:
-    args = Namespace(arch="resnet20", data="d", epochs=1, lr=0.1, batch=8, schedule="step", weight_decay=0, keep="last")
+    args = Namespace(
+        arch="resnet20",
+        data="d",
+        epochs=1,
+        lr=0.1,
+        batch=8,
+        schedule="step",
+        weight_decay=0,
+        keep="last",
+        input=None,
+        resize="crop",
+    )
     for name in ("defence", "eps", "stylizer", "probe", "ema", "compile"):
         setattr(args, name, None)
     for start, said in (("runs/resnet20", "./resnet20"), ("resnet20", "resnet20"), ("runs/first", "first")):

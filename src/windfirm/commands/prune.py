@@ -20,6 +20,7 @@ from windfirm.commands.shared import (
     open_network,
     print_json,
     printer,
+    resize_words,
     results,
 )
 from windfirm.data.batches import Batches
@@ -182,8 +183,7 @@ def _comparison(args: Namespace, maker: str | None) -> str:
     for name, value in ({"factory": maker} | given | {"data": args.data}).items():
         if value:
             words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
-    words += ["--resize", args.resize] if args.resize != "crop" else []
-    return shlex.join([*words, "--out", str(out / "comparison.html")])
+    return shlex.join([*words, *resize_words(args), "--out", str(out / "comparison.html")])
 
 
 def _save(network: nn.Module, path: Path, source: Source, notes: dict[str, object]) -> None:

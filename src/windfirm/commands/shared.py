@@ -128,11 +128,27 @@ def load_images(args: Namespace, split: data.Split, sources: Sequence[Source], l
     with console.bar("read images") as tick:
         images = data.load(args.data, split, shape=shape, resize=args.resize, limit=limit or args.images, progress=tick)
     say_left_out(images)
+    check_size(args, images)
+    return images
+
+
+def check_size(args: Namespace, images: Images) -> None:
+    """Raise InputError for an ``--input`` that images which are not files do not have."""
     found = tuple(images.images.shape[1:])
     if args.input and found != args.input:
         got = ",".join(map(str, args.input))
         raise InputError(expected("--input", f"{','.join(map(str, found))}, the size of {images.name}", got))
-    return images
+
+
+def size_words(args: Namespace) -> str:
+    """``--input`` and ``--resize`` as a command line repeats them, each with a space before it."""
+    size = f" --input {','.join(map(str, args.input))}" if args.input else ""
+    return " ".join([size, *resize_words(args)])
+
+
+def resize_words(args: Namespace) -> list[str]:
+    """``--resize`` as a command line repeats it, where it is not the usual one."""
+    return ["--resize", args.resize] if args.resize != "crop" else []
 
 
 def say_left_out(images: Images) -> None:

@@ -21,12 +21,25 @@ from windfirm.adjust.recipe import NO_EXTRAS, Epoch, Extras, Progress, Recipe, k
 from windfirm.adjust.schedule import SCHEDULES
 from windfirm.adjust.together import train_together
 from windfirm.adjust.train import train
-from windfirm.commands.shared import SIDE, check_fit, chosen_defence, one_of, print_json, printer, results, say_left_out
+from windfirm.commands.shared import (
+    SIDE,
+    check_fit,
+    check_size,
+    chosen_defence,
+    one_of,
+    print_json,
+    printer,
+    resize_words,
+    results,
+    say_left_out,
+    size_words,
+)
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.files import write_text
 from windfirm.models.checkpoint import load, read_manifest, save
 from windfirm.models.device import pick
+from windfirm.models.intake import Intake
 from windfirm.models.registry import build
 from windfirm.models.source import WEIGHTS
 from windfirm.report.words import several
@@ -50,7 +63,8 @@ def run(args: Namespace) -> None:
         raise InputError(expected("--seed", "either it or --seeds", "both"))
     build(args.arch)  # so that a wrong name is told before images are read
     chosen_defence(args, SIDE)
-    images = data.load(args.data, "train")
+    images = data.load(args.data, "train", shape=args.input, resize=args.resize)
+    check_size(args, images)
     job = _Job(args, images, recipe, extras, chosen_defence(args, images.images.shape[-1]))
     with joined(device) as device:
         if rank() == 0:
@@ -201,6 +215,8 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
 def _write(job: _Job, one: _Run, record: dict[str, Any], place: Path) -> None:
     arch, classes = job.args.arch, len(job.images.classes)
     notes = _without_none({"command": record["command"], "defence": _defence(job)})
+    if job.args.input:
+        notes["intake"] = Intake(job.args.input).to_json()
     save(one.initial, place / "initial.safetensors", arch=arch, classes=classes)
     save(one.model.cpu(), place / "model.safetensors", arch=arch, classes=classes, notes=notes)
     write_text(place / "record.json", json.dumps(record, indent=1) + "\n")
@@ -219,7 +235,8 @@ def _words(job: _Job, one: _Run, seconds: int, done: list[Epoch]) -> str:
             f"epoch {kept.epoch} is kept: of {job.extras.probe} held-out images {kept.clean} right, "
             f"{kept.fgsm} under FGSM at 8/255"
         )
-    test = shlex.join(["windfirm", "attack", str(model), "--data", job.args.data, "--attack", "clean"])
+    how = resize_words(job.args)
+    test = shlex.join(["windfirm", "attack", str(model), "--data", job.args.data, *how, "--attack", "clean"])
     return "\n".join([*lines, f"test it:  {test}"])
 
 
@@ -237,6 +254,6 @@ def command(args: Namespace, seed: int) -> str:
     keep = f" --keep {args.keep}" if args.keep != "last" else ""
     more = f"{given('defence', 'eps')}{stylizer}{given('probe', 'ema', 'compile')}{keep}"
     return (
-        f"windfirm train {args.arch}{start} --data {shlex.quote(Path(args.data).name)} {recipe} "
+        f"windfirm train {args.arch}{start} --data {shlex.quote(Path(args.data).name)}{size_words(args)} {recipe} "
         f"--weight-decay {args.weight_decay:g}{more} --seed {seed}"
     )

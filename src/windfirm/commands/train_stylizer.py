@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from windfirm import console, data, seeds
-from windfirm.commands.shared import print_json, printer, results, say_left_out
+from windfirm.commands.shared import check_size, print_json, printer, results, say_left_out, size_words
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.data.sheet import write_sheet
@@ -27,7 +27,8 @@ ROWS, COLUMNS = 6, 9
 def run(args: Namespace) -> None:
     """Write ``stylizer.safetensors``, ``record.json`` and ``sheet.png``. Only training images are opened."""
     device = pick(args.device)
-    images = data.load(args.data, "train", limit=args.images)
+    images = data.load(args.data, "train", shape=args.input, resize=args.resize, limit=args.images)
+    check_size(args, images)
     say_left_out(images)
     side = images.images.shape[-1]
     if args.vgg:
@@ -84,4 +85,6 @@ def command(args: Namespace) -> str:
     limit = f" --images {args.images}" if args.images else ""
     vgg = f" --vgg {shlex.quote(Path(args.vgg).name)}" if args.vgg else ""
     name = shlex.quote(Path(args.data).name)
-    return f"windfirm train-stylizer --data {name}{limit}{vgg} --epochs {args.epochs} --seed {args.seed}"
+    return (
+        f"windfirm train-stylizer --data {name}{size_words(args)}{limit}{vgg} --epochs {args.epochs} --seed {args.seed}"
+    )

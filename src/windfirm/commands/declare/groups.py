@@ -67,6 +67,18 @@ def image_options(group: argparse._ArgumentGroup, split: str) -> None:
     group.add_argument(
         "--images", type=COUNT, metavar="N", help=f"only N {split} images (folders: of each class alike)"
     )
+    _resize_option(group)
+
+
+def size_options(group: argparse._ActionsContainer) -> None:
+    """What the images of a folder are brought to where no network says so."""
+    group.add_argument(
+        "--input", type=SHAPE, metavar="C,H,W", help="size that the images of a folder are brought to (default: theirs)"
+    )
+    _resize_option(group)
+
+
+def _resize_option(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--resize",
         choices=("crop", "squash", "pad"),

@@ -1,6 +1,6 @@
 """The commands that train."""
 
-from windfirm.commands.declare.groups import DATA, Commands, command, common, defence_options
+from windfirm.commands.declare.groups import DATA, Commands, command, common, defence_options, size_options
 from windfirm.commands.options import COUNT, NONE_OR_MORE, NUMBER, POSITIVE, SEEDS, SHARE
 
 
@@ -18,6 +18,7 @@ def train(commands: Commands) -> None:
     )
     parser.add_argument("arch", metavar="ARCH", help="resnet20, 32, 44, 56 or 110, mobilenet-v2, vgg16-bn")
     parser.add_argument("--data", default="cifar10", metavar="D", help=f"{DATA} (default: cifar10)")
+    size_options(parser)
     parser.add_argument("--out", metavar="DIR", help="folder for the weights, initial and trained (default: runs/ARCH)")
     parser.add_argument(
         "--from", dest="start", metavar="RUN", help="go on from the weights of an earlier run, a folder or ARCH itself"
@@ -83,6 +84,7 @@ def train_stylizer(commands: Commands) -> None:
     parser.add_argument(
         "--images", type=COUNT, metavar="N", help="only N training images (folders: of each class alike)"
     )
+    size_options(parser)
     parser.add_argument("--vgg", metavar="FILE", help="weights of a VGG-19, torchvision's: it becomes the encoder")
     parser.add_argument(
         "--epochs",
