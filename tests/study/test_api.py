@@ -38,6 +38,17 @@ def test_the_networks_are_timed_by_turns_as_times_of_one_call_alone_compare(monk
     assert [(subject.role, subject.latency_ms) for subject in found.subjects] == [("F", 1), ("F'", 2), ("control", 3)]
 
 
+def test_sizes_may_be_written_as_people_do() -> None:
+    said, meant = (
+        compare(MODEL, MODEL, DATA, attacks=["fgsm"], eps=eps, epses=[eps], checked=0) for eps in ("2/255", 2 / 255)
+    )
+    assert said.deltas == meant.deltas
+    assert [outcome.eps for outcome in said.subjects[0].outcomes] == [2 / 255, None]
+    assert [outcome.eps for outcome in said.subjects[0].curve] == [2 / 255]
+    with pytest.raises(InputError, match=r"eps: expected a number in \[0, 1\], such as 8/255, got 2"):
+        compare(MODEL, MODEL, DATA, attacks=["fgsm"], eps=2, checked=0)
+
+
 def test_an_attack_of_ones_own_is_taken_as_it_is() -> None:
     mine = replace(build("fgsm"), name="mine")
     found = compare(MODEL, MODEL, DATA, attacks=["fgsm", mine, build("clean")], checked=0)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from windfirm.attack.budget import Attack
+from windfirm.attack.budget import Attack, parse_eps
 from windfirm.attack.registry import build
 from windfirm.data.images import Images
 from windfirm.evaluate.api import as_images
@@ -24,8 +24,8 @@ def compare(
     *,
     attacks: Sequence[str | Attack] = ("semantic", "occlusion", "fgsm"),
     control: nn.Module | None = None,
-    eps: float = 8 / 255,
-    epses: Sequence[float] = (),
+    eps: float | str = 8 / 255,
+    epses: Sequence[float | str] = (),
     sweeps: Sequence[Sweep] = (),
     margin: float = MARGIN,
     checked: int = CHECKED,
@@ -35,13 +35,13 @@ def compare(
     """F′ − F and F′ − control, image by image, on ``images`` (n, c, h, w) in [0, 1] with ``labels`` (n,).
 
     Clean accuracy is always among the ``attacks``, which are names or of your own (see attack). ``epses`` asks for a
-    curve of FGSM, ``sweeps`` for others, each made by windfirm.evaluate.sweep. ``images`` may be an Images, which has
-    its labels in it. ``margin``: the percentage points within which clean accuracy counts as the same. ``checked`` of
-    the images are used to look for reasons to doubt the outcomes; none where it is 0. Raises InputError for unknown
-    attacks and for networks that do not take these images.
+    curve of FGSM, ``sweeps`` for others, each made by windfirm.evaluate.sweep. Sizes may be written ``8/255``.
+    ``images`` may be an Images, which has its labels in it. ``margin``: the percentage points within which clean
+    accuracy counts as the same. ``checked`` of the images are used to look for reasons to doubt the outcomes; none
+    where it is 0. Raises InputError for unknown attacks and for networks that do not take these images.
     """
     data = images if isinstance(images, Images) else as_images(F, images, labels)
-    side = data.images.shape[-1]
+    side, size = data.images.shape[-1], parse_eps(eps, "l2")  # whether an attack takes it, its evaluation says
     chosen = [attack for attack in (build(entry, side) for entry in attacks) if attack.name != "clean"]
     chosen.append(build("clean", side))
     networks: dict[Role, nn.Module] = {"F": F, "F'": F_prime}
@@ -54,8 +54,8 @@ def compare(
             network,
             data,
             chosen,
-            eps=eps,
-            epses=epses,
+            eps=size,
+            epses=[parse_eps(one) for one in epses],
             sweeps=sweeps,
             checked=checked,
             seed=seed,
