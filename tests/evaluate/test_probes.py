@@ -1,9 +1,21 @@
+import re
+
 import pytest
 import torch
 from torch import nn
 
 from tests.evaluate.toys import Large
-from tests.evaluate.toys_masked import AlwaysDropout, OfItsBatch, Quantised, Scaled, Stubborn, Then, patterns, plain
+from tests.evaluate.toys_masked import (
+    AlwaysDropout,
+    OfItsBatch,
+    Pretended,
+    Quantised,
+    Scaled,
+    Stubborn,
+    Then,
+    patterns,
+    plain,
+)
 from windfirm.evaluate import probes
 from windfirm.evaluate.memory import Batches
 
@@ -35,6 +47,24 @@ def test_saturated_logits_have_no_gradient_of_the_cross_entropy() -> None:
     found = gradients(Then(after=Scaled()))
     assert list(found) == ["vanishing gradients", "saturated logits"]
     assert found == gradients(Then(after=Scaled()), batch=7)
+
+
+@pytest.mark.parametrize("sign", [0, -1])
+def test_a_backward_pass_that_is_not_that_of_the_forward_pass_is_told(sign: int) -> None:
+    found = gradients(Then(before=Pretended(sign)))
+    assert list(found) == ["misleading gradients"]
+    right = int((plain()(PIXELS).argmax(1) == IMAGES.labels).sum())
+    nearer, of = map(int, re.findall(r"only (\d+) of (\d+) ", found["misleading gradients"])[0])
+    assert of == right
+    assert nearer < right / 2 if sign == 0 else nearer == 0
+
+
+def test_a_gradient_that_goes_past_a_rounding_leads_where_it_says() -> None:
+    class Rounded(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + ((x * 15).round() / 15 - x).detach()
+
+    assert gradients(Then(before=Rounded())) == {}
 
 
 def test_outputs_that_are_no_function_of_the_images_have_none_either() -> None:

@@ -6,10 +6,12 @@ Each takes a network as the evaluator uses it, images (n, c, h, w) in [0, 1] and
 
 import torch
 import torch.nn.functional as F
+from scipy import stats
 from torch import Tensor, nn
 
 from windfirm.adjust.objective import margin
 from windfirm.adjust.signs import step
+from windfirm.attack.budget import show_eps
 from windfirm.evaluate.memory import Batches
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.paired import contrast
@@ -21,6 +23,8 @@ SUM = 1e-5
 PASSES, SPREAD = 5, 1e-4
 #: The share of images that may lack a gradient.
 LACKING = 0.01
+#: A step this small along their gradient brings nearly all images nearer to an error; a share below this is too few.
+NEAR, LEADING = 1 / 255, 0.9
 #: Modules that compute something else in training.
 MODAL = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 
@@ -69,11 +73,12 @@ def outputs(network: nn.Module, images: Tensor, batches: Batches) -> list[Findin
 
 
 def gradients(network: nn.Module, images: Tensor, labels: Tensor, batches: Batches, eps: float) -> list[Finding]:
-    """Images without a gradient, and logits so large that the cross-entropy has none that float32 can hold.
+    """Images without a gradient, a gradient that is not that of the outputs, logits too large for float32.
 
-    FGSM of the plain cross-entropy is run on the logits as they are and on each image's logits divided by their
-    standard deviation. Where the first leaves more images right the logits saturate. Larger logits than the network's
-    own tell nothing: a factor of 100 takes the gradient from any network that is sure of itself.
+    They are too large where the cross-entropy has no gradient that float32 can hold. FGSM of the plain cross-entropy is
+    run on the logits as they are and on each image's logits divided by their standard deviation. Where the first leaves
+    more images right the logits saturate. Larger logits than the network's own tell nothing: a factor of 100 takes the
+    gradient from any network that is sure of itself.
     """
     parts = batches.over(torch.arange(len(images)), lambda some: slopes(network, images[some], labels[some]))
     right, of_margin, plain, calm = (torch.cat(part) for part in zip(*(found for _, found in parts), strict=True))
@@ -82,6 +87,7 @@ def gradients(network: nn.Module, images: Tensor, labels: Tensor, batches: Batch
     found = [
         *_lacking(of_margin[right], "zero gradients", "no gradient at all: the outputs do not follow the images"),
         *_lacking(plain[right], "vanishing gradients", "no gradient of the cross-entropy that float32 can hold"),
+        *_misleading(network, images[right], labels[right], of_margin[right], batches),
     ]
     as_is, rescaled = (_fooled(network, step(images, s.sign(), eps), labels, batches, eps) for s in (plain, calm))
     worse = contrast(as_is, rescaled)
@@ -132,6 +138,24 @@ def _lacking(slopes: Tensor, kind: str, what: str) -> list[Finding]:
     if share <= LACKING:
         return []
     return [Finding(kind, f"{int(none.sum())} of {len(none)} rightly classified images have {what}")]
+
+
+@torch.no_grad()
+def _misleading(network: nn.Module, images: Tensor, labels: Tensor, slopes: Tensor, batches: Batches) -> list[Finding]:
+    """Whether the margin grows where its gradient says so: a backward pass may say anything."""
+    has = (slopes != 0).flatten(1).any(1)
+    if not bool(has.any()):
+        return []
+    images, labels, moved = images[has], labels[has], step(images[has], slopes[has].sign(), NEAR)
+    before, after = (margin(_run(network, shown, batches), labels) for shown in (images, moved))
+    nearer = int((after > before).sum())
+    if stats.binom.cdf(nearer, len(images), LEADING) >= LEVEL:
+        return []
+    text = (
+        f"a step of {show_eps(NEAR)} along the gradient brings only {nearer} of {len(images)} rightly classified "
+        "images nearer to an error: it is not the gradient of the outputs, and attacks that follow it go astray"
+    )
+    return [Finding("misleading gradients", text)]
 
 
 def _run(network: nn.Module, images: Tensor, batches: Batches) -> Tensor:
