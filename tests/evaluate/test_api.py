@@ -52,6 +52,13 @@ def test_images_of_a_size_that_the_network_does_not_take() -> None:
     assert str(error.value).startswith(begin)
 
 
+def test_a_network_that_keeps_what_it_computed_cannot_be_copied() -> None:
+    network = small_network()
+    network.seen = network(DATA.images / 255)
+    with pytest.raises(InputError, match="model: expected a network that can be copied, got Only Tensors created"):
+        attack(network, DATA.images, DATA.labels, "clean")
+
+
 def test_an_unknown_attack_has_a_suggestion() -> None:
     with pytest.raises(InputError, match="got fgms; did you mean fgsm"):
         attack(MODEL, DATA.images, DATA.labels, "fgms")
