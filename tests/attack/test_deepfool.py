@@ -79,7 +79,8 @@ def test_the_batch_changes_nothing() -> None:
         ({"steps": 0}, "deepfool: expected steps of at least 1, got 0"),
         ({"targets": 0}, "deepfool: expected targets of at least 1, got 0"),
         ({"norm": "l1"}, "deepfool: expected a norm out of linf, l2, got l1"),
-        ({"overshoot": -0.1}, "deepfool: expected an overshoot of at least 0, got -0.1"),
+        ({"overshoot": -0.1}, "deepfool: expected a finite overshoot of at least 0, got -0.1"),
+        ({"overshoot": float("inf")}, "deepfool: expected a finite overshoot of at least 0, got inf"),
     ],
 )
 def test_what_cannot_be_run_is_refused(options: dict[str, Any], message: str) -> None:

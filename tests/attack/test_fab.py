@@ -130,7 +130,11 @@ def test_eps_0_changes_nothing() -> None:
         ({"norm": "l1"}, "fab-t: expected a norm out of linf, l2, got l1"),
         (
             {"beta": 1.0},
-            "fab-t: expected an alpha in [0, 1], an eta of at least 1 and a beta in (0, 1), got 0.1, 1.05 and 1",
+            "fab-t: expected an alpha in [0, 1], a finite eta of at least 1 and a beta in (0, 1), got 0.1, 1.05 and 1",
+        ),
+        (
+            {"eta": float("inf")},
+            "fab-t: expected an alpha in [0, 1], a finite eta of at least 1 and a beta in (0, 1), got 0.1, inf and 0.9",
         ),
     ],
 )

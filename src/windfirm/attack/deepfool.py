@@ -3,6 +3,8 @@
 Moosavi-Dezfooli, Fawzi & Frossard, CVPR 2016, algorithm 2. Unlike theirs, the steps know that images stay in [0, 1].
 """
 
+from math import inf
+
 import torch
 from torch import Tensor, nn
 
@@ -20,8 +22,8 @@ def deepfool(side: int, *, norm: Norm = "linf", targets: int = 9, steps: int = 5
     whatever eps is: one that is longer than eps is taken back in the end.
     """
     check("deepfool", norm, targets=targets, steps=steps)
-    if not overshoot >= 0:
-        raise InputError(expected("deepfool", "an overshoot of at least 0", overshoot))
+    if not 0 <= overshoot < inf:
+        raise InputError(expected("deepfool", "a finite overshoot of at least 0", overshoot))
 
     @torch.no_grad()
     def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:

@@ -6,6 +6,7 @@ point of the border that is nearest to the clean image, and back towards that im
 
 from collections.abc import Sequence
 from functools import partial
+from math import inf
 from typing import NamedTuple
 
 import torch
@@ -52,9 +53,9 @@ def targeted(
     with ``minimal`` the search goes on to the last step, for the shortest change.
     """
     check("fab-t", norm, steps=steps, targets=targets)
-    if not (0 <= alpha <= 1 and eta >= 1 and 0 < beta < 1):
+    if not (0 <= alpha <= 1 and 1 <= eta < inf and 0 < beta < 1):
         got = f"{alpha:g}, {eta:g} and {beta:g}"
-        raise InputError(expected("fab-t", "an alpha in [0, 1], an eta of at least 1 and a beta in (0, 1)", got))
+        raise InputError(expected("fab-t", "an alpha in [0, 1], a finite eta of at least 1 and a beta in (0, 1)", got))
     stride = Stride(norm, alpha, eta, beta)
 
     @torch.no_grad()
