@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence, Set
 from markupsafe import Markup
 
 from windfirm.report import frame, study_figures, study_table, study_words, words
+from windfirm.report.line import Gain, Line
 from windfirm.report.page import Strip
-from windfirm.report.summary import Gain, Line, Summary
+from windfirm.report.summary import Summary
 from windfirm.study.find import builtin
 
 #: Lines of a table that a page shows at once; a longer one is opened by whoever wants it, and figures come first.

@@ -10,7 +10,8 @@ from windfirm.evaluate.compare import Versus
 from windfirm.report import naming, words
 from windfirm.report.drawing import EPS, Point, Series, bars, heat, lines, plain, scatter
 from windfirm.report.drawing.look import ROLES
-from windfirm.report.summary import Line, Share, Summary
+from windfirm.report.line import Line, Share
+from windfirm.report.summary import Summary
 
 #: The axes of a grid that say how much is removed.
 AMOUNTS = ("prune.ratio", "prune.rate", "prune.macs", "prune.params", "prune.latency", "prune.rounds")

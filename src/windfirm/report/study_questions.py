@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from windfirm.report import words
+from windfirm.report.line import Line
 from windfirm.report.study_figures import amounts
-from windfirm.report.summary import Line, Summary
+from windfirm.report.summary import Summary
 
 #: Columns that are no attack.
 NO_ATTACK = ("clean", "generalization")

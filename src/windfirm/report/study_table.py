@@ -9,8 +9,9 @@ from typing import Any
 from windfirm.evaluate.compare import Versus
 from windfirm.report import words
 from windfirm.report.drawing.look import ROLES
+from windfirm.report.line import Gain, Line, Share
 from windfirm.report.markup import md, piped, tex
-from windfirm.report.summary import Gain, Line, Share, Summary
+from windfirm.report.summary import Summary
 
 
 def groups(summary: Summary) -> list[list[Line]]:

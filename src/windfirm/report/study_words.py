@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from windfirm.evaluate.compare import Versus
 from windfirm.evaluate.warnings import among
 from windfirm.report import words
+from windfirm.report.line import Gain
 from windfirm.report.study_questions import MEANS, MEANT, NO_ATTACK, attacked, questions
 from windfirm.report.study_table import agreement, missing
-from windfirm.report.summary import Gain, Summary
+from windfirm.report.summary import Summary
 
 #: Accuracy in percent that counts as none, and the end of its interval up to which one can say so.
 FLOOR, SURE = 1.0, 10.0
