@@ -62,10 +62,10 @@ class Browser:
         return list(self._driver.get_log(kind))
 
     def requests(self) -> list[str]:
-        """Every address that was asked for since the last call, embedded data left out."""
+        """Every address asked for since the last call, but for embedded data and the browser's own start page."""
         messages = [json.loads(entry["message"])["message"] for entry in self.log("performance")]
         asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-        return [url for url in asked if not url.startswith("data:")]
+        return [url for url in asked if not url.startswith(("data:", "chrome:"))]
 
 
 @contextmanager
