@@ -1,5 +1,6 @@
 import csv
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -85,6 +86,12 @@ def test_one_record_stands_for_each_number_and_csv_has_the_same() -> None:
     lines = list(csv.DictReader(io.StringIO(tidy_csv([table()]))))
     assert [float(line["points"]) for line in lines] == [entry["points"] for entry in made]
     assert {line["point.prune.criterion"] for line in lines} == {"pls", "l1"}
+
+
+def test_records_have_ten_digits_as_the_last_ones_are_not_the_same_on_every_processor() -> None:
+    numbers = re.findall(r"\d+\.\d+(?:e-?\d+)?", json.dumps(records([table()])))
+    assert "5.0" in numbers
+    assert all(len(number.partition("e")[0].replace(".", "").lstrip("0")) <= 11 for number in numbers)
 
 
 @given(st.text())

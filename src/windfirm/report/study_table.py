@@ -13,6 +13,9 @@ from windfirm.report.line import Gain, Line, Share
 from windfirm.report.markup import md, piped, tex
 from windfirm.report.summary import Summary
 
+#: Of every number in records: further ones are not the same on every processor.
+DIGITS = 10
+
 
 def groups(summary: Summary) -> list[list[Line]]:
     """Lines that are looked at together: in the poster's first table those of one architecture."""
@@ -109,9 +112,9 @@ def records(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
             for versus, gains in line.gains.items():
                 for column, gain in gains.items():
                     values = {
-                        name: _finite(value) for name, value in vars(gain.delta).items() if isinstance(value, float)
+                        name: _rounded(value) for name, value in vars(gain.delta).items() if isinstance(value, float)
                     }
-                    shares = {who: _finite(line.shares[who][column].percent) for who in ("F'", versus)}
+                    shares = {who: _rounded(line.shares[who][column].percent) for who in ("F'", versus)}
                     made.append(
                         {
                             "study": summary.study,
@@ -123,9 +126,9 @@ def records(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
                             "accuracy_versus": shares[versus],
                             **{name: values[name] for name in ("points", "low", "high", "p", "adjusted", "smallest")},
                             "verdict": gain.delta.verdict,
-                            "seeds": {str(seed): points for seed, points in gain.each.items()},
-                            "spread": _finite(gain.spread),
-                            "macs_left": _finite(line.left),
+                            "seeds": {str(seed): _rounded(points) for seed, points in gain.each.items()},
+                            "spread": _rounded(gain.spread),
+                            "macs_left": _rounded(line.left),
                             "published": gain.published,
                             "sign_agrees": gain.agrees,
                         }
@@ -205,5 +208,5 @@ def _caption(summary: Summary) -> str:
     )
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _rounded(value: float) -> float | None:
+    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
