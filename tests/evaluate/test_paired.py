@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -19,6 +21,19 @@ def test_sign_flip_agrees_with_every_choice_of_signs(seed: int) -> None:
         differences = random.integers(-reach, reach + 1, size)
         assert sign_flip(differences) == pytest.approx(every_sign(differences.tolist()), rel=1e-12)
         assert sign_flip(differences * 6) == sign_flip(differences)
+
+
+def test_the_smallest_p_has_all_its_digits() -> None:
+    differences = np.repeat([31, 37, 41, 43], 40)
+    differences[::9] *= -1
+    ways = Counter([0])  # how many choices of signs have which sum
+    for size in differences.tolist():
+        ways = Counter({total + size: n for total, n in ways.items()}) + Counter(
+            {total - size: n for total, n in ways.items()}
+        )
+    p = sum(n for total, n in ways.items() if abs(total) >= differences.sum()) / 2 ** len(differences)
+    assert 1e-25 < p < 1e-24
+    assert sign_flip(differences) == pytest.approx(p, rel=1e-12, abs=0)
 
 
 @pytest.mark.parametrize(("size", "tilt"), [(5, 0.5), (200, 0.5), (10000, 0.5), (10000, 0.52), (10000, 0.9)])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal, stats
+from scipy import stats
 
 from windfirm import seeds
 from windfirm.errors import InputError, expected
@@ -80,20 +80,21 @@ def sign_flip(differences: NDArray[np.int64]) -> float:
 
     If it did not matter which network is which, every difference would be as likely with the other sign. p is the share
     of the 2^n ways to choose signs whose sum is at least as far from zero as the one observed. For differences of -1, 0
-    and 1 this is McNemar's exact test. The distribution is the convolution of one binomial for each absolute value;
-    very long ones are convolved by FFT, where p is good to about 1e-14 rather than in every digit.
+    and 1 this is McNemar's exact test. The distribution is the convolution of one binomial for each absolute value:
+    sums of products of probabilities, so that the smallest p has as many digits as any.
     """
     sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
     if len(sizes) == 0:
         return 1.0
     unit = np.gcd.reduce(sizes)
-    positive = np.ones(
-        1
-    )  # distribution of the sum over the images whose sign is plus, in units of their common divisor
+    # Distribution of the sum over the images whose sign is plus, in units of their common divisor.
+    positive = np.ones(1)
     for size, count in zip(sizes // unit, counts, strict=True):
-        binomial = np.zeros(size * count + 1)
-        binomial[::size] = stats.binom.pmf(np.arange(count + 1), count, 0.5)
-        positive = signal.convolve(positive, binomial)
+        chosen = stats.binom.pmf(np.arange(count + 1), count, 0.5)
+        before, positive = positive, np.zeros(len(positive) + size * count)
+        for rest in range(min(size, len(before))):  # sums that leave this rest when divided by size
+            part = np.convolve(before[rest::size], chosen)
+            positive[rest::size][: len(part)] = part
     sums = 2 * np.arange(len(positive)) - (len(positive) - 1)
     p = float(positive[np.abs(sums) >= abs(int(differences.sum())) // unit].sum())
     return min(max(p, 2.0 * 0.5 ** int(counts.sum())), 1.0)
