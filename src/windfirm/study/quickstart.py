@@ -66,7 +66,7 @@ class Report:
 
 
 def quickstart(source: Source, plan: Plan, *, seed: int, device: torch.device, bar: Bar) -> Report:
-    """Run the whole of it on ``source``; under five minutes on two CPU cores with the default plan.
+    """Run the whole of it on ``source``; under five minutes on two CPU cores that have bfloat16.
 
     Raises TrainingError, CutError and DataError as the parts do.
     """
