@@ -147,6 +147,24 @@ def test_every_hardware_that_was_used_is_named() -> None:
     assert dict(about(summary(made)))["hardware"] == "machine 0; machine 1"
 
 
+@pytest.mark.parametrize(
+    ("seeds", "scale", "said"),
+    [
+        ((0, 1, 2), "laptop", "windfirm run table3 --scale laptop"),
+        ((0, 2), "laptop", "windfirm run table3 --scale laptop --set 'seeds=[0,2]'"),
+        ((1,), "laptop", "windfirm run table3 --scale laptop --seed 1"),
+        ((0,), "smoke", "windfirm run table3 --scale smoke"),
+        ((0,), "gone", None),
+    ],
+)
+def test_what_runs_a_study_again_names_its_seeds_where_they_are_others(
+    seeds: tuple[int, ...], scale: str, said: str | None
+) -> None:
+    told = ABOUT | {"scale": scale}
+    made = [replace(entry, seed=seed, about=told) for entry in table3() if entry.seed == 0 for seed in seeds]
+    assert dict(about(summary(made))).get("run again") == said
+
+
 def named(name: str) -> Summary:
     """A study, with this name in every place where a user's text may stand."""
     point = {"prune.criterion": name, "prune.ratio": 0.5}

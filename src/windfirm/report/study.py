@@ -1,15 +1,18 @@
 """Studies as one HTML page that opens offline: the answer, the tables, figures, pictures, how to do it again."""
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence, Set
 
 from markupsafe import Markup
 
+from windfirm.errors import InputError
 from windfirm.report import frame, study_figures, study_table, study_words, words
 from windfirm.report.line import Gain, Line
 from windfirm.report.page import Strip
 from windfirm.report.summary import Summary
-from windfirm.study.find import builtin
+from windfirm.study.find import builtin, inside
+from windfirm.study.plan import read
 
 #: Lines of a table that a page shows at once; a longer one is opened by whoever wants it, and figures come first.
 LONG = 12
@@ -46,8 +49,15 @@ def about(summary: Summary) -> list[tuple[str, str]]:
     scales = summary.about.get("scale", ())
     if summary.study not in builtin() or len(scales) != 1:  # where the file is, and what was changed, is not known here
         return [*rows, seeds]
-    one = f" --seed {summary.seeds[0]}" if len(summary.seeds) == 1 else ""
-    return [*rows, seeds, ("run again", f"windfirm run {summary.study} --scale {scales[0]}{one}")]
+    try:
+        usual = read(inside(summary.study), scale=scales[0]).seeds
+    except InputError:  # a scale that the file no longer has
+        return [*rows, seeds]
+    run = ["windfirm", "run", summary.study, "--scale", scales[0]]
+    if summary.seeds != usual:
+        one = len(summary.seeds) == 1
+        run += ["--seed", str(summary.seeds[0])] if one else ["--set", f"seeds={list(summary.seeds)}".replace(" ", "")]
+    return [*rows, seeds, ("run again", shlex.join(run))]
 
 
 def _study(summary: Summary, pictured: str, strips: Sequence[Strip]) -> dict[str, object]:

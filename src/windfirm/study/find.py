@@ -14,11 +14,16 @@ def builtin() -> list[str]:
     return sorted(path.stem for path in BUILTIN.glob("*.toml"))
 
 
+def inside(study: str) -> Path:
+    """The file of the built-in study of that name."""
+    return BUILTIN / f"{study}.toml"
+
+
 def subject(study: str) -> str:
     """What the built-in study of that name is about, in words; the name where it does not say, and of any other."""
     if study not in builtin():
         return study
-    said: str = tomllib.loads((BUILTIN / f"{study}.toml").read_text()).get("about", study)
+    said: str = tomllib.loads(inside(study).read_text()).get("about", study)
     return said
 
 
@@ -26,7 +31,7 @@ def find(study: str) -> Path:
     """The file ``study``, or, where there is none, the built-in study of that name. Raises InputError for neither."""
     path, names = Path(study), builtin()
     if study in names and not path.is_file():
-        return BUILTIN / f"{study}.toml"
+        return inside(study)
     if not path.exists():
         wanted = f"a study file, or one of {', '.join(names)}"
         raise InputError(expected("STUDY", wanted, study) + nearest(path.stem, names))
