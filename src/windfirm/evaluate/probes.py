@@ -153,7 +153,7 @@ def _misleading(network: nn.Module, images: Tensor, labels: Tensor, slopes: Tens
         return []
     text = (
         f"a step of {show_eps(NEAR)} along the gradient brings only {nearer} of {len(images)} rightly classified "
-        "images nearer to an error: it is not the gradient of the outputs, and attacks that follow it go astray"
+        "images nearer to an error: it does not say where the outputs go, and attacks that follow it are led astray"
     )
     return [Finding("misleading gradients", text)]
 
