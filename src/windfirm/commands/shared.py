@@ -128,11 +128,21 @@ def load_images(args: Namespace, split: data.Split, sources: Sequence[Source], l
     with console.bar("read images") as tick:
         images = data.load(args.data, split, shape=shape, resize=args.resize, limit=limit or args.images, progress=tick)
     say_left_out(images)
-    check_size(args, images)
+    _check_size(args, images)
     return images
 
 
-def check_size(args: Namespace, images: Images) -> None:
+def training_images(args: Namespace, limit: int | None = None) -> Images:
+    """The training images of ``--data``, or ``limit`` of them, where no network says of what size they must be.
+
+    Raises as load_images does.
+    """
+    images = data.load(args.data, "train", shape=args.input, resize=args.resize, limit=limit)
+    _check_size(args, images)
+    return images
+
+
+def _check_size(args: Namespace, images: Images) -> None:
     """Raise InputError for an ``--input`` that images which are not files do not have."""
     found = tuple(images.images.shape[1:])
     if args.input and found != args.input:

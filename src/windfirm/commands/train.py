@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from windfirm import console, data, seeds
+from windfirm import console, seeds
 from windfirm.adjust.distributed import joined, processes, rank
 from windfirm.adjust.objective import Objective
 from windfirm.adjust.probe import EPS
@@ -24,7 +24,6 @@ from windfirm.adjust.train import train
 from windfirm.commands.shared import (
     SIDE,
     check_fit,
-    check_size,
     chosen_defence,
     one_of,
     print_json,
@@ -33,6 +32,7 @@ from windfirm.commands.shared import (
     results,
     say_left_out,
     size_words,
+    training_images,
 )
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
@@ -63,8 +63,7 @@ def run(args: Namespace) -> None:
         raise InputError(expected("--seed", "either it or --seeds", "both"))
     build(args.arch)  # so that a wrong name is told before images are read
     chosen_defence(args, SIDE)
-    images = data.load(args.data, "train", shape=args.input, resize=args.resize)
-    check_size(args, images)
+    images = training_images(args)
     job = _Job(args, images, recipe, extras, chosen_defence(args, images.images.shape[-1]))
     with joined(device) as device:
         if rank() == 0:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from windfirm import console, data, seeds
-from windfirm.commands.shared import check_size, print_json, printer, results, say_left_out, size_words
+from windfirm import console, seeds
+from windfirm.commands.shared import print_json, printer, results, say_left_out, size_words, training_images
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.data.sheet import write_sheet
@@ -27,8 +27,7 @@ ROWS, COLUMNS = 6, 9
 def run(args: Namespace) -> None:
     """Write ``stylizer.safetensors``, ``record.json`` and ``sheet.png``. Only training images are opened."""
     device = pick(args.device)
-    images = data.load(args.data, "train", shape=args.input, resize=args.resize, limit=args.images)
-    check_size(args, images)
+    images = training_images(args, args.images)
     say_left_out(images)
     side = images.images.shape[-1]
     if args.vgg:
