@@ -40,6 +40,14 @@ def test_where_a_kind_of_cell_is_new_the_time_left_is_what_is_known_of_the_other
     assert told == ["1 running, more than 60 s left"]
 
 
+def test_a_cell_that_was_done_and_has_to_be_done_again_is_told_as_any() -> None:
+    told: list[str] = []
+    board = Board([F, CLEAN], {F.key})
+    tell = telling(board, lambda cell: 5.0, 1, lambda done, of, note: told.append(note))
+    tell(board, [Ended(F.key, 30.0, Result())])
+    assert told == ["5 s left; train resnet56, seed 2"]
+
+
 def test_a_measurement_is_told_with_its_row() -> None:
     row = toy.row(bytes([1] * 4 + [2] * 28), 0.5)
     assert words(CLEAN, Ended(CLEAN.key, 1.0, Result({}, [row]))) == "attack clean, seed 2: 4 of 16 right"

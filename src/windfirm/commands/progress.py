@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from statistics import fmean
 from typing import Any
 
 from windfirm.attack.budget import show_eps
@@ -18,7 +17,7 @@ SAID: Mapping[str, Callable[[Any], str]] = {"round": "round {}".format, "seed": 
 
 def telling(board: Board, estimate: Estimate, workers: int, tick: Tick) -> Callable[[Board, Sequence[Ended]], None]:
     """A function for drive that calls ``tick`` after each commit."""
-    ahead = _Ahead([cell for key, cell in board.cells.items() if board.progress[key] != "done"], estimate)
+    ahead = _Ahead(board, estimate)
     last = ""
 
     def tell(board: Board, ended: Sequence[Ended]) -> None:
@@ -40,16 +39,18 @@ def telling(board: Board, estimate: Estimate, workers: int, tick: Tick) -> Calla
 class _Ahead:
     """The work ahead, kept up to date cell by cell; those without an estimate take their kind's mean in this run."""
 
-    def __init__(self, cells: Sequence[Cell], estimate: Estimate) -> None:
-        self.kinds = {cell.key: cell.kind for cell in cells}
-        self.estimates = {cell.key: estimate(cell) for cell in cells}
+    def __init__(self, board: Board, estimate: Estimate) -> None:
+        self.kinds = {key: cell.kind for key, cell in board.cells.items()}
+        self.estimates = {key: estimate(cell) for key, cell in board.cells.items() if board.progress[key] != "done"}
         self.known = sum(value for value in self.estimates.values() if value is not None)
         self.unknown = Counter(self.kinds[key] for key, value in self.estimates.items() if value is None)
-        self.spent: dict[str, list[float]] = defaultdict(list)
+        self.done: Counter[str] = Counter()
+        self.spent: dict[str, float] = defaultdict(float)
 
     def over(self, end: Ended) -> None:
         kind = self.kinds[end.key]
-        self.spent[kind].append(end.seconds)
+        self.done[kind] += 1
+        self.spent[kind] += end.seconds
         value = self.estimates.pop(end.key, 0.0)
         if value is None:
             self.unknown[kind] -= 1
@@ -58,10 +59,9 @@ class _Ahead:
 
     def seconds(self) -> tuple[float, bool]:
         """As far as it can be told, and whether there is more: cells of a kind of which none is done."""
-        told = self.known + sum(
-            count * fmean(self.spent[kind]) for kind, count in self.unknown.items() if self.spent[kind]
-        )
-        return told, any(count and not self.spent[kind] for kind, count in self.unknown.items())
+        means = {kind: self.spent[kind] / done for kind, done in self.done.items()}
+        told = self.known + sum(count * means[kind] for kind, count in self.unknown.items() if kind in means)
+        return told, any(count and kind not in means for kind, count in self.unknown.items())
 
 
 def total(seconds: Iterable[float | None], workers: int) -> float | None:
