@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+#: How often a page is looked at until it is there.
+LOOKS = 10_000
 SWITCHES = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -56,6 +58,14 @@ class Browser:
         )
         self.log("browser"), self.log("performance")
         self._driver.get(path.as_uri())
+        for _ in range(LOOKS):  # where scripts are off, it may return before the page is there
+            if self._state() == f"complete {path.as_uri()}":
+                return
+        raise TimeoutError(f"{path}: {self._state()}")
+
+    def _state(self) -> str:
+        found = self.command("Runtime.evaluate", expression="`${document.readyState} ${document.URL}`")
+        return str(found["result"].get("value"))
 
     def log(self, kind: str) -> list[dict[str, Any]]:
         """What was logged since the last call."""
