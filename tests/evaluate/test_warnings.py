@@ -49,8 +49,8 @@ def test_one_step_that_leaves_less_than_many() -> None:
 def test_losses_that_are_far_apart() -> None:
     (found,) = losses_apart(left("apgd-ce", 160), left("apgd-dlr", 100))
     assert found.text == (
-        "apgd-ce leaves 40.0 %, apgd-dlr 25.0 %: more than 5 points apart (95 % interval of the difference 11.4 to "
-        "18.4)"
+        "apgd-ce leaves 40.0 %, apgd-dlr 25.0 %: more than 5 points apart (95 % interval of the difference 11.8 to "
+        "18.8)"
     )
     assert kinds(losses_apart(left("apgd-ce", 100), left("apgd-dlr", 160))) == ["losses far apart"]
     assert losses_apart(left("apgd-ce", 112), left("apgd-dlr", 100)) == []  # sure, and 3 points

@@ -83,4 +83,22 @@ def every(numbers: Numbers, clean: Numbers = CLEAN) -> dict[str, Numbers]:
     return {"semantic": numbers, "occlusion": numbers, "fgsm": numbers, "clean": clean}
 
 
+def on_clean(made: Comparison, better: int, worse: int) -> Comparison:
+    """The same, with F′ alone right on ``better`` of the clean images, and the others alone on ``worse``."""
+
+    def clean(wrong: slice) -> Outcome:
+        right = np.ones(made.images, np.int64)
+        right[wrong] = 0
+        return Outcome("clean", "clean in words", None, 1, right)
+
+    theirs, ours = clean(slice(0, better)), clean(slice(better, better + worse))
+    subjects = [
+        replace(
+            s, outcomes=tuple((ours if s.role == "F'" else theirs) if o.attack == "clean" else o for o in s.outcomes)
+        )
+        for s in made.subjects
+    ]
+    return replace(made, subjects=tuple(subjects))
+
+
 NAN: Numbers = (math.nan, math.nan, math.nan, math.nan)

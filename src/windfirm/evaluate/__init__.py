@@ -7,13 +7,14 @@ from windfirm.evaluate.curves import EPSES, Curve, Sweep, against, against_eps, 
 from windfirm.evaluate.distance import Distances, distances, median
 from windfirm.evaluate.examples import Example, View, examples
 from windfirm.evaluate.holm import holm
-from windfirm.evaluate.inequality import Inequality, equivalence, inequality
+from windfirm.evaluate.inequality import Inequality, inequality
 from windfirm.evaluate.intervals import interval, wilson
 from windfirm.evaluate.loop import curve, evaluate
 from windfirm.evaluate.occlusion_map import occlusion_map
 from windfirm.evaluate.outcome import Outcome, pack, unpack
 from windfirm.evaluate.paired import Difference, difference
 from windfirm.evaluate.power import smallest_of
+from windfirm.evaluate.score import equivalence
 from windfirm.evaluate.several import Combined, combine
 from windfirm.evaluate.stored import from_json, to_json
 from windfirm.evaluate.transfer import matrix, transfer

@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy import special
+import numpy as np
+from numpy.typing import NDArray
 
 from windfirm.errors import InputError, expected
-from windfirm.evaluate.compare import LEVEL, Comparison, Delta, Versus
-from windfirm.evaluate.intervals import normal_quantile
+from windfirm.evaluate.compare import LEVEL, Comparison, Role, Versus
+from windfirm.evaluate.outcome import Outcome
+from windfirm.evaluate.paired import per_image
+from windfirm.evaluate.score import equivalence
 
 Answer = Literal["holds", "holds in part", "first half only", "not shown", "does not hold"]
 
@@ -53,17 +56,18 @@ def inequality(comparison: Comparison, versus: Versus = "F") -> Inequality:
     def under(verdict: str) -> tuple[str, ...]:
         return tuple(a for a, d in deltas.items() if a not in ("clean", "average") and d.verdict == verdict)
 
-    p = equivalence(clean, comparison.margin)
+    p = equivalence(_clean(comparison, versus), comparison.margin / 100)
     more, less, neither = map(under, ("more", "less", "none shown"))
     rose = clean.verdict == "more"
     return Inequality(versus, more, less, neither, comparison.margin, p, p < LEVEL, clean.lost, rose)
 
 
-def equivalence(delta: Delta, margin: float) -> float:
-    """The p-value of the hypothesis that the true difference is ``margin`` percentage points or more, either way.
+def _clean(comparison: Comparison, versus: Versus) -> NDArray[np.float64]:
+    """F' minus ``versus`` on each clean image, (n,)."""
 
-    Two one-sided tests, the larger of their p-values (Schuirmann, J. Pharmacokinetics and Biopharmaceutics 1987), with
-    the centre and the standard error of the delta's 95 % interval. Below 0.05 the 90 % interval lies within the margin.
-    """
-    error = (delta.high - delta.low) / (2 * normal_quantile(0.95))
-    return float(special.ndtr((abs(delta.low + delta.high) / 2 - margin) / error))
+    def of(role: Role) -> Outcome:
+        outcomes = next(subject.outcomes for subject in comparison.subjects if subject.role == role)
+        return next(outcome for outcome in outcomes if outcome.attack == "clean")
+
+    differences, draws = per_image(of("F'"), of(versus))
+    return differences / draws

@@ -11,8 +11,8 @@ from scipy import stats
 from windfirm import seeds
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.bootstrap import bootstrap
-from windfirm.evaluate.intervals import normal_quantile
 from windfirm.evaluate.outcome import Outcome
+from windfirm.evaluate.score import paired_interval
 
 
 @dataclass(frozen=True)
@@ -59,20 +59,6 @@ def per_image(ours: Outcome, theirs: Outcome) -> tuple[NDArray[np.int64], int]:
         raise InputError(expected("difference", "as many images in both outcomes", got))
     draws = math.lcm(ours.trials, theirs.trials)
     return ours.correct * (draws // ours.trials) - theirs.correct * (draws // theirs.trials), draws
-
-
-def paired_interval(differences: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
-    """An interval for the mean of ``differences`` (n,) in [-1, 1], one an image.
-
-    A normal interval after adding half an image to each way that two networks can differ on one: right and right,
-    wrong and wrong, +1, -1 (Agresti & Min, Statistics in Medicine 2005). It needs no draws of its own, covers well when
-    few images differ, and does not shrink to a point when none does. For several draws an image it is a little wide.
-    """
-    size = len(differences) + 2
-    mean = float(differences.sum()) / size
-    variance = (float((differences**2).sum()) + 1) / size - mean**2
-    half = normal_quantile(level) * math.sqrt(variance / size)
-    return max(mean - half, -1.0), min(mean + half, 1.0)
 
 
 def sign_flip(differences: NDArray[np.int64]) -> float:

@@ -13,7 +13,8 @@ from windfirm.errors import InputError, expected
 from windfirm.evaluate.compare import Delta, Versus, with_average
 from windfirm.evaluate.intervals import interval
 from windfirm.evaluate.outcome import Outcome
-from windfirm.evaluate.paired import check_same, mean_of, paired_interval, per_image, sign_flip
+from windfirm.evaluate.paired import check_same, mean_of, per_image, sign_flip
+from windfirm.evaluate.score import paired_interval
 from windfirm.evaluate.several import combine
 from windfirm.report import naming
 from windfirm.report.poster import Form
