@@ -14,7 +14,7 @@ SPREADS = (None, 3.0)
 def disagreement(first: nn.Module, second: nn.Module, example_inputs: Inputs) -> float:
     """The largest difference between outputs, each relative to its largest value; infinite for other shapes or NaN.
 
-    The inputs are shaped like ``example_inputs``; integer ones are taken as they are. Neither network is changed.
+    The inputs are shaped like ``example_inputs``; see drawn. Neither network is changed.
     Raises what their forward passes raise.
     """
     twins = exact(first), exact(second)
@@ -27,9 +27,20 @@ def disagreement(first: nn.Module, second: nn.Module, example_inputs: Inputs) ->
             return float("inf")
         for a, b in zip(ours, theirs, strict=True):
             if a.numel():
-                gap = float((a - b).abs().max()) / (float(a.abs().max()) or 1.0)
+                gap = float(gaps(a, b).max()) / largest(a)
                 worst = max(worst, gap) if gap == gap else float("inf")
     return worst
+
+
+def gaps(a: Tensor, b: Tensor) -> Tensor:
+    """How far two tensors of one shape are apart, number by number; infinite numbers of the same sign are not."""
+    return (a - b).abs().masked_fill(a == b, 0.0)
+
+
+def largest(tensor: Tensor) -> float:
+    """The largest of its finite numbers, without sign; 1 where there is none but zeros."""
+    finite = tensor[tensor.isfinite()]
+    return (float(finite.abs().max()) if finite.numel() else 0.0) or 1.0
 
 
 def _outputs(model: nn.Module, inputs: Arguments) -> list[Tensor]:

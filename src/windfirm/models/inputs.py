@@ -23,15 +23,17 @@ def separated(inputs: Inputs) -> Arguments:
 
 
 def drawn(given: Arguments, spread: float | None, purpose: str) -> Arguments:
-    """Random numbers like ``given``, in float64 on the CPU; integers are taken as they are.
+    """Random numbers like ``given``, in float64 on the CPU: normal with a standard deviation of ``spread``, or uniform.
 
-    They are normal with a standard deviation of ``spread``, or uniform in [0, 1) when that is None. ``purpose`` names
-    their stream.
+    Uniform ones, when that is None, are in [0, 1). In the place of bytes are other bytes; integers that may be indices
+    are taken as they are. ``purpose`` names their stream.
     """
     generator = seeds.stream(0, purpose, str(spread))
     draw = torch.rand if spread is None else torch.randn
 
     def like(example: Tensor) -> Tensor:
+        if example.dtype == torch.uint8:
+            return torch.randint(0, 256, example.shape, generator=generator, dtype=torch.uint8)
         if not example.is_floating_point():
             return example.cpu()
         return draw(example.shape, generator=generator, dtype=torch.float64) * (spread or 1.0)

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from windfirm.models.blueprint import apply
-from windfirm.models.copies import copied
+from windfirm.models.blueprint import Blueprint, apply
+from windfirm.models.copies import awake, copied
 from windfirm.models.inputs import Inputs
 from windfirm.models.mode import mode
 from windfirm.prune.carry import carry
@@ -41,16 +41,25 @@ def cut(
 
     Sizes that modules hold as attributes change with the tensors. ``body`` saves tracing ``model`` again. With the
     ``optimizer`` that trains ``model``, the result is the copy and an optimizer for it that remembers as much; see
-    carry. Raises CutError when the smaller network does not run or its outputs differ; see verify.
+    carry. Raises CutError when the smaller network does not run or its outputs differ, see verify, also once the
+    weights are not zero that are now; see awake.
     """
     body = body or anatomy(model, example_inputs)
     blueprint = cut.blueprint()
     blueprint = replace(blueprint, attributes=rehearse(model, example_inputs, blueprint, body))
+    smaller = _applied(model, blueprint)
+    verify(model, smaller, cut, example_inputs, body=body)
+    if (other := awake(model)) is not None:
+        verify(other, _applied(other, blueprint), cut, example_inputs, body=body)
+    return smaller if optimizer is None else (smaller, carry(optimizer, model, smaller, blueprint.kept))
+
+
+def _applied(model: nn.Module, blueprint: Blueprint) -> nn.Module:
+    """A copy of ``model`` made smaller, without gradients."""
     smaller = copied(model)
     for parameter in smaller.parameters():
         parameter.grad = None
     apply(smaller, blueprint)
     with mode(smaller, training=True):
         pass  # what modules keep of results from their old weights they drop when they are to be trained
-    verify(model, smaller, cut, example_inputs, body=body)
-    return smaller if optimizer is None else (smaller, carry(optimizer, model, smaller, blueprint.kept))
+    return smaller

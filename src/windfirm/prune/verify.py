@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
 from windfirm.errors import CutError, expected, first_line
+from windfirm.models.agree import gaps, largest
 from windfirm.models.copies import exact
 from windfirm.models.inputs import Arguments, Inputs, drawn
 from windfirm.models.shrink import put_back
@@ -44,35 +45,47 @@ def verify(
 ) -> float:
     """The largest difference between the outputs, each relative to its largest value, in float64 on random inputs.
 
-    The inputs are shaped like ``example_inputs``: uniform in [0, 1), where the outputs must be finite, and normal ones
-    of growing spread, which wake filters that see nothing in the first; integer inputs are taken as they are. Where the
-    normal ones are so wide that the network's outputs hang on the last digit of them, they prove nothing and do not
-    count. ``body`` saves tracing ``model`` again. Raises CutError when a network does not run, or when the difference
-    is not below TOLERANCE.
+    The inputs are shaped like ``example_inputs``: uniform in [0, 1), where the outputs must be numbers, and normal ones
+    of growing spread, which wake filters that see nothing in the first; see drawn. Each number must agree by itself, as
+    far as rounding allows: next to masked outputs of -1e9 others are small. Where the normal inputs are so wide that
+    the outputs hang on the last digit of them, they prove nothing and do not count. ``body`` saves tracing ``model``
+    again. Raises CutError when a network does not run, or when the difference is not below TOLERANCE.
     """
     given = arguments(type(model).__name__, example_inputs)
     silence = silencing(body or anatomy(model, example_inputs), cut)
     original, smaller = exact(model), exact(smaller)
+    runs = "a network that runs in float64"
     worst = 0.0
     for spread in SPREADS:
         inputs = drawn(given, spread, "verify")
-        wanted = _outputs(original, inputs, "a network that runs in float64", silence)
+        wanted = _outputs(original, inputs, runs, silence)
         got = _outputs(smaller, inputs, "a smaller network that runs")
-        if spread is not None and not _finite(wanted):
+        if spread is not None and not _sound(wanted):
             continue  # such inputs are none that this network is made for
         difference = _difference(wanted, got)
-        if not difference < TOLERANCE:
-            nudged = tree_map_only(Tensor, _nudged, inputs)
-            unrest = _difference(wanted, _outputs(original, nudged, "a network that runs in float64", silence))
-            if spread is not None and difference < ROUNDING * unrest:
+        apart = max(difference, _apart(wanted, got, wanted))
+        if not apart < TOLERANCE:
+            shaken = _outputs(_nudged(original), tree_map_only(Tensor, _next, inputs), runs, silence)
+            apart = max(difference, _apart(wanted, got, shaken))
+        if not apart < TOLERANCE:
+            if spread is not None and difference < ROUNDING * _difference(wanted, shaken):
                 continue  # so wide of what it is made for, the network itself makes that much of a rounding
             close = f"the outputs of the silenced original within {TOLERANCE:g}"
-            raise CutError(expected("cut", close, f"a difference of {difference:.2g}"))
+            raise CutError(expected("cut", close, f"a difference of {apart:.2g}"))
         worst = max(worst, difference)
     return worst
 
 
-def _nudged(tensor: Tensor) -> Tensor:
+def _nudged(model: nn.Module) -> nn.Module:
+    """A copy in which every parameter is the next number."""
+    model = exact(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(_next(parameter))
+    return model
+
+
+def _next(tensor: Tensor) -> Tensor:
     """The next numbers in float64."""
     return torch.nextafter(tensor, torch.full_like(tensor, torch.inf)) if tensor.is_floating_point() else tensor
 
@@ -217,11 +230,27 @@ def _difference(wanted: Sequence[Tensor], got: Sequence[Tensor]) -> float:
     shapes = [tuple(tensor.shape) for tensor in wanted], [tuple(tensor.shape) for tensor in got]
     if shapes[0] != shapes[1]:
         raise CutError(expected("cut", f"outputs of shapes {shapes[0]}", shapes[1]))
-    if not (_finite(wanted) and _finite(got)):
+    if not (_sound(wanted) and _sound(got)):
         raise CutError(expected("cut", "finite outputs on random inputs", "infinite or undefined ones"))
     pairs = [(a, b) for a, b in zip(wanted, got, strict=True) if a.numel()]
-    return max((float((a - b).abs().max()) / (float(a.abs().max()) or 1.0) for a, b in pairs), default=0.0)
+    return max((float(gaps(a, b).max()) / largest(a) for a, b in pairs), default=0.0)
 
 
-def _finite(outputs: Sequence[Tensor]) -> bool:
-    return all(bool(tensor.isfinite().all()) for tensor in outputs)
+def _apart(wanted: Sequence[Tensor], got: Sequence[Tensor], shaken: Sequence[Tensor]) -> float:
+    """The largest difference of two numbers relative to what they are, and to what rounding makes of their output.
+
+    ``shaken``: the outputs after a nudge to the last digit of everything.
+    """
+    worst = 0.0
+    for a, b, c in zip(wanted, got, shaken, strict=True):
+        apart, moved = gaps(a, b), gaps(a, c)
+        differ = apart > 0
+        if differ.any():
+            rounding = float(moved.nan_to_num(0, 0, 0).max())
+            worst = max(worst, float((apart / (a.abs() + ROUNDING / TOLERANCE * rounding))[differ].max()))
+    return worst
+
+
+def _sound(outputs: Sequence[Tensor]) -> bool:
+    """Whether outputs say something: all are numbers, and not all of one output infinite."""
+    return all(not bool(tensor.isnan().any()) and bool(tensor.isfinite().any()) for tensor in outputs if tensor.numel())

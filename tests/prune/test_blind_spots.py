@@ -1,0 +1,90 @@
+"""Where an output says little about what goes on inside, the proof has to look closer."""
+
+import math
+import re
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.prune.nets import EXAMPLE, Net, lively
+from windfirm.errors import CutError
+from windfirm.prune.cut import cut
+from windfirm.prune.select import Cut
+from windfirm.prune.structure import structures
+
+DIFFERENT = r"cut: expected the outputs of the silenced original within 1e-09, got a difference of [\d.e+-]+"
+LEAST = float(torch.finfo(torch.float32).min)
+
+
+def gate(y: Tensor) -> Tensor:
+    """The last channel, whichever it is, weighs the others: nothing that labels or shapes would tell."""
+    return y * y[:, -1:].sigmoid()
+
+
+def without(model: nn.Module, units: tuple[int, ...], example: Tensor = EXAMPLE) -> nn.Module:
+    return cut(model, Cut({next(s for s in structures(model, example) if s.name == "a"): units}), example)
+
+
+@pytest.mark.parametrize("value", [0.0, -1e9, LEAST, -math.inf])
+def test_a_wrong_cut_does_not_hide_beside_masked_outputs(value: float) -> None:
+    def run(m: Net, x: Tensor) -> Tensor:
+        return m.b(gate(m.a(x))).masked_fill(x[:, :1] < 0.5, value)
+
+    model = lively(Net(run, a=nn.Conv2d(2, 4, 3, padding=1), b=nn.Conv2d(4, 1, 1)))
+    with pytest.raises(CutError) as error:
+        without(model, (1, 3))
+    assert re.fullmatch(DIFFERENT, str(error.value))
+
+
+@pytest.mark.parametrize("value", [-1e9, LEAST])
+def test_nor_beside_outputs_that_a_mask_is_added_to(value: float) -> None:
+    def run(m: Net, x: Tensor) -> Tensor:
+        return m.b(gate(m.a(x))) + value * (x[:, :1] < 0.9)
+
+    model = lively(Net(run, a=nn.Conv2d(2, 4, 3, padding=1), b=nn.Conv2d(4, 1, 1)))
+    with pytest.raises(CutError) as error:
+        without(model, (1, 3))
+    assert re.fullmatch(DIFFERENT, str(error.value))
+
+
+@pytest.mark.parametrize("value", [-1e9, LEAST, -math.inf])
+def test_masked_outputs_are_no_reason_to_refuse_a_right_cut(value: float) -> None:
+    def run(m: Net, x: Tensor) -> Tensor:
+        return m.b(m.a(x).relu()).masked_fill(x[:, :1] < 0.5, value)
+
+    model = lively(Net(run, a=nn.Conv2d(2, 4, 3, padding=1), b=nn.Conv2d(4, 1, 1)))
+    assert without(model, (1, 3)).get_parameter("a.weight").shape[0] == 2
+
+
+def test_outputs_that_are_nothing_but_rounding_are_no_reason_either() -> None:
+    def run(m: Net, x: Tensor) -> Tensor:
+        y = m.b(m.a(x).relu())
+        return torch.cat([y, (y + x[:, :1]) - x[:, :1] - y], 1)
+
+    model = lively(Net(run, a=nn.Conv2d(2, 4, 3, padding=1), b=nn.Conv2d(4, 1, 1)))
+    assert without(model, (1, 3)).get_parameter("a.weight").shape[0] == 2
+
+
+@pytest.mark.parametrize("zero", ["n.weight", "b.weight"])
+def test_a_branch_that_adds_nothing_yet_is_proved_for_the_time_when_it_does(zero: str) -> None:
+    def run(m: Net, x: Tensor) -> Tensor:
+        return m.head(x + m.n(m.b(gate(m.a(x)))))
+
+    layers = {"a": nn.Conv2d(2, 4, 3, padding=1), "b": nn.Conv2d(4, 2, 1, bias=False), "n": nn.BatchNorm2d(2)}
+    model = lively(Net(run, **layers, head=nn.Conv2d(2, 3, 1)))
+    nn.init.zeros_(model.get_parameter(zero))
+    with pytest.raises(CutError) as error:
+        without(model, (1, 3))
+    assert re.fullmatch(DIFFERENT, str(error.value))
+    assert not model.get_parameter(zero).any()
+
+
+def test_an_example_of_empty_bytes_stands_for_other_bytes() -> None:
+    def run(m: Net, x: Tensor) -> Tensor:
+        return m.b(gate(m.a(x.double() / 255)))
+
+    model = lively(Net(run, a=nn.Conv2d(2, 4, 3, bias=False), b=nn.Conv2d(4, 2, 1, bias=False)))
+    with pytest.raises(CutError) as error:
+        without(model, (1, 3), EXAMPLE.byte())
+    assert re.fullmatch(DIFFERENT, str(error.value))
