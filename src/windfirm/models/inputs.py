@@ -39,3 +39,8 @@ def drawn(given: Arguments, spread: float | None, purpose: str) -> Arguments:
         return draw(example.shape, generator=generator, dtype=torch.float64) * (spread or 1.0)
 
     return tree_map_only(Tensor, like, given)  # type: ignore[no-any-return]
+
+
+def doubled(given: Arguments) -> Arguments:
+    """Twice as many images: the statistics of a batch need more than one."""
+    return tree_map_only(Tensor, lambda tensor: tensor.repeat(2, *[1] * (tensor.ndim - 1)), given)  # type: ignore[no-any-return]

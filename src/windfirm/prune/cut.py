@@ -15,6 +15,7 @@ from windfirm.prune.carry import carry
 from windfirm.prune.rehearse import rehearse
 from windfirm.prune.select import Cut
 from windfirm.prune.structure import Anatomy, anatomy
+from windfirm.prune.trainable import still_trains
 from windfirm.prune.verify import verify
 
 
@@ -42,7 +43,7 @@ def cut(
     Sizes that modules hold as attributes change with the tensors. ``body`` saves tracing ``model`` again. With the
     ``optimizer`` that trains ``model``, the result is the copy and an optimizer for it that remembers as much; see
     carry. Raises CutError when the smaller network does not run or its outputs differ, see verify, also once the
-    weights are not zero that are now; see awake.
+    weights are not zero that are now, see awake, and when it does not run in training where ``model`` does.
     """
     body = body or anatomy(model, example_inputs)
     blueprint = cut.blueprint()
@@ -51,6 +52,7 @@ def cut(
     verify(model, smaller, cut, example_inputs, body=body)
     if (other := awake(model)) is not None:
         verify(other, _applied(other, blueprint), cut, example_inputs, body=body)
+    still_trains(model, smaller, example_inputs)
     return smaller if optimizer is None else (smaller, carry(optimizer, model, smaller, blueprint.kept))
 
 

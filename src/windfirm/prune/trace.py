@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from windfirm.errors import TraceError, expected, first_line
-from windfirm.models.inputs import Inputs
+from windfirm.models.inputs import Inputs, doubled
 from windfirm.models.meta import on_meta
 from windfirm.prune.watch import Place, Watcher, plainly, shaped, tensors_in, without_values
 
@@ -182,8 +182,8 @@ def trace(model: nn.Module, example_inputs: Inputs, *, training: bool = False, f
     recorder = _Recorder(twin, first)
     # A separate name for every tensor also where two names share one tensor would hide the sharing: first name wins.
     parameters = {name: recorder.new(tensor) for name, tensor in (*twin.named_parameters(), *twin.named_buffers())}
-    if training:  # statistics of a batch need more than one image
-        fakes, named = tree_map_only(Tensor, lambda tensor: tensor.repeat(2, *[1] * (tensor.ndim - 1)), (fakes, named))
+    if training:
+        fakes, named = doubled((fakes, named))
     inputs = tuple(recorder.new(fake) for fake in (*fakes, *named.values()))
     try:
         with torch.device("meta"), plainly(), recorder:

@@ -1,0 +1,52 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.prune.nets import EXAMPLE, Net, lively
+from windfirm.errors import CutError
+from windfirm.prune.cut import cut
+from windfirm.prune.select import Cut
+from windfirm.prune.structure import structures
+
+REFUSED = "cut: expected a smaller network that runs in training, as the original does, got an error in its forward "
+
+
+class Noise(nn.Module):
+    """Noise for as many channels as there were when it was made, in training alone."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.shape = f"{channels}"  # no number that a rehearsal could change
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.randn(1, int(self.shape), 1, 1) if self.training else x
+
+
+class Throw(nn.Module):
+    """Looks at a value, which cannot be known without data, and then adds a head of its own; in training alone."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(channels, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and x.sum().item() < torch.inf:
+            return x + self.head(x.mean((2, 3))).mean()
+        return x
+
+
+def without_one(middle: nn.Module) -> nn.Module:
+    model = lively(Net(lambda m, x: m.b(m.middle(m.a(x))), a=nn.Conv2d(2, 4, 3), middle=middle, b=nn.Conv2d(4, 2, 3)))
+    return cut(model, Cut({next(s for s in structures(model, EXAMPLE) if s.name == "a"): (1,)}), EXAMPLE)
+
+
+@pytest.mark.parametrize("middle", [Noise(4), Throw(4)])
+def test_a_smaller_network_that_could_not_be_trained_is_refused(middle: nn.Module) -> None:
+    with pytest.raises(CutError) as error:
+        without_one(middle)
+    assert str(error.value).startswith(REFUSED)
+
+
+@pytest.mark.parametrize("middle", [Noise(1), Noise(5), nn.BatchNorm2d(4), nn.Dropout(0.5)])
+def test_others_and_those_that_could_not_be_trained_before_are_not(middle: nn.Module) -> None:
+    assert without_one(middle).get_parameter("a.weight").shape[0] == 3
