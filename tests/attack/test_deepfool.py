@@ -52,6 +52,19 @@ def test_a_network_with_bends_is_fooled_after_some_steps(norm: Norm) -> None:
     assert changed.max() <= 1
 
 
+def test_logits_that_round_to_the_same_number_are_no_place_to_stay() -> None:
+    model, *_ = linear_classes(3)
+    images = middling(200)
+
+    def coarse(images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = model(images)
+        return logits + (logits.detach().to(torch.bfloat16) - logits).detach()
+
+    labels = coarse(images).argmax(1)
+    changed = build("deepfool", 4).apply(coarse, images, labels, Budget(1.0))  # type: ignore[arg-type]
+    assert (coarse(changed).argmax(1) != labels).all()
+
+
 def test_what_is_wrong_already_or_cannot_be_fooled_stays_as_it_is() -> None:
     model, *_ = linear_classes(3)
     images = middling(10)

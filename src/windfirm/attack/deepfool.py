@@ -14,6 +14,9 @@ from windfirm.attack.options import NORMS, check, some
 from windfirm.attack.pieces import pieces
 from windfirm.errors import InputError, expected
 
+#: How far apart two logits count that are the same number, as a share of the largest: bfloat16 tells no less apart.
+TIE = 2.0**-8
+
 
 def deepfool(side: int, *, norm: Norm = "linf", targets: int = 9, steps: int = 50, overshoot: float = 0.02) -> Attack:
     """Steps to the nearest of the borders to the ``targets`` likeliest other classes, until the network is fooled.
@@ -27,23 +30,28 @@ def deepfool(side: int, *, norm: Norm = "linf", targets: int = 9, steps: int = 5
 
     @torch.no_grad()
     def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
-        def step(images: Tensor, here: Tensor, moves: Tensor, labels: Tensor, classes: Tensor) -> tuple[Tensor, ...]:
+        def step(
+            images: Tensor, here: Tensor, moves: Tensor, labels: Tensor, classes: Tensor, ties: Tensor
+        ) -> tuple[Tensor, ...]:
             ahead, slopes = leads("deepfool", model, here, labels, classes)
             nearest = distance(ahead, slopes, norm).argmin(1)
             rows = torch.arange(len(images), device=images.device)
-            moves = moves + shortest(here, slopes[rows, nearest], -ahead[rows, nearest], norm)
+            gaps = -ahead[rows, nearest]
+            gaps = torch.where(gaps == 0, ties, gaps)
+            moves = moves + shortest(here, slopes[rows, nearest], gaps, norm)
             here = (images + (1 + overshoot) * moves).clamp(0, 1)
             return here, moves, model(here).argmax(1) == labels
 
         (logits,) = pieces(lambda images: (model(images),), budget.batch, images)
         classes = rivals(logits, labels, targets)
+        ties = TIE * logits.abs().amax(1)
         changed = images.clone()
         moves = torch.zeros_like(images)  # the sum of the steps, without the overshoot
         left = (logits.argmax(1) == labels).nonzero()[:, 0]
         for _ in range(steps):
             if not len(left):
                 break
-            state = (tensor[left] for tensor in (images, changed, moves, labels, classes))
+            state = (tensor[left] for tensor in (images, changed, moves, labels, classes, ties))
             changed[left], moves[left], right = pieces(step, budget.batch, *state)
             left = left[right]
         changed[left] = images[left]
