@@ -111,6 +111,16 @@ def test_the_curve_is_that_of_the_attack_or_below() -> None:
     assert (found.at(0.02).correct <= survived).all()
 
 
+@pytest.mark.parametrize("name", ["fgsm", "pgd"])
+def test_what_is_fooled_at_the_largest_distance_does_not_survive_it(name: str) -> None:
+    model = small_network()
+    images = labelled(model)
+    found = distances(model, images, build(name, 8), largest=8 / 255, halvings=0)  # as far as float32 goes
+    survived = evaluate(model, images, build(name, 8), eps=8 / 255).correct
+    assert 0 < survived.sum() < len(images)
+    assert found.at(8 / 255).correct.tolist() == survived.tolist()
+
+
 @pytest.mark.parametrize(
     ("count", "low", "high"), [(6, 1, 6), (10, 2, 9), (15, 4, 12), (20, 6, 15), (25, 8, 18), (100, 40, 61)]
 )

@@ -96,6 +96,22 @@ def _in_place(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) 
     return images.mul_(0)
 
 
+def test_rounding_is_no_cheat_however_far_a_change_may_go() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 128 * 128, 2, bias=False))
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randint(100, 156, (4, 3, 128, 128), generator=generator, dtype=torch.uint8)
+    images = Images(values, torch.zeros(4, dtype=torch.int64), ("a", "b"), "toy/test")
+    far = 25 * (1 + 1e-7)  # what is left of 25 when a change of many numbers is shortened to it in float32
+
+    def long(_: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        change = torch.full_like(images, far / images[0].numel() ** 0.5)
+        return images + change
+
+    assert evaluate(model, images, Attack("toy", "a toy", long, 1, False, "l2"), eps=25).total == 4
+    with pytest.raises(WindfirmError, match=r"changes of at most 24.9999, got 25"):
+        evaluate(model, images, Attack("toy", "a toy", long, 1, False, "l2"), eps=24.9999)
+
+
 CHEATS: dict[str, tuple[Callable[..., object], str]] = {
     "above": (_add(1.5), "attack toy: expected images in [0, 1], got values in [1.5, 2.5]"),
     "below": (_add(-1.5), "attack toy: expected images in [0, 1], got values in [-1.5, -0.5]"),

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -38,7 +40,13 @@ def test_fewer_than_six_differing_images_can_show_nothing() -> None:
     least = smallest_of(1_000, 0.0)
     assert 0.5 < least <= 0.6
     assert smallest_of(1_000, 0.003) == pytest.approx(least, rel=0.06)
-    assert smallest_of(3, 0.0) == 100
+    assert smallest_of(6, 0.0) == pytest.approx(100, abs=10)
+
+
+@pytest.mark.parametrize(("images", "level"), [(1, 0.05), (5, 0.05), (8, 0.05 / 8)])
+def test_where_not_even_all_images_together_would_show_nothing_would(images: int, level: float) -> None:
+    assert sign_flip(np.ones(images, int)) > level
+    assert smallest_of(images, 1.0, level) == math.inf == smallest_difference(np.ones(images), level)
 
 
 def test_several_draws_an_image_are_found_as_often() -> None:

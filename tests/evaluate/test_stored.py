@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 
 from tests.evaluate.test_compare import subject
 from windfirm.errors import InputError
-from windfirm.evaluate import Calibration, Checks, Curve, Finding, compare, from_json, to_json
+from windfirm.evaluate import Calibration, Checks, Curve, Finding, Outcome, compare, from_json, to_json
+from windfirm.evaluate.outcome import pack, unpack
 
 
 def test_json_brings_back_every_image() -> None:
@@ -32,6 +34,20 @@ def test_json_brings_back_every_image() -> None:
             assert (a.attack, a.title, a.eps, a.trials) == (b.attack, b.title, b.eps, b.trials)
             assert a.correct.dtype == np.int64
             assert a.correct.tolist() == b.correct.tolist()
+
+
+def test_no_number_is_a_null() -> None:
+    made = compare([subject("F", 0.5), subject("F'", 0.7)], data="toy/test", seed=3)
+    made = replace(made, deltas=tuple(replace(delta, smallest=math.inf) for delta in made.deltas))
+    assert [delta["smallest"] for delta in to_json(made)["deltas"]] == [None] * len(made.deltas)
+
+
+def test_more_draws_than_a_file_can_hold_are_refused_before_there_is_one() -> None:
+    most = Outcome("toy", "a toy", None, 65_535, np.array([65_535, 0]))
+    assert unpack(pack(most)).correct.tolist() == [65_535, 0]
+    with pytest.raises(InputError) as error:
+        pack(replace(most, trials=65_536))
+    assert str(error.value) == "outcome toy: expected at most 65,535 draws an image, got 65,536"
 
 
 def _spoil(values: dict[str, Any], key: str, value: object) -> dict[str, Any]:

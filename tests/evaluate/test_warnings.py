@@ -75,7 +75,7 @@ def test_attacks_are_told_by_name_and_eps() -> None:
         "losses far apart",
     ]
     assert among([square, left("pgd", 150, eps=4 / 255), Outcome("semantic", "hue", None, 1, pgd.correct)]) == []
-    assert kinds(among([square, fgsm])) == ["black box beats white box"]
+    assert among([square, fgsm]) == []  # one step, and no gradient need be hidden
     assert among([left("semantic-search", 3), pgd]) == []
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 
 import pytest
 
@@ -169,15 +170,25 @@ def test_doubts_name_the_network_and_silence_means_that_none_was_sought() -> Non
     ]
 
 
-def test_an_iterative_attack_needs_no_warning_about_single_steps() -> None:
+@pytest.mark.parametrize("iterative", ["pgd", "apgd-t", "fab-t", "deepfool", "autoattack", "square"])
+def test_an_iterative_attack_needs_no_warning_about_single_steps(iterative: str) -> None:
     made = comparison(every(GAIN))
     renamed = tuple(
         dataclasses.replace(
-            s, outcomes=tuple(dataclasses.replace(o, attack=o.attack.replace("semantic", "pgd")) for o in s.outcomes)
+            s,
+            outcomes=tuple(dataclasses.replace(o, attack=o.attack.replace("semantic", iterative)) for o in s.outcomes),
         )
         for s in made.subjects
     )
     assert "single step" not in answer(dataclasses.replace(made, subjects=renamed))[-1]
+
+
+def test_so_few_images_that_nothing_would_show() -> None:
+    made = comparison(every(NOTHING))
+    deltas = tuple(dataclasses.replace(delta, smallest=math.inf) for delta in made.deltas)
+    clean, robust, *_ = answer(dataclasses.replace(made, deltas=deltas))
+    assert "; none would show, and a loss of up to" in clean
+    assert "semantic (+0.40 points; none would show)" in robust
 
 
 def test_missing_networks_and_missing_clean_accuracy() -> None:

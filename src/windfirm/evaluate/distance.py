@@ -104,7 +104,8 @@ def distances(
         changed = attacked(target, pixels, labels, attack, Budget(largest, seed, trial, ids))
         fooled = classify(network, changed, images) != labels
         near = shortened(network, pixels, changed, labels, images, halvings)
-        return torch.where(fooled, length(near.double() - pixels.double(), norm), torch.inf)
+        size = length(near.double() - pixels.double(), norm).clamp(max=largest)  # beyond it by rounding alone: checked
+        return torch.where(fooled, size, torch.inf)
 
     sizes = torch.zeros(len(images), dtype=torch.float64)
     for some, found in batches.over(torch.arange(len(images)), nearest):

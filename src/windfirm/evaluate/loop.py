@@ -28,7 +28,7 @@ from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.replay import Replayed
 from windfirm.models.device import in_float32, is_gpu, told_to_round
 
-#: Room for float32 rounding when the range and the size of a change are checked.
+#: Room for float32 rounding when the range and the size of a change are checked; a share of sizes above 1.
 TOLERANCE = 1e-6
 
 #: Batches that are given at once to an attack that packs what is left of them by itself.
@@ -235,7 +235,7 @@ def checked(attack: Attack, pixels: Tensor, changed: Tensor, eps: float) -> Tens
         raise WindfirmError(expected(where, "images in [0, 1]", f"values in [{low:.6g}, {high:.6g}]"))
     change = changed - pixels
     size = (lengths(change) if attack.norm == "l2" else change.abs()).max().item()
-    if attack.norm and size > eps + TOLERANCE:
+    if attack.norm and size > eps + TOLERANCE * max(1.0, eps):
         raise WindfirmError(expected(where, f"changes of at most {eps:.6g}", f"{size:.6g}"))
     return changed
 

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from windfirm.attack.budget import show_eps
 from windfirm.errors import InputError, expected
 
+#: The most draws an image that are stored.
+MOST = 2**16 - 1
+
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
@@ -50,7 +53,14 @@ class Outcome:
 
 
 def pack(outcome: Outcome) -> dict[str, Any]:
-    """Plain values for JSON; the counts per image are compressed (16 bits each, zlib, base64)."""
+    """Plain values for JSON; the counts per image are compressed (16 bits each, zlib, base64).
+
+    Raises InputError for more draws than 16 bits hold.
+    """
+    if outcome.trials > MOST:
+        raise InputError(
+            expected(f"outcome {outcome.attack}", f"at most {MOST:,} draws an image", f"{outcome.trials:,}")
+        )
     packed = zlib.compress(outcome.correct.astype("<u2").tobytes(), 9)
     return {
         "attack": outcome.attack,

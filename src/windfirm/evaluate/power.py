@@ -18,7 +18,8 @@ POWER = 0.8
 def smallest(ours: Outcome, theirs: Outcome, level: float = 0.05, power: float = POWER) -> float:
     """The smallest difference in percentage points that sign_flip finds at ``level`` with a chance of ``power``.
 
-    It is taken for as many differing images, with differences as large, as were observed; see smallest_difference.
+    It is taken for as many differing images, with differences as large, as were observed, and infinite where so few
+    images can show none; see smallest_difference.
     Raises InputError unless both were measured on as many images.
     """
     differences, draws = per_image(ours, theirs)
@@ -39,7 +40,7 @@ def smallest_of(images: int, share: float, level: float = 0.05, power: float = P
 
 
 def smallest_difference(differences: NDArray[np.float64], level: float = 0.05, power: float = POWER) -> float:
-    """The smallest mean of ``differences`` (n,) in [-1, 1] that sign_flip finds at ``level`` with ``power``; in [0, 1].
+    """The smallest mean of ``differences`` (n,) in [-1, 1] that sign_flip finds at ``level`` with ``power``.
 
     The sizes are taken as they are, as the test does, and each sign as positive with the same chance (1 + r) / 2, which
     makes the mean r·A/n with A = Σ|d|. Without a difference the sum has the variance Q = Σd², with it (1 - r²)·Q. So
@@ -47,7 +48,7 @@ def smallest_difference(differences: NDArray[np.float64], level: float = 0.05, p
     as asked where r·A - c = z(power)·√((1 - r²)·Q); solved for r. For differences of -1, 0 and 1 both are the number of
     images on which the networks differ, and this is the power of McNemar's test (Miettinen, Biometrics 1968) given that
     number. Where so few images differ that not even r = 1 would be found, more of the same are taken, until it just
-    would. One image of a full difference stands for those where none was seen.
+    would; infinite where there are not as many. One image of a full difference stands for those where none was seen.
     """
     sizes = np.abs(differences[differences != 0])
     if len(sizes) == 0:
@@ -63,7 +64,8 @@ def _smallest(images: int, total: float, squares: float, step: float, level: flo
     border = z * math.sqrt(squares) + step
     if total < border:
         root = (z * math.sqrt(squares) + math.sqrt(z * z * squares + 4 * total * step)) / (2 * total)
-        return min(root * root * total / images, 1.0)
+        share = root * root * total / images
+        return share if share <= 1 else math.inf
     slack = z_power**2 * squares
     ratio = (total * border + math.sqrt(slack * (total**2 + slack - border**2))) / (total**2 + slack)
     return min(ratio * total / images, 1.0)

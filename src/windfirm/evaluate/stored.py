@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from math import isfinite
 from typing import Any
 
 from windfirm.errors import InputError, expected
 from windfirm.evaluate import curves
 from windfirm.evaluate.calibration import Calibration
-from windfirm.evaluate.compare import MARGIN, Comparison, Subject, compare
+from windfirm.evaluate.compare import MARGIN, Comparison, Delta, Subject, compare
 from windfirm.evaluate.inequality import inequality
 from windfirm.evaluate.outcome import pack, unpack
 from windfirm.evaluate.warnings import Checks, Finding
@@ -16,13 +17,14 @@ from windfirm.evaluate.warnings import Checks, Finding
 def to_json(comparison: Comparison) -> dict[str, Any]:
     """Plain values that json.dumps takes; every image's outcome is among them, packed.
 
-    ``deltas`` have their verdict with them. ``inequality``: the poster's, against F and against the control.
+    ``deltas`` have their verdict with them, and a null where no difference would show. ``inequality``: the
+    poster's, against F and against the control.
     """
     compared = dict.fromkeys(delta.versus for delta in comparison.deltas if delta.attack == "clean")
     return {
         **vars(comparison),
         "subjects": [_subject(subject) for subject in comparison.subjects],
-        "deltas": [{**asdict(delta), "verdict": delta.verdict} for delta in comparison.deltas],
+        "deltas": [_delta(delta) for delta in comparison.deltas],
         "inequality": [
             {**asdict(found), "answer": found.answer}
             for found in (inequality(comparison, versus) for versus in compared)
@@ -40,6 +42,11 @@ def from_json(values: Mapping[str, Any]) -> Comparison:
         return compare(subjects, data=values["data"], seed=values["seed"], margin=values.get("margin", MARGIN))
     except (KeyError, TypeError) as error:
         raise InputError(expected("comparison", "the values of a comparison", f"others ({error})")) from error
+
+
+def _delta(delta: Delta) -> dict[str, Any]:
+    smallest = delta.smallest if isfinite(delta.smallest) else None
+    return {**asdict(delta), "smallest": smallest, "verdict": delta.verdict}
 
 
 def _subject(subject: Subject) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def among(outcomes: Iterable[Outcome]) -> list[Finding]:
             alike.setdefault(kind, {})[outcome.attack] = outcome
     for named in alike.values():
         single, iterative = ([named[name] for name in names if name in named] for names in (SINGLE_STEP, ITERATIVE))
-        if "square" in named and single + iterative:
+        if "square" in named and iterative:  # a single step loses to many questions on any network
             found += black_box(named["square"], single + iterative)
         for one in single if iterative else []:
             found += one_step(one, iterative)

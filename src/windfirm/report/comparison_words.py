@@ -89,7 +89,7 @@ def _clean(comparison: Comparison) -> str:
         said = f"F′ is more accurate on clean images: {numbers}"
     else:
         said = f"Clean accuracy shows no difference that {comparison.images:,} images can show: {numbers}"
-        said += f"; {words.decimal(delta.smallest)} points would show"
+        said += f"; {words.smallest(delta, ' points')} would show"
         if delta.low < 0:
             said += f", and a loss of up to {words.decimal(-delta.low)} cannot be ruled out"
     control = find(comparison, "clean", "control")
@@ -129,7 +129,7 @@ def _against(comparison: Comparison, versus: Versus, who: str) -> str:
 
 
 def _would_show(delta: Delta) -> str:
-    return f"; {words.decimal(delta.smallest)} would show" if delta.verdict == "none shown" else ""
+    return f"; {words.smallest(delta)} would show" if delta.verdict == "none shown" else ""
 
 
 def _whole(comparison: Comparison) -> str:

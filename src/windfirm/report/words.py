@@ -9,7 +9,7 @@ from windfirm.evaluate.compare import Delta
 #: What stands where there is no number.
 NONE = "–"
 #: Attacks that take many steps; beside them a single-step gain needs no warning.
-ITERATIVE = ("pgd", "apgd", "auto", "square")
+ITERATIVE = ("pgd", "apgd", "fab", "deepfool", "auto", "square")
 
 
 def decimal(value: float, digits: int = 2) -> str:
@@ -18,6 +18,11 @@ def decimal(value: float, digits: int = 2) -> str:
         return NONE
     text = f"{abs(value):.{digits}f}"
     return f"−{text}" if value < 0 and float(text) else text
+
+
+def smallest(delta: Delta, unit: str = "") -> str:
+    """What would show, as ``1.20``; ``none`` where so few images can show no difference at all."""
+    return "none" if delta.smallest == math.inf else f"{decimal(delta.smallest)}{unit}"
 
 
 def signed(value: float, digits: int = 2) -> str:
