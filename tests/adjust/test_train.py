@@ -83,6 +83,16 @@ def test_progress_hears_of_every_step_and_of_the_last_loss() -> None:
     assert [loss for _, _, loss in heard[2:]] == [history[0].loss] * 2
 
 
+def test_a_rest_of_one_image_joins_the_batch_before_it() -> None:
+    seen: list[int] = []
+    model = toy()
+    model.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    train(model, *dark_and_bright(17), Recipe(epochs=1, lr=0.01, batch=8))
+    train(model, *dark_and_bright(18), Recipe(epochs=1, lr=0.01, batch=8))
+    train(model, *dark_and_bright(1), Recipe(epochs=1, lr=0.01, batch=8))
+    assert seen == [8, 9, 8, 8, 2, 1]
+
+
 def test_the_mode_of_the_model_is_put_back() -> None:
     model = toy().eval()
     train(model, *dark_and_bright(8), Recipe(epochs=1, batch=8))

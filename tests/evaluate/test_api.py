@@ -1,7 +1,9 @@
 import pytest
 import torch
+from torch import nn
 
 from tests.evaluate.toys import labelled, small_network
+from windfirm.attack import build
 from windfirm.errors import InputError
 from windfirm.evaluate.api import as_images, attack
 
@@ -18,6 +20,15 @@ def test_clean_accuracy_of_floats_and_of_bytes_is_that_of_the_labels() -> None:
 def test_options_go_to_the_attack_and_eps_may_be_written_as_people_do() -> None:
     assert attack(MODEL, DATA.images, DATA.labels, "occlusion", trials=3).trials == 3
     assert attack(MODEL, DATA.images, DATA.labels, "fgsm", eps="8/255").eps == 8 / 255
+
+
+@pytest.mark.parametrize("shape", [(10, 3, 8, 24), (10, 3, 24, 8)])
+def test_what_an_attack_does_is_measured_by_the_shorter_side(shape: tuple[int, ...]) -> None:
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3))
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    assert as_images(model, images, torch.zeros(10).long()).side == 8
+    squares = [build("occlusion", 8).title, attack(model, images, torch.zeros(10).long(), "occlusion").title]
+    assert squares[0] == squares[1]
 
 
 def test_images_have_as_many_classes_as_the_network_tells_apart() -> None:

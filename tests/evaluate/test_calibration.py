@@ -41,7 +41,7 @@ def test_nll_by_hand() -> None:
     assert nll(sure(0.8, 0.3), torch.tensor([0, 0])) == pytest.approx(-(np.log(0.8) + np.log(0.3)) / 2)
 
 
-@pytest.mark.parametrize("scale", [0.2, 1.0, 3.7, 50.0])
+@pytest.mark.parametrize("scale", [1e-5, 0.2, 1.0, 3.7, 50.0, 1e6])
 def test_a_known_scale_is_found_again(scale: float) -> None:
     true = temperature(*drawn(1.0))
     assert true == pytest.approx(1.0, rel=0.05)

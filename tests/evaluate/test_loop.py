@@ -96,6 +96,22 @@ def _in_place(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) 
     return images.mul_(0)
 
 
+class Drawing(nn.Module):
+    """Right or wrong as a coin falls."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.rand(len(x), 3) + x.sum() * 0
+
+
+def test_a_network_that_draws_is_judged_alike_by_the_same_seed_and_nobody_else_hears_of_it() -> None:
+    images = labelled(Counting())
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    found = [evaluate(Drawing(), images, build("occlusion", 8), seed=seed).correct.tolist() for seed in (3, 3, 4)]
+    assert found[0] == found[1] != found[2]
+    assert torch.equal(before, torch.get_rng_state())
+
+
 def test_rounding_is_no_cheat_however_far_a_change_may_go() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 128 * 128, 2, bias=False))
     generator = torch.Generator().manual_seed(0)

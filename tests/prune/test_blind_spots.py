@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ def without(model: nn.Module, units: tuple[int, ...], example: Tensor = EXAMPLE)
 
 @pytest.mark.parametrize("value", [0.0, -1e9, LEAST, -math.inf])
 def test_a_wrong_cut_does_not_hide_beside_masked_outputs(value: float) -> None:
-    def run(m: Net, x: Tensor) -> Tensor:
+    def run(m: Net, x: Tensor) -> Any:
         return m.b(gate(m.a(x))).masked_fill(x[:, :1] < 0.5, value)
 
     model = lively(Net(run, a=nn.Conv2d(2, 4, 3, padding=1), b=nn.Conv2d(4, 1, 1)))
@@ -39,7 +40,7 @@ def test_a_wrong_cut_does_not_hide_beside_masked_outputs(value: float) -> None:
 
 @pytest.mark.parametrize("value", [-1e9, LEAST])
 def test_nor_beside_outputs_that_a_mask_is_added_to(value: float) -> None:
-    def run(m: Net, x: Tensor) -> Tensor:
+    def run(m: Net, x: Tensor) -> Any:
         return m.b(gate(m.a(x))) + value * (x[:, :1] < 0.9)
 
     model = lively(Net(run, a=nn.Conv2d(2, 4, 3, padding=1), b=nn.Conv2d(4, 1, 1)))
@@ -50,7 +51,7 @@ def test_nor_beside_outputs_that_a_mask_is_added_to(value: float) -> None:
 
 @pytest.mark.parametrize("value", [-1e9, LEAST, -math.inf])
 def test_masked_outputs_are_no_reason_to_refuse_a_right_cut(value: float) -> None:
-    def run(m: Net, x: Tensor) -> Tensor:
+    def run(m: Net, x: Tensor) -> Any:
         return m.b(m.a(x).relu()).masked_fill(x[:, :1] < 0.5, value)
 
     model = lively(Net(run, a=nn.Conv2d(2, 4, 3, padding=1), b=nn.Conv2d(4, 1, 1)))
@@ -58,7 +59,7 @@ def test_masked_outputs_are_no_reason_to_refuse_a_right_cut(value: float) -> Non
 
 
 def test_outputs_that_are_nothing_but_rounding_are_no_reason_either() -> None:
-    def run(m: Net, x: Tensor) -> Tensor:
+    def run(m: Net, x: Tensor) -> Any:
         y = m.b(m.a(x).relu())
         return torch.cat([y, (y + x[:, :1]) - x[:, :1] - y], 1)
 
@@ -68,7 +69,7 @@ def test_outputs_that_are_nothing_but_rounding_are_no_reason_either() -> None:
 
 @pytest.mark.parametrize("zero", ["n.weight", "b.weight"])
 def test_a_branch_that_adds_nothing_yet_is_proved_for_the_time_when_it_does(zero: str) -> None:
-    def run(m: Net, x: Tensor) -> Tensor:
+    def run(m: Net, x: Tensor) -> Any:
         return m.head(x + m.n(m.b(gate(m.a(x)))))
 
     layers = {"a": nn.Conv2d(2, 4, 3, padding=1), "b": nn.Conv2d(4, 2, 1, bias=False), "n": nn.BatchNorm2d(2)}
@@ -81,7 +82,7 @@ def test_a_branch_that_adds_nothing_yet_is_proved_for_the_time_when_it_does(zero
 
 
 def test_an_example_of_empty_bytes_stands_for_other_bytes() -> None:
-    def run(m: Net, x: Tensor) -> Tensor:
+    def run(m: Net, x: Tensor) -> Any:
         return m.b(gate(m.a(x.double() / 255)))
 
     model = lively(Net(run, a=nn.Conv2d(2, 4, 3, bias=False), b=nn.Conv2d(4, 2, 1, bias=False)))

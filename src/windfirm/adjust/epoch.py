@@ -28,7 +28,9 @@ def epoch(training: Training, network: nn.Module, progress: Progress | None) -> 
     last_loss = training.history[-1].loss if training.history else math.nan
     count = len(material.rows)
     order = material.rows[torch.randperm(count, generator=seeds.stream(seed, "order", number))]
-    batches = torch.split(order, recipe.batch)
+    batches = [*torch.split(order, recipe.batch)]
+    if len(batches) > 1 and len(batches[-1]) == 1:  # the statistics of a batch need more than one image
+        batches[-2:] = [torch.cat(batches[-2:])]
     augmentation = seeds.stream(seed, "augment", number)
     place = [rank()] if rank() else []
     randomness = seeds.stream(seed, "objective", number, *place)

@@ -94,7 +94,7 @@ class Adjusting:
                     lr=args.lr,
                     seed=seeds.number(args.seed, "round", number),
                     device=self.device,
-                    objective=chosen_defence(args, self.images.images.shape[-1]),
+                    objective=chosen_defence(args, self.images.side),
                     progress=lambda seen, total, speed, loss: tick(seen, total, f"{speed:.0f} img/s"),
                 )
             ran.append(len(epochs))
@@ -104,7 +104,7 @@ class Adjusting:
     def record(self) -> dict[str, object]:
         """As plain values what was done, and the epochs that each run took."""
         args = self.args
-        objective = chosen_defence(args, self.images.images.shape[-1])
+        objective = chosen_defence(args, self.images.side)
         told = describe(args.adjust, epochs=args.epochs, lr=args.lr, objective=objective)
         initial = initial_file(args).name if self.initial is not None else None
         return told | {"initial": initial, "epochs": dict(self.ran)}

@@ -29,7 +29,7 @@ def run(args: Namespace) -> None:
     sources = open_networks(args, args.models)
     chosen_attacks(args, SIDE)  # a wrong name is told before many images are read
     images = load_images(args, "test", sources)
-    attacks, eps = chosen_attacks(args, images.images.shape[-1])
+    attacks, eps = chosen_attacks(args, images.side)
     for source in sources:
         check_fit(source.name, source.model, images)
     table = grid("network", "attack", "right", "of", "accuracy, %", "95 % interval", left=("network", "attack"))

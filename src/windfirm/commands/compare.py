@@ -60,7 +60,7 @@ def run(args: Namespace) -> None:
     if args.sweep and not (args.out or args.json):
         raise InputError(expected("--sweep", "--out or --json, where its curve goes", "neither"))
     images = load_images(args, "test", list(sources.values()))
-    side = images.images.shape[-1]
+    side = images.side
     attacks, eps = chosen_attacks(args, side, swept)
     sweeps = chosen_sweeps(args, side)
     for source in sources.values():

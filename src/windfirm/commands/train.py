@@ -64,7 +64,7 @@ def run(args: Namespace) -> None:
     build(args.arch)  # so that a wrong name is told before images are read
     chosen_defence(args, SIDE)
     images = training_images(args)
-    job = _Job(args, images, recipe, extras, chosen_defence(args, images.images.shape[-1]))
+    job = _Job(args, images, recipe, extras, chosen_defence(args, images.side))
     with joined(device) as device:
         if rank() == 0:
             say_left_out(images)

@@ -29,7 +29,7 @@ def run(args: Namespace) -> None:
     device = pick(args.device)
     images = training_images(args, args.images)
     say_left_out(images)
-    side = images.images.shape[-1]
+    side = images.side
     if args.vgg:
         stylizer = with_vgg(args.vgg, side)
     else:

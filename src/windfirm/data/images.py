@@ -39,6 +39,11 @@ class Images:
         return len(self.images)
 
     @property
+    def side(self) -> int:
+        """The shorter side in pixels, by which what attacks and defences do is measured."""
+        return min(self.images.shape[-2:])
+
+    @property
     def left_out(self) -> str:
         """How many files could not be read, in words; empty where all could."""
         unread = len(self.skipped)

@@ -33,7 +33,7 @@ def attack(
     for unknown names and options and for images outside [0, 1].
     """
     data = as_images(model, images, labels)
-    return evaluate(model, data, build(name, images.shape[-1], **options), eps=eps, seed=seed, device=device)
+    return evaluate(model, data, build(name, data.side, **options), eps=eps, seed=seed, device=device)
 
 
 def as_images(model: nn.Module, images: Tensor, labels: Tensor | None) -> Images:

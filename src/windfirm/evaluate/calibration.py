@@ -19,7 +19,7 @@ from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import outputs, private
 
 BINS = 15
-#: A temperature is looked for between one over this and this.
+#: A temperature is looked for between one over this and this, where the first logit is mostly 1 above the second.
 WIDEST = 1_000.0
 
 
@@ -81,12 +81,14 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
     The nll is convex in the inverse temperature, so that a search over its logarithm finds the one minimum. Where every
     prediction is right there is none: some temperature far below 1 is returned, for which the nll is nearly zero.
     """
-    logits = logits.double()
+    first, second = logits.double().topk(2).values.unbind(1)
+    size = float((first - second).median()) or 1.0
+    logits = logits.double() / size
     end = math.log(WIDEST)
     found = optimize.minimize_scalar(
         lambda log: nll(logits / math.exp(log), labels), bounds=(-end, end), options={"xatol": 1e-6}
     )
-    return math.exp(found.x)
+    return math.exp(found.x) * size
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from functools import cache, partial
 import torch
 from torch import Tensor, nn
 
+from windfirm import seeds
 from windfirm.adjust.signs import differentiable, step, uphill
 from windfirm.attack.budget import Attack, Budget, parse_eps
 from windfirm.attack.clean import clean
@@ -85,7 +86,8 @@ def evaluate(
         return torch.cat(found, 1)
 
     def survivors(ids: Tensor, attack: Attack, budget: Budget) -> Tensor:
-        right, fooled = look(target(), ids, attack, budget)
+        with seeds.default_stream(seed, "network", attack.name, budget.trial):  # one that draws, draws the same again
+            right, fooled = look(target(), ids, attack, budget)
         early = right & fooled
         if early.any():  # few, of all batches together
             with in_float32():

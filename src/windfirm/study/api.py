@@ -41,7 +41,7 @@ def compare(
     where it is 0. Raises InputError for unknown attacks and for networks that do not take these images.
     """
     data = images if isinstance(images, Images) else as_images(F, images, labels)
-    side, size = data.images.shape[-1], parse_eps(eps, "l2")  # whether an attack takes it, its evaluation says
+    side, size = data.side, parse_eps(eps, "l2")  # whether an attack takes it, its evaluation says
     chosen = [attack for attack in (build(entry, side) for entry in attacks) if attack.name != "clean"]
     chosen.append(build("clean", side))
     networks: dict[Role, nn.Module] = {"F": F, "F'": F_prime}

@@ -54,8 +54,7 @@ def checks(
         has_gradient = probes.differentiable(network, pixels[:1])
     if has_gradient:
         swept = curve(model, some, EPSES, device=device)
-        side = some.images.shape[-1]
-        fewer, more = (evaluate(model, some, pgd(side, steps=n), eps=EPS, device=device) for n in STEPS)
+        fewer, more = (evaluate(model, some, pgd(some.side, steps=n), eps=EPS, device=device) for n in STEPS)
         found += warnings.along(swept, some.labels.numpy())
         found += warnings.still_helping(fewer, more, "steps")
         found += warnings.among([*swept, more])

@@ -56,7 +56,7 @@ def pictures(store: Store, rows: Sequence[Measured], *, device: torch.device | N
     made: list[Example] = []
     titles = {}
     for settings in asked:
-        attack = build(settings["attack"], images.images.shape[-1], **settings["options"])
+        attack = build(settings["attack"], images.side, **settings["options"])
         eps = settings.get("eps", 8 / 255)
         ids = range(min(IMAGES, len(images)))
         titles[attack.name] = attack.title if attack.norm is None else f"{attack.title}, eps {show_eps(eps)}"

@@ -107,7 +107,7 @@ def quickstart(source: Source, plan: Plan, *, seed: int, device: torch.device, b
         fine_tune("fine-tune the control")(control, number)
 
     tests = data.load("embedded", "test")[: plan.tests]
-    side = tests.images.shape[-1]
+    side = tests.side
     attacks = [build_attack(name, side, trials=plan.draws) for name in ("semantic", "occlusion")]
     attacks += [build_attack("fgsm", side), build_attack("clean", side)]
     networks: dict[Role, nn.Module] = {"F": original, "control": control, "F'": smaller}

@@ -17,7 +17,7 @@ def run(bench: Bench, task: Task) -> Result:
     s = task.settings
     source = opened(task, "network")
     images = bench.images(s["data"], "test", source)
-    attack = build(s["attack"], images.images.shape[-1], **s["options"])
+    attack = build(s["attack"], images.side, **s["options"])
     size = {"eps": s["eps"]} if "eps" in s else {}
     if "source" in task.inputs:
         maker, targets = opened(task, "source").model, {"network": source.model}

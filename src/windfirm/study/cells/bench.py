@@ -76,4 +76,4 @@ def objective(wanted: Mapping[str, Any] | None, images: Images) -> Objective:
     if wanted is None:
         return PLAIN
     options = {key: value for key, value in wanted.items() if key != "name"}
-    return defence(wanted["name"], images.images.shape[-1], **options)
+    return defence(wanted["name"], images.side, **options)
