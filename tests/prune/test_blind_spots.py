@@ -89,3 +89,23 @@ def test_an_example_of_empty_bytes_stands_for_other_bytes() -> None:
     with pytest.raises(CutError) as error:
         without(model, (1, 3), EXAMPLE.byte())
     assert re.fullmatch(DIFFERENT, str(error.value))
+
+
+@pytest.mark.parametrize(
+    "less",
+    [
+        lambda y: y.float(),
+        lambda y: y.type(torch.float32),
+        lambda y: y + torch.zeros(1, 4, 1, 1),
+        lambda y: y * torch.tensor([1.0, 2.0, 3.0]).sum(),
+        lambda y: y.softmax(2, dtype=torch.float32),
+    ],
+)
+def test_single_precision_in_the_code_is_no_reason_to_refuse(less: Any) -> None:
+    """The networks of a test are double precision; as they come, in single precision, their own code suits them."""
+    layers = {"a": nn.Conv2d(2, 6, 3), "b": nn.Conv2d(6, 4, 3), "c": nn.Conv2d(4, 2, 3)}
+    model = lively(Net(lambda m, x: m.c(less(m.b(m.a(x).relu()))), **layers)).float()
+    assert without(model, (1, 3), EXAMPLE.float()).get_parameter("a.weight").shape[0] == 4
+    with torch.no_grad():
+        model.get_parameter("b.weight").zero_()
+    assert without(model, (1, 3), EXAMPLE.float()).get_parameter("a.weight").shape[0] == 4

@@ -8,6 +8,7 @@ from windfirm.errors import CutError, expected, first_line
 from windfirm.models.copies import exact
 from windfirm.models.inputs import Arguments, Inputs, doubled, drawn
 from windfirm.models.meta import on_meta
+from windfirm.prune.precise import Precisely
 from windfirm.prune.watch import arguments, plainly, without_values
 
 
@@ -18,8 +19,10 @@ def still_trains(model: nn.Module, smaller: nn.Module, example_inputs: Inputs) -
         if _error(on_meta(smaller), without_values(where, example_inputs)) is None:
             return
     inputs = drawn(arguments(where, example_inputs), None, "train")
-    error = _error(exact(smaller), inputs)
-    if error is not None and _error(exact(model), inputs) is None:
+    with Precisely():  # type: ignore[no-untyped-call]
+        error = _error(exact(smaller), inputs)
+        fault = error is not None and _error(exact(model), inputs) is None
+    if fault:
         wanted = "a smaller network that runs in training, as the original does"
         raise CutError(expected("cut", wanted, f"an error in its forward pass: {error}"))
 

@@ -22,6 +22,7 @@ from windfirm.models.copies import exact
 from windfirm.models.inputs import Arguments, Inputs, drawn
 from windfirm.models.shrink import put_back
 from windfirm.prune.coupling import Mixing, Reading
+from windfirm.prune.precise import Precisely
 from windfirm.prune.select import Cut
 from windfirm.prune.structure import Anatomy, Mask, anatomy, gone
 from windfirm.prune.watch import Place, Watcher, arguments, plainly, run, tensors_in
@@ -208,7 +209,7 @@ def _outputs(model: nn.Module, inputs: Arguments, wanted: str, silence: Silence 
     args, kwargs = tree_map_only(Tensor, torch.clone, inputs)  # a network may change what it is given
     silencer = _Silencer(model, silence) if silence is not None else None
     try:
-        with plainly(), silencer or nullcontext():
+        with plainly(), Precisely(), silencer or nullcontext():  # type: ignore[no-untyped-call]
             result = model(*args, **kwargs)
         if silencer and (missed := silencer.silence.places - silencer.seen):
             got = f"a forward pass that differs from its trace: no {min(map(str, missed))}"
