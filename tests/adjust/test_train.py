@@ -107,6 +107,15 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_advice() -> None:
     assert str(error.value) == "epoch 1: expected a finite loss, got nan; a lower learning rate than 0.3 may help"
 
 
+def test_weights_that_the_last_step_spoils_end_the_run_as_well() -> None:
+    model = toy()
+    model.get_parameter("3.weight").register_hook(lambda slope: slope * torch.inf)  # type: ignore[no-untyped-call]
+    with pytest.raises(TrainingError) as error:
+        train(model, *dark_and_bright(8), Recipe(epochs=1, lr=0.3, batch=8))
+    wanted = "epoch 1: expected finite weights, got others in 3.weight; a lower learning rate than 0.3 may help"
+    assert str(error.value) == wanted
+
+
 def test_a_network_with_more_than_logits_in_training_is_refused() -> None:
     class Auxiliary(nn.Flatten):
         def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]

@@ -24,6 +24,7 @@ from windfirm.adjust.training import Course, Training, begin, close, finish, mat
 from windfirm.data.augment import to_float
 from windfirm.errors import InputError, TrainingError, expected
 from windfirm.models.device import slow_in_bfloat16
+from windfirm.models.meta import named_tensors
 from windfirm.models.mode import mode
 
 __all__ = ["Epoch", "Extras", "Progress", "Recipe", "steps", "train"]
@@ -77,8 +78,15 @@ def steps(training: Training, progress: Progress | None) -> Generator[None, None
             network = compiled(model, example, how) if how else replayed(model, example, kept=course.objective.kept)
         while len(training.history) < recipe.epochs:
             entry = yield from epoch(training, network, progress)
+            where, remedy = f"epoch {entry.epoch}", f"; a lower learning rate than {recipe.lr:g} may help"
             if not math.isfinite(entry.loss):
-                remedy = f"a lower learning rate than {recipe.lr:g} may help"
-                raise TrainingError(expected(f"epoch {entry.epoch}", "a finite loss", f"{entry.loss}; {remedy}"))
+                raise TrainingError(expected(where, "a finite loss", f"{entry.loss}{remedy}"))
+            if name := _spoilt(model):  # by the last step, which no loss tells of
+                raise TrainingError(expected(where, "finite weights", f"others in {name}{remedy}"))
             close(training, entry)
     finish(training)
+
+
+def _spoilt(model: nn.Module) -> str | None:
+    """A parameter or running statistic that holds infinity or NaN."""
+    return next((name for name, tensor in named_tensors(model) if not bool(tensor.isfinite().all())), None)
