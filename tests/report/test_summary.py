@@ -151,6 +151,8 @@ def test_no_rows_are_refused() -> None:
 def test_a_comparison_becomes_a_study_of_one_point() -> None:
     found = summary(rows_of(comparison(every((2.0, 1.0, 3.0, 0.0001)))))
     gains = found.lines[0].gains["F"]
-    assert gains["fgsm 8/255"].delta.points == pytest.approx(100 * (223 - 186) / 1000)
+    assert [*gains] == ["semantic", "occlusion", "fgsm", "clean", "average"]
+    assert found.tests == len(gains)
+    assert gains["fgsm"].delta.points == pytest.approx(100 * (223 - 186) / 1000)
     assert gains["clean"].delta.points == pytest.approx(-0.4)
     assert math.isfinite(gains["clean"].delta.smallest)

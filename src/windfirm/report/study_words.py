@@ -137,17 +137,17 @@ def _limits(summary: Summary) -> str:
     images = words.listing([f"{count:,}" for count in summary.images])
     data = words.listing(summary.about.get("data", ())) or "the test images"
     who = f"On {images} images of {data} and {words.several(len(summary.seeds), 'seed')}"
-    trainings = (
-        "intervals are for other images and other trainings; from so few trainings they are rather too narrow"
+    limits = (
+        "intervals are for other images and other trainings; from so few trainings they are rather too narrow; "
+        "p-values and their correction are for other images alone, so that some of the differences named may be those "
+        "of the trainings"
         if len(summary.seeds) > 1
-        else "intervals are for other images, not for other trainings"
+        else "intervals and p-values are for other images, not for other trainings"
     )
     tests = f"a difference is named where p < 0.05 after Holm’s correction for all {summary.tests:,} tests of the table"
     rough = "A smoke run, whose numbers mean nothing. " if summary.about.get("scale") == ("smoke",) else ""
     clean = "a loss of clean accuracy is admitted without the correction"
-    return (
-        f"{rough}{who}; {trainings}; p-values are for other images; {tests} and the interval leaves out zero; {clean}."
-    )
+    return f"{rough}{who}; {limits}; {tests} and the interval leaves out zero; {clean}."
 
 
 def _range(points: Sequence[float]) -> str:

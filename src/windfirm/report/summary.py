@@ -109,7 +109,10 @@ def summary(rows: Sequence[Measured]) -> Summary:
 
 
 def rows_of(comparison: Comparison) -> list[Measured]:
-    """A comparison of two or three networks as the rows of a study of one point."""
+    """A comparison of two or three networks as the rows of a study of one point, its tests those of the comparison.
+
+    The curve is not among them: it makes no test, and the comparison's page draws it.
+    """
     about = {"data": comparison.data}
     return [
         Measured(
@@ -126,7 +129,7 @@ def rows_of(comparison: Comparison) -> list[Measured]:
             about,
         )
         for network in comparison.subjects
-        for outcome in {(o.attack, o.title, o.eps): o for o in (*network.outcomes, *network.curve)}.values()
+        for outcome in network.outcomes
     ]
 
 
