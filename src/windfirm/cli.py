@@ -11,7 +11,7 @@ from contextlib import suppress
 from windfirm import __version__
 from windfirm.commands.declare import measuring, pruning, studies, training
 from windfirm.commands.options import Parser
-from windfirm.errors import WindfirmError, expected
+from windfirm.errors import WindfirmError, expected, first_line
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,6 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         _drop_output()
         return _complain(args.command, expected("output", "a place that can be written", error.strerror or error))
+    except (MemoryError, RuntimeError) as error:
+        from windfirm.models.device import out_of_memory  # heavy, and there already when a network ran
+
+        if not out_of_memory(error):
+            raise
+        return _complain(args.command, expected("memory", "enough for such a network and images", first_line(error)))
     except KeyboardInterrupt:
         _complain(args.command, "stopped")
         return 130

@@ -31,12 +31,13 @@ from windfirm.evaluate.stored import to_json
 from windfirm.files import write_text
 from windfirm.models.device import pick
 from windfirm.models.intake import words
+from windfirm.models.normalize import normalizes
 from windfirm.models.source import Source
 from windfirm.report.comparison_words import answer, doubts
 from windfirm.report.occlusion import strip
 from windfirm.report.page import page
 from windfirm.report.table import table
-from windfirm.report.words import listing
+from windfirm.report.words import listing, prime
 from windfirm.study.measure import CURVE, measure, timed
 from windfirm.study.provenance import digest, hardware, versions
 
@@ -87,18 +88,38 @@ def run(args: Namespace) -> None:
                 )
         subjects = timed(subjects, [source.model for source in sources.values()], images, device)
         comparison = compare(subjects, data=images.name, seed=args.seed, margin=args.margin)
+        cautions = [*unlike(sources), *fresh_weights(args, specs)]
         if place:
-            text = _page(comparison, sources, images, attacks, eps, device)
+            text = _page(comparison, sources, images, attacks, eps, device, cautions)
             write_text(place / Path(args.out).name, text)
     if args.json:
-        print_json(to_json(comparison))
+        print_json(to_json(comparison) | {"cautions": cautions})
         return
     out = printer()
-    out.print("\n".join([*answer(comparison), *doubts(comparison)]) + "\n")
+    out.print("\n".join([*cautions, *answer(comparison), *doubts(comparison)]) + "\n")
     out.print(table(comparison))
     if args.out:
         curves = listing([f"accuracy under {sweep.attack} against {sweep.what}" for sweep in sweeps])
         out.print(f"\npage: {args.out}" + (f", with {curves}" if curves else ""))
+
+
+def unlike(sources: Mapping[Role, Source]) -> list[str]:
+    """A warning where some networks are given images behind a normalisation and others are given them as they are."""
+    fed = {role: words(source.intake) for role, source in sources.items() if source.intake.mean}
+    bare = [role for role, s in sources.items() if not s.intake.mean and not normalizes(s.model)]
+    if not fed or not bare:
+        return []
+    who = listing([prime(role) for role in bare])
+    others = "; ".join(f"{prime(role)}: {said}" for role, said in fed.items())
+    verb = "gets its images" if len(bare) == 1 else "get their images"
+    return [f"Warning, normalisation: {who} {verb} as they are ({others}); --mean and --std say otherwise."]
+
+
+def fresh_weights(args: Namespace, specs: Mapping[Role, str]) -> list[str]:
+    """A warning about networks that a function made and nothing was put into."""
+    made = [role for role, spec in specs.items() if ":" in spec and not Path(spec).exists() and not args.weights]
+    who = listing([prime(role) for role in made])
+    return [f"Warning, {who}: weights as the function makes them; --weights puts others in."] if made else []
 
 
 def _page(
@@ -108,6 +129,7 @@ def _page(
     attacks: Sequence[Attack],
     eps: float,
     device: torch.device,
+    cautions: Sequence[str],
 ) -> str:
     networks: dict[str, nn.Module] = {role: source.model for role, source in sources.items()}
     ids = range(min(SHOWN, len(images)))
@@ -124,14 +146,22 @@ def _page(
         found = {role: occlusion_map(model, some, device=device).numpy() for role, model in networks.items()}
         pixels = [image.permute(1, 2, 0).numpy() for image in some.images]
         maps.append(strip(pixels, some.labels.tolist(), found, images.classes))
-    fed = [f"{role}: {words(source.intake)}" for role, source in sources.items() if source.intake.mean]
+    fed = [f"{role}: {words(source.intake)}" for role, source in sources.items()]
     rest = f"; {images.left_out}" if images.left_out else ""
     provenance = {
         "data": f"{images.name}, {len(images):,} images of {height}×{width}, SHA-256 {digest(images)}…{rest}",
-        **({"normalisation": "; ".join(fed)} if fed else {}),
+        **({"normalisation": "; ".join(fed)} if any(source.intake.mean for source in sources.values()) else {}),
         "seed": str(comparison.seed),
         "hardware": hardware(device),
         "versions": versions(),
     }
     title = " and ".join(source.name for source in sources.values())
-    return page(comparison, title=title, examples=shown, classes=images.classes, maps=maps, provenance=provenance)
+    return page(
+        comparison,
+        title=title,
+        examples=shown,
+        classes=images.classes,
+        maps=maps,
+        provenance=provenance,
+        cautions=cautions,
+    )

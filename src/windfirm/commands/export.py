@@ -7,7 +7,16 @@ import torch
 from torch import Tensor, nn
 
 from windfirm import seeds
-from windfirm.commands.shared import input_shape, load_images, one_of, open_network, print_json, printer, results
+from windfirm.commands.shared import (
+    check_apart,
+    input_shape,
+    load_images,
+    one_of,
+    open_network,
+    print_json,
+    printer,
+    results,
+)
 from windfirm.data.augment import to_float
 from windfirm.errors import InputError, expected
 from windfirm.models.blueprint import origin_of
@@ -31,6 +40,7 @@ def run(args: Namespace) -> None:
     out = Path(args.out)
     if out.is_dir():
         raise InputError(expected("--out", "the name of a file to write", f"{args.out}, a folder"))
+    check_apart("--out", out, args.model)
     device = pick(args.device)
     source = open_network(args, args.model)
     images, where = _images(args, source)

@@ -12,6 +12,7 @@ from torch import nn
 from windfirm.commands.adjusting import adjusting, check
 from windfirm.commands.rounds import describe, told
 from windfirm.commands.shared import (
+    check_apart,
     check_fit,
     input_shape,
     load_images,
@@ -47,12 +48,15 @@ from windfirm.study.provenance import digest, hardware, versions
 #: The part of a target that the record keeps beside its budget.
 KEPT = ("ranking", "floor", "protect", "plain")
 
+#: What the files are called.
+MODEL, CONTROL = "model.safetensors", "control.safetensors"
+
 #: What a budget asks for, in words.
 ASKED = {
     "macs": "of the MACs left",
     "params": "of the parameters left",
     "latency": "of the time left",
-    "ratio": "of the {units} that can go left",
+    "ratio": "left of the {units} that can go",
     "rate": "of the {units} still there gone in each round",
 }
 
@@ -74,6 +78,8 @@ def run(args: Namespace) -> None:
     )
     device = pick(args.device)
     source = open_network(args, args.model)
+    out = Path(args.out)
+    check_apart("--out", out / MODEL, args.model)
     # The cut is made without the normalisation, so that names and file are those of the network's own factory.
     network, normalised = taken_apart(source.model)
     shape = input_shape([source])
@@ -88,7 +94,6 @@ def run(args: Namespace) -> None:
     check_patterns("--protect", network, example, target)
     maker = _maker(args, source)
     again = adjusting(args, source, maker, images, device, normalised) if args.adjust and images is not None else None
-    out = Path(args.out)
     with results(out) as place:
         smaller, rounds = prune_in_rounds(
             copy.deepcopy(network).to(device),
@@ -133,26 +138,28 @@ def run(args: Namespace) -> None:
         }
         kept: dict[str, object] = {"intake": Intake(shape, source.intake.mean, source.intake.std).to_json()}
         kept |= {"factory": maker} if maker else {}
-        _save(smaller, place / "model.safetensors", source, {"pruned": record} | kept)
+        _save(smaller, place / MODEL, source, {"pruned": record} | kept)
         if args.control:
-            _save(control.cpu(), place / "control.safetensors", source, {"control": args.adjust} | kept)
+            _save(control.cpu(), place / CONTROL, source, {"control": args.adjust} | kept)
         write_text(place / "record.json", json.dumps(record, indent=1) + "\n")
         write_text(place / "report.html", page(record))
         write_text(place / "MODEL_CARD.md", card(record, compare=_comparison(args, maker)))
+    if not args.control:
+        (out / CONTROL).unlink(missing_ok=True)  # an earlier run's: it is none of this network's
     if args.json:
         print_json(record)
         return
     lines = [line for entry in rounds for line in told(entry, criterion.name)]
     lines.append(f"asked for: {_share(asked):.1%} {ASKED[asked.name].format(units=UNITS[args.structure])}")
     lines.append(
-        f"{out / 'model.safetensors'}: {after.macs / before.macs:.1%} of the MACs ({after.macs / 1e6:.2f} M), "
+        f"{out / MODEL}: {after.macs / before.macs:.1%} of the MACs ({after.macs / 1e6:.2f} M), "
         f"{after.params / before.params:.1%} of the parameters ({after.params:,}), "
         f"{after.peak_bytes / before.peak_bytes:.1%} of the activations' memory"
     )
     if again:
         lines.append(again.words())
     if args.control:
-        lines.append(f"{out / 'control.safetensors'}: {source.name}, adjusted alike, not pruned")
+        lines.append(f"{out / CONTROL}: {source.name}, adjusted alike, not pruned")
     lines.append(f"page: {out / 'report.html'}")
     printer().print("\n".join(lines))
 
@@ -178,7 +185,7 @@ def _comparison(args: Namespace, maker: str | None) -> str:
     """The command that measures the smaller network beside the one it was made from."""
     out = Path(args.out)
     words = ["windfirm", "compare", args.model, str(out)]
-    words += ["--control", str(out / "control.safetensors")] if args.control else []
+    words += ["--control", str(out / CONTROL)] if args.control else []
     given = {name: getattr(args, name) for name in ("weights", "classes", "arch", "input", "mean", "std")}
     for name, value in ({"factory": maker} | given | {"data": args.data}).items():
         if value:

@@ -35,8 +35,8 @@ DEFAULT_ATTACKS = ("semantic", "occlusion", "fgsm", "clean")
 #: Files that cannot be read which are told by name.
 NAMED = 5
 
-#: The side of an image for which attacks are checked before any image is there.
-SIDE = 32
+#: A side for which attacks are checked before any image is there: longer than any, so that what may fit passes.
+SIDE = 2**16
 
 
 @contextmanager
@@ -76,6 +76,13 @@ def one_of(option: str, name: str, known: Collection[str]) -> None:
     """Raise InputError, with the nearest right spelling, unless ``name`` is among ``known``."""
     if name not in known:
         raise InputError(expected(option, " or ".join(known), name) + nearest(name, known))
+
+
+def check_apart(option: str, out: Path, spec: str) -> None:
+    """Raise InputError where the file ``out`` is the one that the network ``spec`` is read from."""
+    path = Path(spec)
+    if path.exists() and out.resolve() in (path.resolve(), (path / "model.safetensors").resolve()):
+        raise InputError(expected(option, "another place than the network's own file", str(out)))
 
 
 def open_networks(args: Namespace, specs: Sequence[str], *, trained: bool = True) -> list[Source]:

@@ -101,5 +101,7 @@ def fed(model: nn.Module, asked: Intake, stated: Intake | None, usual: Intake) -
 
 def words(intake: Intake) -> str:
     """The normalisation as people read it."""
+    if intake.mean is None:
+        return "none of its own"
     mean, std = (",".join(f"{value:g}" for value in values or ()) for values in (intake.mean, intake.std))
     return f"mean {mean}, std {std}"

@@ -58,20 +58,22 @@ def page(
     profile: Sequence[Layer] = (),
     maps: Sequence[Strip] = (),
     provenance: Mapping[str, str] | None = None,
+    cautions: Sequence[str] = (),
 ) -> str:
     """The whole page as text.
 
     ``classes`` names the labels of ``examples``. ``profile`` holds one entry for each layer or group of tied layers.
     ``maps``: strips that follow those of the examples, such as occlusion.strip makes.
     ``provenance`` says how the comparison was made, name to value: command, versions, seed, hardware, data, run time.
-    Every text is escaped. Raises InputError when F, F′ or their clean accuracy is missing.
+    ``cautions``: further reasons for doubt, which stand before those of the comparison. Every text is escaped. Raises
+    InputError when F, F′ or their clean accuracy is missing.
     """
     widest = max((layer.before for layer in profile), default=0) or 1
     return frame.render(
         "page.html.jinja",
         title=title,
         sentences=answer(comparison),
-        doubts=doubts(comparison),
+        doubts=[*cautions, *doubts(comparison)],
         shown=_shown(comparison),
         columns=table.columns(comparison),
         accuracies=[row for row in table.rows(comparison) if row.kind == "accuracy"],

@@ -202,6 +202,8 @@ def _points(grids: Any, fixed: Mapping[str, Any], overrides: Mapping[str, Any], 
     """Every combination of values of every grid. What was set on the command line stays as it was set."""
     if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids):
         raise InputError(expected(lines.where("grid"), "tables [[grid]]", show(grids)))
+    if not grids:
+        raise InputError(expected(lines.where("grid"), "at least one table [[grid]], or no word of it", "none"))
     found: dict[str, dict[str, Any]] = {}
     named: dict[str, bool] = {}  # and whether a list was gone through
     for index, grid in enumerate(grids):

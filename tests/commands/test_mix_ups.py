@@ -1,0 +1,72 @@
+"""What a command can see to be a mistake of the person who typed it."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.commands.toys import NET, checkpoint, complaint, folder, listing, run, run_json
+
+Capture = pytest.CaptureFixture[str]
+
+PRUNE = ("prune", "F.safetensors", "--factory", NET, "--data", "data", "--criterion", "l1", "--ratio", "0.4")
+COMPARE = ("--factory", NET, "--data", "data", "--attack", "clean", "--checks", "0")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    checkpoint(tmp_path / "F.safetensors")
+    folder(tmp_path / "data")
+    return tmp_path
+
+
+def test_networks_that_are_fed_differently_are_not_compared_without_a_word(capsys: Capture) -> None:
+    fed = ("--mean", "0.5,0.4,0.3", "--std", "0.2,0.2,0.2")
+    run(capsys, "prune", NET, *PRUNE[4:], *fed, "--out", "small")
+    warning = (
+        "Warning, normalisation: F gets its images as they are (F′: mean 0.5,0.4,0.3, std 0.2,0.2,0.2); --mean and "
+        "--std say otherwise."
+    )
+    assert run(capsys, "compare", NET, "small", *COMPARE, "--out", "page.html").splitlines()[0] == warning
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert "F gets its images as they are" in page
+    assert "F: none of its own; F&#39;: mean 0.5,0.4,0.3" in page
+    found = run_json(capsys, "compare", NET, "small", *COMPARE)["cautions"]
+    assert found == [warning, "Warning, F: weights as the function makes them; --weights puts others in."]
+    assert run_json(capsys, "compare", NET, "small", *COMPARE, *fed)["cautions"] == found[1:]
+    assert run_json(capsys, "compare", "F.safetensors", "F.safetensors", *COMPARE)["cautions"] == []
+
+
+def test_the_control_of_an_earlier_run_does_not_stay_beside_another_network(capsys: Capture) -> None:
+    run(capsys, *PRUNE, "--adjust", "fine-tuning", "--epochs", "1", "--control", "--out", "out")
+    assert Path("out/control.safetensors").is_file()
+    run(capsys, *PRUNE, "--out", "out")
+    assert listing(Path("out")) == ["MODEL_CARD.md", "model.safetensors", "record.json", "report.html"]
+
+
+def test_a_network_is_not_written_over_by_what_is_made_of_it(capsys: Capture) -> None:
+    run(capsys, *PRUNE, "--out", "out")
+    before = Path("out/model.safetensors").read_bytes()
+    wanted = "--out: expected another place than the network's own file, got out/model.safetensors"
+    for words in (
+        ("prune", "out", *PRUNE[2:], "--out", "out"),
+        ("prune", "out/model.safetensors", *PRUNE[2:], "--out", "./out"),
+        ("export", "out", "--factory", NET, "--format", "pt2", "--out", "out/model.safetensors"),
+    ):
+        assert complaint(capsys, *words) == f"windfirm {words[0]}: {wanted}"
+        assert Path("out/model.safetensors").read_bytes() == before
+
+
+def test_an_option_that_only_large_images_allow_is_not_refused_before_they_are_seen(capsys: Capture) -> None:
+    folder(Path("large"), side=40)
+    words = ("attack", "F.safetensors", "--factory", NET, "--attack", "occlusion", "--option", "size=36")
+    assert run_json(capsys, *words, "--data", "large")["input"] == [3, 40, 40]
+    got = "occlusion: expected a size in [0, 32], got 36"
+    assert complaint(capsys, *words, "--data", "data") == f"windfirm attack: {got}"
+
+
+def test_a_network_too_large_for_the_memory_is_one_line(capsys: Capture) -> None:
+    said = complaint(capsys, "inspect", NET, "--input", "3,99999999,99999999")
+    assert said.startswith("windfirm inspect: memory: expected enough for such a network and images, got ")
