@@ -130,7 +130,7 @@ def test_clean_gain() -> None:
     assert sentences[0].startswith("F′ is more accurate on clean images: 96.00 % for F")
     assert sentences[2].endswith(
         "holds here under all semantic, occlusion and fgsm; ≈ means within ±1 point, which two one-sided tests do not "
-        "show (p = 0.905), as clean accuracy rose."
+        "show (p = 0.905), and clean accuracy rose, which counts as well."
     )
 
 

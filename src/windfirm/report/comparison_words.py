@@ -171,7 +171,7 @@ def _close(found: Inequality) -> str:
     if found.close and found.lost:
         return f"{said}, though clean accuracy was lost"
     if found.rose and not found.close:
-        return f"{said}, as clean accuracy rose"
+        return f"{said}, and clean accuracy rose, which counts as well"
     return said
 
 
