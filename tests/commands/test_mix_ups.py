@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.toys import NET, checkpoint, complaint, folder, listing, run, run_json
+from windfirm.cli import main
 
 Capture = pytest.CaptureFixture[str]
 
@@ -70,3 +71,13 @@ def test_an_option_that_only_large_images_allow_is_not_refused_before_they_are_s
 def test_a_network_too_large_for_the_memory_is_one_line(capsys: Capture) -> None:
     said = complaint(capsys, "inspect", NET, "--input", "3,99999999,99999999")
     assert said.startswith("windfirm inspect: memory: expected enough for such a network and images, got ")
+
+
+def test_a_class_that_only_one_half_has_is_told(capsys: Capture) -> None:
+    folder(Path("both/train"))
+    folder(Path("both/val"))
+    names = sorted(path.name for path in Path("both/train").iterdir())
+    Path("both/train", names[0]).rename(Path("both/train/other"))
+    main(["attack", "F.safetensors", "--factory", NET, "--data", "both", "--attack", "clean"])
+    err = capsys.readouterr().err
+    assert "both/val: no image of other\n" in err

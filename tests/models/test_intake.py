@@ -13,6 +13,7 @@ from windfirm.models.source import open_model
 MEAN, STD = (0.5, 0.25, 0.125), (0.25, 0.5, 1.0)
 ASKED = Intake(mean=MEAN, std=STD)
 HERE = "tests.models.test_intake"
+NUMBERS = "normalisation: expected a mean in [0, 1], as pixels are, and a finite std above 0 for each channel, got "
 
 #: One image, and what a network behind MEAN and STD sees of it.
 IMAGE = torch.full((1, 3, 2, 2), 0.75)
@@ -104,12 +105,13 @@ def test_a_normalisation_that_the_network_has_cannot_be_replaced() -> None:
         ({"shape": (3, 0, 8)}, "input: expected a size (c, h, w), got (3, 0, 8)"),
         (
             {"shape": (1, 8, 8), "mean": MEAN, "std": STD},
-            f"normalisation: expected a finite mean and a std above 0 for each channel, got {MEAN} and {STD}",
+            f"{NUMBERS}{MEAN} and {STD}",
         ),
         (
             {"mean": (0.5,), "std": (0.0,)},
-            "normalisation: expected a finite mean and a std above 0 for each channel, got (0.5,) and (0.0,)",
+            f"{NUMBERS}(0.5,) and (0.0,)",
         ),
+        ({"mean": (128.0,), "std": (64.0,)}, f"{NUMBERS}(128.0,) and (64.0,)"),
         (
             {"shape": "large"},
             "configuration: expected input_size (c, h, w), mean and std, got {'shape': 'large'}",

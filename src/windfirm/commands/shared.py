@@ -169,10 +169,16 @@ def resize_words(args: Namespace) -> list[str]:
 
 
 def say_left_out(images: Images) -> None:
-    """Tell on stderr which files could not be read, if any."""
+    """Tell on stderr which files could not be read, and of which classes there is no image, if any."""
     if images.skipped:
-        some = ", ".join(images.skipped[:NAMED]) + (", …" if len(images.skipped) > NAMED else "")
-        console.say(f"{images.name}: {images.left_out}: {some}")
+        console.say(f"{images.name}: {images.left_out}: {_first(images.skipped)}")
+    absent = [name for label, name in enumerate(images.classes) if not bool((images.labels == label).any())]
+    if absent and len(images) >= len(images.classes):
+        console.say(f"{images.name}: no image of {_first(absent)}")
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
 
 
 def describe(images: Images) -> dict[str, object]:

@@ -31,8 +31,9 @@ class Intake:
             return
         mean, std = self.mean, self.std
         channels = {1, self.shape[0]} if self.shape else {1, 3, len(mean)}
-        if len(mean) != len(std) or len(mean) not in channels or not all(map(isfinite, mean + std)) or min(std) <= 0:
-            wanted = "a finite mean and a std above 0 for each channel"
+        known = all(map(isfinite, mean + std)) and 0 <= min(mean) <= max(mean) <= 1 and min(std) > 0
+        if len(mean) != len(std) or len(mean) not in channels or not known:
+            wanted = "a mean in [0, 1], as pixels are, and a finite std above 0 for each channel"
             raise InputError(expected("normalisation", wanted, f"{mean} and {std}"))
 
     def to_json(self) -> dict[str, Any]:
