@@ -31,26 +31,29 @@ def exact(model: nn.Module) -> nn.Module:
 
 
 def awake(model: nn.Module) -> nn.Module | None:
-    """A copy in which no weight is zero, so that every part has a say; None where none is, but for biases.
+    """A copy in which no channel's weights are zero, so that each has a say; None where none are, but for biases.
 
     A branch that starts as nothing, by a scale or a last layer of zeros, shows in no output what goes on inside.
     """
-
-    def asleep(network: nn.Module) -> list[tuple[str, nn.Parameter]]:
-        named = network.named_parameters()
-        return [
-            (name, p) for name, p in named if p.is_floating_point() and not name.endswith("bias") and (p == 0).any()
-        ]
-
-    if not asleep(model):
+    if not any(map(_silent, model.named_parameters())):
         return None
     network = copied(model)
     with torch.no_grad():
-        for name, parameter in asleep(network):
+        for name, parameter in filter(_silent, network.named_parameters()):
             generator = seeds.stream(0, "awake", name)
             if parameter.ndim > 1:
-                values = torch.randn(parameter.shape, generator=generator) / (parameter[0].numel() ** 0.5 or 1)
+                values = torch.randn(parameter.shape, generator=generator) / parameter[0].numel() ** 0.5
             else:
                 values = torch.rand(parameter.shape, generator=generator) + 0.5
             parameter.copy_(torch.where(parameter == 0, values.to(parameter), parameter))
     return network
+
+
+def _silent(named: tuple[str, nn.Parameter]) -> bool:
+    """Whether all that a parameter holds of some channel, in or out, is zero; a bias silences nothing."""
+    name, parameter = named
+    if not parameter.is_floating_point() or name.endswith("bias") or not parameter.ndim or not parameter.numel():
+        return False
+    none = parameter.detach() == 0
+    sizes = enumerate(parameter.shape[:2])
+    return any(bool(none.movedim(axis, 0).reshape(size, -1).all(1).any()) for axis, size in sizes)

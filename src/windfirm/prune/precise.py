@@ -25,9 +25,11 @@ class Precisely(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        args, kwargs = tree_map(_type, (tuple(args), dict(kwargs or {})))
-        result = func(*args, **kwargs)
-        return result if func._schema.is_mutable else tree_map(_value, result)
+        named = {name: _type(value) for name, value in (kwargs or {}).items()}
+        result = func(*map(_type, args), **named)
+        if func._schema.is_mutable:
+            return result
+        return _value(result) if isinstance(result, Tensor) else tree_map(_value, result)
 
 
 def _type(value: Any) -> Any:
@@ -35,4 +37,4 @@ def _type(value: Any) -> Any:
 
 
 def _value(value: Any) -> Any:
-    return value.to(WIDE.get(value.dtype, value.dtype)) if isinstance(value, Tensor) else value
+    return value.to(WIDE[value.dtype]) if isinstance(value, Tensor) and value.dtype in WIDE else value
