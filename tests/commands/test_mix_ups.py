@@ -60,6 +60,13 @@ def test_a_network_is_not_written_over_by_what_is_made_of_it(capsys: Capture) ->
         assert Path("out/model.safetensors").read_bytes() == before
 
 
+def test_a_control_that_is_pruned_in_turn_stays_where_it_is(capsys: Capture) -> None:
+    run(capsys, *PRUNE, "--adjust", "fine-tuning", "--epochs", "1", "--control", "--out", "out")
+    said = complaint(capsys, "prune", "out/control.safetensors", *PRUNE[2:], "--out", "out")
+    assert said.endswith("--out: expected another place than the network's own file, got out/control.safetensors")
+    assert Path("out/control.safetensors").is_file()
+
+
 def test_an_option_that_only_large_images_allow_is_not_refused_before_they_are_seen(capsys: Capture) -> None:
     folder(Path("large"), side=40)
     words = ("attack", "F.safetensors", "--factory", NET, "--attack", "occlusion", "--option", "size=36")

@@ -88,7 +88,7 @@ def run(args: Namespace) -> None:
                 )
         subjects = timed(subjects, [source.model for source in sources.values()], images, device)
         comparison = compare(subjects, data=images.name, seed=args.seed, margin=args.margin)
-        cautions = [*unlike(sources), *fresh_weights(args, specs)]
+        cautions = [*_unlike(sources), *_fresh(args, specs)]
         if place:
             text = _page(comparison, sources, images, attacks, eps, device, cautions)
             write_text(place / Path(args.out).name, text)
@@ -103,7 +103,7 @@ def run(args: Namespace) -> None:
         out.print(f"\npage: {args.out}" + (f", with {curves}" if curves else ""))
 
 
-def unlike(sources: Mapping[Role, Source]) -> list[str]:
+def _unlike(sources: Mapping[Role, Source]) -> list[str]:
     """A warning where some networks are given images behind a normalisation and others are given them as they are."""
     fed = {role: words(source.intake) for role, source in sources.items() if source.intake.mean}
     bare = [role for role, s in sources.items() if not s.intake.mean and not normalizes(s.model)]
@@ -115,7 +115,7 @@ def unlike(sources: Mapping[Role, Source]) -> list[str]:
     return [f"Warning, normalisation: {who} {verb} as they are ({others}); --mean and --std say otherwise."]
 
 
-def fresh_weights(args: Namespace, specs: Mapping[Role, str]) -> list[str]:
+def _fresh(args: Namespace, specs: Mapping[Role, str]) -> list[str]:
     """A warning about networks that a function made and nothing was put into."""
     made = [role for role, spec in specs.items() if ":" in spec and not Path(spec).exists() and not args.weights]
     who = listing([prime(role) for role in made])

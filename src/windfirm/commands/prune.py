@@ -79,7 +79,8 @@ def run(args: Namespace) -> None:
     device = pick(args.device)
     source = open_network(args, args.model)
     out = Path(args.out)
-    check_apart("--out", out / MODEL, args.model)
+    for name in (MODEL, CONTROL):
+        check_apart("--out", out / name, args.model)
     # The cut is made without the normalisation, so that names and file are those of the network's own factory.
     network, normalised = taken_apart(source.model)
     shape = input_shape([source])

@@ -62,7 +62,7 @@ def _counted(differences: NDArray[np.float64]) -> tuple[int, float, float, float
 def _score(images: int, plus: float, minus: float, mean: float) -> float:
     """How many standard deviations ``plus`` - ``minus`` is above what a true ``mean`` in [-1, 1] lets one expect.
 
-    The deviation is that of the likeliest shares of +1 and -1 with this mean (Tango 1998, equation 13).
+    The deviation is that of the likeliest shares of +1 and -1 with this mean.
     """
     linear = (2 * images - plus + minus) * mean - plus - minus
     root = math.sqrt(max(linear**2 + 8 * images * minus * mean * (1 - mean), 0.0))  # never below 0 but by rounding
