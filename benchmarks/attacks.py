@@ -100,7 +100,7 @@ def quicker(model: nn.Module, images: Images, device: torch.device) -> nn.Module
 
 def fallible(model: nn.Module, images: Images, eps: float) -> Images:
     """Those of ``images`` that are wrong, or that APGD-CE fools within ``eps``."""
-    attack = build("apgd-ce", images.images.shape[-1])
+    attack = build("apgd-ce", images.side)
     return images[~ours(model, images, attack, eps, next(model.parameters()).device)]
 
 
@@ -125,7 +125,7 @@ def compare(
     unseen = len(images) - len(seen)
     device = next(model.parameters()).device
     attack, options = OURS.get(name, (name, {}))
-    built = build(attack, images.images.shape[-1], **options)
+    built = build(attack, images.side, **options)
     where = f"{name:<11}{show_eps(eps):<10}"
     here = None
     if "windfirm" in libraries:
@@ -181,7 +181,7 @@ def main() -> None:
         print(f"what APGD-CE leaves at {arguments.beyond:g} times eps counts as right unseen; times are of the others")
     print(f"{processor(device)}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}\n")
     print(f"{'attack':<11}{'eps':<10}{'':<14}{'right':>6}{'alike':>8}{'seconds':>9}{'ratio':>8}")
-    evaluate(model, images[: min(len(images), 32)], build("fgsm", images.images.shape[-1]), device=device)  # warms up
+    evaluate(model, images[: min(len(images), 32)], build("fgsm", images.side), device=device)  # warms up
     names = arguments.libraries.split(",")
     for name in arguments.attacks.split(","):
         for eps in arguments.eps.split(","):

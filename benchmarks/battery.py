@@ -53,7 +53,7 @@ def main() -> None:
     device = pick(arguments.device)
     images = data.load(arguments.data, "test", limit=arguments.images)
     model = open_model(arguments.network).model
-    side = images.images.shape[-1]
+    side = images.side
     print(f"{arguments.network}, {len(images):,} images of {images.name}, {processor(device)}, {torch.__version__}")
     _, start = timed(lambda: evaluate(model, images[:100], build("fgsm", side), device=device), device)
     print(f"{'the start':<12}{'':<10}{'':>10}{start:>9.2f} s", flush=True)
