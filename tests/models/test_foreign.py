@@ -38,7 +38,7 @@ def stored(path: Path, content: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("wrapped", ["plain", "state_dict", "model", "both", "parallel", "old"])
+@pytest.mark.parametrize("wrapped", ["plain", "state_dict", "model", "both", "parallel", "compiled", "old"])
 def test_weights_of_torch_save_are_found(tmp_path: Path, wrapped: str) -> None:
     wanted, model, path = toy(), toy(1), tmp_path / "w.pth"
     state = wanted.state_dict()
@@ -48,6 +48,7 @@ def test_weights_of_torch_save_are_found(tmp_path: Path, wrapped: str) -> None:
         "model": {"model": state, "optimizer": {"lr": 0.1}},
         "both": {"model": {"state_dict": state}},
         "parallel": {"state_dict": {f"module.{name}": value for name, value in state.items()}},
+        "compiled": {f"_orig_mod.module.{name}": value for name, value in state.items()},
         "old": {name: value for name, value in state.items() if name != "1.num_batches_tracked"},
     }[wrapped]
     load_weights(model, stored(path, content))
@@ -110,6 +111,7 @@ def test_what_is_no_file_of_torch_save_is_refused(tmp_path: Path, content: bytes
 def test_a_missing_file_and_files_without_a_state_dict(tmp_path: Path) -> None:
     path = tmp_path / "w.pt"
     assert complaint(path) == f"{path}: expected a file of weights, got no such file"
+    assert complaint(tmp_path) == f"{tmp_path}: expected a file of weights, got a folder"
     assert complaint(stored(path, [1, 2])) == f"{path}: expected a state dict, got a list"
     assert complaint(stored(path, {})) == f"{path}: expected a state dict, got a dict"
     assert complaint(stored(path, {"state_dict": 3})) == f"{path}: expected a state dict, got a int"

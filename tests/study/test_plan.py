@@ -186,6 +186,11 @@ def test_the_plan_is_plain_values(tmp_path: Path) -> None:
             "sweep.toml:11: grid.criterion: expected a setting that there is, got criterion; "
             "did you mean prune.criterion?",
         ),
+        (
+            "seeds = [0, 1]",
+            "seed = 3",
+            "sweep.toml:2: seed: expected a setting that there is, got seed; did you mean seeds?",
+        ),
         ('["l1", "random"]', "[]", "sweep.toml:11: grid.prune.criterion: expected at least one value, got none"),
         (
             '"8/255"]',

@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from windfirm.models.checkpoint import fill, read_file, refuse_misfit, refuse_na
 #: Under which names others keep a state dict inside a larger one.
 WRAPPERS = ("state_dict", "model")
 
-#: What torch.nn.DataParallel puts before every name.
-PREFIX = "module."
+#: What torch.nn.DataParallel and torch.compile put before every name.
+PREFIXES = ("module.", "_orig_mod.")
 
 #: Batch normalisations of old files do not count their batches; in eval mode nothing reads that number.
 UNCOUNTED = "num_batches_tracked"
@@ -27,8 +27,8 @@ def load_weights(model: nn.Module, path: Path | str) -> None:
     """Give ``model`` the weights in ``path``, all of them or none; its types, devices and mode stay.
 
     A ``.safetensors`` file is read as such, any other as one of ``torch.save``: a state dict, which may lie under
-    ``"state_dict"`` or ``"model"`` and whose names may all begin with ``module.``. No code of a file is run: what
-    holds more than tensors and plain values is refused.
+    ``"state_dict"`` or ``"model"`` and whose names may all begin with ``module.`` or
+    ``_orig_mod.``. No code of a file is run: what holds more than tensors and plain values is refused.
 
     Raises CheckpointError for a file that is missing, damaged, holds code, NaN or tensors that do not fit, or is a
     Windfirm checkpoint of a network that was cut otherwise (``load`` reads those).
@@ -36,8 +36,7 @@ def load_weights(model: nn.Module, path: Path | str) -> None:
     path = Path(path)
     tensors = _safe(path, model) if path.suffix == ".safetensors" else _pickled(path)
     wanted = model.state_dict()
-    if all(name.startswith(PREFIX) for name in tensors) and not all(name.startswith(PREFIX) for name in wanted):
-        tensors = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
+    tensors = _bare(tensors, wanted)
     counts = {name: value for name, value in wanted.items() if name.endswith(UNCOUNTED) and name not in tensors}
     tensors = {**tensors, **counts}
     refuse_misfit(path, wanted, tensors)
@@ -60,9 +59,17 @@ def _safe(path: Path, model: nn.Module) -> dict[str, Tensor]:
     return tensors
 
 
+def _bare(tensors: dict[str, Tensor], wanted: Iterable[str]) -> dict[str, Tensor]:
+    """``tensors`` without what a wrapper put before every name, where the names ``wanted`` lack it."""
+    for prefix in PREFIXES * 2:  # either may be around the other
+        if all(name.startswith(prefix) for name in tensors) and not all(name.startswith(prefix) for name in wanted):
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
 def _pickled(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise CheckpointError(expected(str(path), "a file of weights", "no such file"))
+        raise CheckpointError(expected(str(path), "a file of weights", "a folder" if path.is_dir() else "no such file"))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old ways to store a tensor, which are as good as the new ones

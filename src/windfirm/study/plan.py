@@ -125,7 +125,7 @@ def read(path: Path | str, *, scale: str | None = None, changes: Sequence[str] =
 
 def _checked(place: str, dotted: str, value: Any) -> Any:
     if dotted not in SETTINGS:
-        raise unknown(place, dotted, SETTINGS)
+        raise unknown(place, dotted, (*TOP, *SETTINGS))
     return SETTINGS[dotted].check(place, value)
 
 
