@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -6,6 +8,7 @@ from tests.evaluate.toys import Counting, hungry, labelled, make, small_network
 from windfirm.attack import Budget, build
 from windfirm.errors import InputError
 from windfirm.evaluate import evaluate, examples
+from windfirm.evaluate.examples import apart
 
 
 def test_each_network_is_shown_its_own_attacked_image() -> None:
@@ -20,6 +23,13 @@ def test_each_network_is_shown_its_own_attacked_image() -> None:
         distance = torch.from_numpy(example.views["F"].image).int() - original.int()
         assert distance.abs().max() == 51
         assert example.views["F'"].image.tolist() == original.tolist()  # rounded inputs: no gradient
+
+
+def test_images_far_apart_are_of_all_classes_of_a_folder() -> None:
+    images = labelled(Counting())
+    images = replace(images, labels=torch.arange(40) // 14)  # class after class
+    assert images.labels[apart(images, 6)].tolist() == [0, 0, 0, 1, 1, 2]
+    assert apart(images[:3], 6) == [0, 1, 2]
 
 
 def test_predictions_are_those_of_the_evaluation() -> None:

@@ -25,7 +25,7 @@ from windfirm.commands.sweeps import chosen_sweeps
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.compare import Comparison, Role, compare
-from windfirm.evaluate.examples import examples
+from windfirm.evaluate.examples import apart, examples
 from windfirm.evaluate.occlusion_map import occlusion_map
 from windfirm.evaluate.stored import to_json
 from windfirm.files import write_text
@@ -132,7 +132,7 @@ def _page(
     cautions: Sequence[str],
 ) -> str:
     networks: dict[str, nn.Module] = {role: source.model for role, source in sources.items()}
-    ids = range(min(SHOWN, len(images)))
+    ids = apart(images, SHOWN)
     shown = [
         example
         for attack in attacks
@@ -142,7 +142,7 @@ def _page(
     height, width = images.images.shape[-2:]
     maps = []
     if height == width and any(attack.name.startswith("occlusion") for attack in attacks):
-        some = images[torch.arange(len(ids))]
+        some = images[torch.tensor(ids)]
         found = {role: occlusion_map(model, some, device=device).numpy() for role, model in networks.items()}
         pixels = [image.permute(1, 2, 0).numpy() for image in some.images]
         maps.append(strip(pixels, some.labels.tolist(), found, images.classes))

@@ -136,7 +136,7 @@ def _pictures(args: Namespace, store: Store, rows: Sequence[Measured]) -> tuple[
     if found is None:
         return None
     point = ", ".join(map(str, found.point.values()))
-    said = f"The first images, of {point or rows[0].study} with seed {found.seed}; the tables count all of them."
+    said = f"A few of the images, of {point or rows[0].study} with seed {found.seed}; the tables count all of them."
     return said, strips(found.examples, found.classes, found.titles)
 
 

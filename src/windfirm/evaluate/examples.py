@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from windfirm.attack.budget import Attack, Budget, parse_eps
+from windfirm.attack.budget import Attack, Budget
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import attacked, fetch, searched
@@ -35,6 +35,12 @@ class Example:
     views: Mapping[str, View]
 
 
+def apart(images: Images, count: int) -> list[int]:
+    """The numbers of ``count`` images, or of all if there are fewer: far apart, as a folder lies class by class."""
+    count = min(count, len(images))
+    return [number * len(images) // count for number in range(count)]
+
+
 @torch.inference_mode(False)  # there no gradient could be had
 @torch.no_grad()
 def examples(
@@ -54,7 +60,7 @@ def examples(
     """
     if not ids or not all(0 <= i < len(images) for i in ids):
         raise InputError(expected("examples", f"image numbers in [0, {len(images)})", list(ids)))
-    eps = parse_eps(eps, attack.norm or "l2")  # any where it means nothing
+    eps = attack.size(eps)
     views = {
         role: _views(private(model, device), images, attack, torch.tensor(ids), eps, seed, device)
         for role, model in models.items()

@@ -19,7 +19,7 @@ from windfirm.attack.registry import build as build_attack
 from windfirm.data.augment import to_float
 from windfirm.data.batches import Batches
 from windfirm.evaluate.compare import Comparison, Role, compare
-from windfirm.evaluate.examples import Example, examples
+from windfirm.evaluate.examples import Example, apart, examples
 from windfirm.models.source import Source
 from windfirm.prune.budget import Budget
 from windfirm.prune.propose import Round, Target
@@ -124,7 +124,9 @@ def quickstart(source: Source, plan: Plan, *, seed: int, device: torch.device, b
     shown = tuple(
         example
         for attack in attacks[:3]
-        for example in examples(dict(networks.items()), tests, attack, range(6), eps=plan.eps, seed=seed, device=device)
+        for example in examples(
+            dict(networks.items()), tests, attack, apart(tests, 6), eps=plan.eps, seed=seed, device=device
+        )
     )
     provenance = {
         "pruning": f"{plan.criterion}, {plan.rounds} rounds to {plan.macs:.0%} of the MACs, every cut proved",
