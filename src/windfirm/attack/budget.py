@@ -78,6 +78,10 @@ class Attack:
     packs: bool = False
     exact: frozenset[int] = frozenset()
 
+    def size(self, eps: str | float) -> float:
+        """``eps`` as parse_eps reads it in this attack's norm; any length where eps means nothing."""
+        return parse_eps(eps, self.norm or "l2")
+
 
 def parse_eps(text: str | float, norm: Norm | None = "linf") -> float:
     """A size of change in pixel units, from ``8/255``, ``0.25/255`` or ``0.03``: in [0, 1], or any length in ``l2``.

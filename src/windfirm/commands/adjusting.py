@@ -14,10 +14,7 @@ from windfirm.commands.shared import SIDE, chosen_defence, one_of
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.models.registry import ARCHITECTURES
-from windfirm.models.source import Source, open_model, shipped
-
-#: What ``windfirm train`` calls the network as before training.
-INITIAL = "initial.safetensors"
+from windfirm.models.source import INITIAL, Source, open_model, shipped
 
 #: Options that mean nothing without an adjustment, and what they want it for.
 TRAINING = {

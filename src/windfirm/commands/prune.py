@@ -33,7 +33,7 @@ from windfirm.models.cost import cost
 from windfirm.models.device import batch_size, pick
 from windfirm.models.intake import Intake
 from windfirm.models.normalize import taken_apart
-from windfirm.models.source import Source
+from windfirm.models.source import MODEL, Source
 from windfirm.prune.both import CHOICES, COMPARING
 from windfirm.prune.budget import BUDGETS, Budget, budget
 from windfirm.prune.criteria import from_spec
@@ -48,8 +48,8 @@ from windfirm.study.provenance import digest, hardware, versions
 #: The part of a target that the record keeps beside its budget.
 KEPT = ("ranking", "floor", "protect", "plain")
 
-#: What the files are called.
-MODEL, CONTROL = "model.safetensors", "control.safetensors"
+#: What the control's file is called.
+CONTROL = "control.safetensors"
 
 #: What a budget asks for, in words.
 ASKED = {

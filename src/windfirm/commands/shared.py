@@ -25,7 +25,7 @@ from windfirm.evaluate.network import classify, private
 from windfirm.models.factory import is_name
 from windfirm.models.intake import Intake
 from windfirm.models.registry import ARCHITECTURES
-from windfirm.models.source import Source, open_model
+from windfirm.models.source import MODEL, Source, open_model
 from windfirm.study.measure import naming
 
 #: What is measured when no attack is named: the columns of the poster's tables.
@@ -81,7 +81,7 @@ def one_of(option: str, name: str, known: Collection[str]) -> None:
 def check_apart(option: str, out: Path, spec: str) -> None:
     """Raise InputError where the file ``out`` is the one that the network ``spec`` is read from."""
     path = Path(spec)
-    if path.exists() and out.resolve() in (path.resolve(), (path / "model.safetensors").resolve()):
+    if path.exists() and out.resolve() in (path.resolve(), (path / MODEL).resolve()):
         raise InputError(expected(option, "another place than the network's own file", str(out)))
 
 

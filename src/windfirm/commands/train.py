@@ -41,7 +41,7 @@ from windfirm.models.checkpoint import load, read_manifest, save
 from windfirm.models.device import pick
 from windfirm.models.intake import Intake
 from windfirm.models.registry import build
-from windfirm.models.source import WEIGHTS
+from windfirm.models.source import INITIAL, MODEL, WEIGHTS
 from windfirm.report.words import several
 from windfirm.study.provenance import digest, hardware, versions
 
@@ -134,7 +134,7 @@ def _continued(args: Namespace) -> tuple[nn.Module, nn.Module, Any]:
     if args.start == args.arch:
         paths = [WEIGHTS / f"{args.arch}{end}" for end in ("-initial.safetensors", ".safetensors", ".json")]
     else:
-        paths = [folder / name for name in ("initial.safetensors", "model.safetensors", "record.json")]
+        paths = [folder / name for name in (INITIAL, MODEL, "record.json")]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
         wanted = f"a folder that `windfirm train` wrote, or {args.arch} for the weights in the package"
@@ -216,14 +216,14 @@ def _write(job: _Job, one: _Run, record: dict[str, Any], place: Path) -> None:
     notes = _without_none({"command": record["command"], "defence": _defence(job)})
     if job.args.input:
         notes["intake"] = Intake(job.args.input).to_json()
-    save(one.initial, place / "initial.safetensors", arch=arch, classes=classes)
-    save(one.model.cpu(), place / "model.safetensors", arch=arch, classes=classes, notes=notes)
+    save(one.initial, place / INITIAL, arch=arch, classes=classes)
+    save(one.model.cpu(), place / MODEL, arch=arch, classes=classes, notes=notes)
     write_text(place / "record.json", json.dumps(record, indent=1) + "\n")
 
 
 def _words(job: _Job, one: _Run, seconds: int, done: list[Epoch]) -> str:
     """What was done, in a few lines."""
-    model, last = one.folder / "model.safetensors", done[-1]
+    model, last = one.folder / MODEL, done[-1]
     lines = [
         f"{model}: {job.args.arch}, {several(job.recipe.epochs, 'epoch')} in {seconds} s, loss {last.loss:.3f}, "
         f"{last.accuracy:.2%} of the (augmented) training images right"

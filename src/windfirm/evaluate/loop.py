@@ -66,7 +66,7 @@ def evaluate(
     out; the result does not depend on it. Raises InputError when model and images do not fit together, and
     WindfirmError when an attack returns images that it may not return.
     """
-    eps = parse_eps(eps, attack.norm or "l2")  # any where it means nothing
+    eps = attack.size(eps)
     if attack == fgsm(0):
         return curve(model, images, [eps], batch=batch, device=device, progress=progress)[0]
     network, batches = private(model, device), batched("evaluate", images, batch, device)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from windfirm.attack.budget import Attack, Budget, parse_eps
+from windfirm.attack.budget import Attack, Budget
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import attacked, fetch, searched
@@ -44,7 +44,7 @@ def transfer(
     """
     if not targets:
         raise InputError(expected("transfer", "at least one target", "none"))
-    eps = parse_eps(eps, attack.norm or "l2")  # any where it means nothing
+    eps = attack.size(eps)
     batches = batched("transfer", images, batch, device)
     maker = searched(private(source, device), attack, images, device, batches.size)
     judges = {key: private(model, device) for key, model in targets.items()}

@@ -18,6 +18,9 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 KINDS = "a checkpoint, a built-in name, timm/NAME, torchvision/NAME or module:factory"
 
+#: What a network is called in a folder that a command wrote, and that as before training.
+MODEL, INITIAL = "model.safetensors", "initial.safetensors"
+
 #: Files of weights alone that torch.save wrote.
 FOREIGN = (".pt", ".pth")
 
@@ -65,8 +68,8 @@ def open_model(
     """
     path = Path(spec)
     if spec not in ARCHITECTURES:
-        if (path / "model.safetensors").is_file():
-            path /= "model.safetensors"
+        if (path / MODEL).is_file():
+            path /= MODEL
         if path.suffix in (".safetensors", *FOREIGN) or path.is_file():
             return _from_file(path, factory, arch, classes, asked)
         if ":" not in spec and not is_name(spec):

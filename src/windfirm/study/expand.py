@@ -17,7 +17,7 @@ from windfirm.adjust.adjustments import ADJUSTMENTS, describe, due
 from windfirm.adjust.objective import PLAIN
 from windfirm.defend.registry import defence, kinds
 from windfirm.errors import InputError, expected
-from windfirm.models.source import shipped
+from windfirm.models.source import INITIAL, MODEL, shipped
 from windfirm.prune.both import COMPARING
 from windfirm.prune.budget import BUDGETS, Budget, budget
 from windfirm.prune.criteria import CRITERIA
@@ -28,9 +28,6 @@ from windfirm.study.store import Place
 from windfirm.study.work import digest
 
 Settings = Mapping[str, Any]
-
-#: What a network is called among the files of a cell or of ``windfirm train``, and that as before training.
-MODEL, INITIAL = "model.safetensors", "initial.safetensors"
 
 
 @dataclass

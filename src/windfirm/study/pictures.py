@@ -9,9 +9,8 @@ import torch
 from windfirm import data
 from windfirm.attack.budget import show_eps
 from windfirm.attack.registry import build
-from windfirm.evaluate.examples import Example, examples
-from windfirm.models.source import Source, open_model
-from windfirm.study.expand import MODEL
+from windfirm.evaluate.examples import Example, apart, examples
+from windfirm.models.source import MODEL, Source, open_model
 from windfirm.study.listing import Measured, Shown, shown
 from windfirm.study.store import Store
 
@@ -58,7 +57,7 @@ def pictures(store: Store, rows: Sequence[Measured], *, device: torch.device | N
     for settings in asked:
         attack = build(settings["attack"], images.side, **settings["options"])
         eps = settings.get("eps", 8 / 255)
-        ids = range(min(IMAGES, len(images)))
+        ids = apart(images, IMAGES)
         titles[attack.name] = attack.title if attack.norm is None else f"{attack.title}, eps {show_eps(eps)}"
         made += examples(models, images, attack, ids, eps=eps, seed=settings["seed"], device=device)
     return Pictures(tuple(made), titles, images.classes, dict(point), seed)

@@ -19,11 +19,12 @@ from windfirm.evaluate.loop import evaluate
 from windfirm.evaluate.outcome import Outcome, unpack
 from windfirm.evaluate.transfer import transfer
 from windfirm.models.checkpoint import load
+from windfirm.models.source import INITIAL, MODEL
 from windfirm.prune.budget import Budget
 from windfirm.prune.propose import Target
 from windfirm.prune.schedule import prune_in_rounds
 from windfirm.study.drive import drive
-from windfirm.study.expand import INITIAL, MODEL, Graph, expand
+from windfirm.study.expand import Graph, expand
 from windfirm.study.listing import measured, shown
 from windfirm.study.local import InProcess
 from windfirm.study.pictures import pictures

@@ -12,8 +12,9 @@ from windfirm.adjust import train
 from windfirm.adjust.epoch import epoch as whole
 from windfirm.adjust.recipe import Epoch, Progress
 from windfirm.adjust.training import Training
+from windfirm.models.source import INITIAL, MODEL
 from windfirm.study.drive import drive
-from windfirm.study.expand import INITIAL, MODEL, expand
+from windfirm.study.expand import expand
 from windfirm.study.local import InProcess
 from windfirm.study.plan import read
 from windfirm.study.schedule import Board

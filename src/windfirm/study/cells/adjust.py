@@ -2,8 +2,8 @@
 
 from windfirm import seeds
 from windfirm.adjust.adjustments import adjust
+from windfirm.models.source import INITIAL
 from windfirm.study.cells.bench import Bench, bare, keep, objective, opened, told
-from windfirm.study.expand import INITIAL
 from windfirm.study.work import Result, Task
 
 

@@ -15,8 +15,7 @@ from windfirm.defend.registry import defence
 from windfirm.models.checkpoint import save
 from windfirm.models.cost import cost
 from windfirm.models.normalize import taken_apart
-from windfirm.models.source import Source, open_model
-from windfirm.study.expand import MODEL
+from windfirm.models.source import MODEL, Source, open_model
 from windfirm.study.work import Task
 
 

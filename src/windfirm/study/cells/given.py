@@ -1,8 +1,8 @@
 """F as it is: trained weights from the package or from a file, kept in the store so that they cannot change."""
 
-from windfirm.models.source import open_model
+from windfirm.models.source import INITIAL, MODEL, open_model
 from windfirm.study.cells.bench import Bench, bare, keep
-from windfirm.study.expand import INITIAL, MODEL, weights
+from windfirm.study.expand import weights
 from windfirm.study.work import File, Result, Task
 
 

@@ -5,9 +5,8 @@ import copy
 from windfirm import seeds
 from windfirm.adjust.train import Recipe, train
 from windfirm.evaluate.network import classify, private
-from windfirm.models.source import fresh
+from windfirm.models.source import INITIAL, fresh
 from windfirm.study.cells.bench import Bench, bare, example, keep, objective, told
-from windfirm.study.expand import INITIAL
 from windfirm.study.work import Result, Task
 
 
