@@ -1,3 +1,4 @@
+import shlex
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
@@ -163,6 +164,14 @@ def test_what_runs_a_study_again_names_its_seeds_where_they_are_others(
     told = ABOUT | {"scale": scale}
     made = [replace(entry, seed=seed, about=told) for entry in table3() if entry.seed == 0 for seed in seeds]
     assert dict(about(summary(made))).get("run again") == said
+
+
+def test_what_runs_a_study_again_has_the_changes_that_it_was_run_with() -> None:
+    told = ABOUT | {"scale": "smoke", "changes": "prune.rounds=3 'network.weights=my run'"}
+    made = [replace(entry, about=told) for entry in table3()]
+    again = dict(about(summary(made)))["run again"]
+    changes = ["--set", "prune.rounds=3", "--set", "network.weights=my run"]
+    assert shlex.split(again)[-4:] == changes
 
 
 def named(name: str) -> Summary:

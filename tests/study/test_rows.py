@@ -34,14 +34,21 @@ def test_a_line_has_a_column_for_each_axis_and_all_that_tables_need() -> None:
     head, line = file.getvalue().splitlines()
     assert head == (
         "study,role,prune.ratio,seed,attack,eps,trials,count,total,accuracy,macs,params,cell,network,seconds,"
-        "data,digest,scale,hardware,versions,title,correct"
+        "data,digest,scale,changes,hardware,versions,title,correct"
     )
-    assert line == f"mine,F',0.1,3,fgsm,{8 / 255},1,1,2,0.5,90,,k1,k0,1.5,d/test,ff,,,,one step,eA=="
+    assert line == f"mine,F',0.1,3,fgsm,{8 / 255},1,1,2,0.5,90,,k1,k0,1.5,d/test,ff,,,,,one step,eA=="
 
 
 def test_rows_come_back_as_they_were() -> None:
     other = replace(ONE, role="F", point={"network.arch": "resnet56"}, row=ROW | {"eps": None}, network=None)
     assert again(ONE, other) == [ONE, other]
+
+
+def test_rows_of_before_changes_were_told_can_be_read() -> None:
+    file = io.StringIO()
+    write_csv([ONE], file)
+    old = file.getvalue().replace("scale,changes,", "scale,").replace(",ff,,", ",ff,")
+    assert [*read_csv(io.StringIO(old), "rows.csv")] == [ONE]
 
 
 @given(values)

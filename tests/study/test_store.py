@@ -35,6 +35,17 @@ def finished(store: Store, run: str, cell: Cell, content: bytes | None = None, *
     store.exchange(run, [Ended(cell.key, 2.0, Result({"macs": 7, "params": 3}, rows), files)], [])
 
 
+def test_rows_tell_what_was_put_over_the_file_of_their_study(tmp_path: Path) -> None:
+    with opened(tmp_path, create=True) as store:
+        finished(store, added(store), F)
+        finished(store, store.begin({"hardware": "here"}), CLEAN, None, ROW)
+        assert [row.about for row in listing.measured(store)] == [{"hardware": "here"}]
+        places = [Place(CLEAN.key, "F", {"arch": "toy"}, 0)]
+        store.add_study("two", {"name": "two", "changes": "prune.rounds=3"}, [F, CLEAN], places)
+        (row,) = listing.measured(store, "two")
+    assert row.about == {"changes": "prune.rounds=3", "hardware": "here"}
+
+
 def test_a_store_that_another_run_is_making_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = sqlite3.connect(tmp_path / NAME, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

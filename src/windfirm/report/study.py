@@ -47,7 +47,7 @@ def about(summary: Summary) -> list[tuple[str, str]]:
     if not summary.about.get("versions"):  # of no study that was run
         return [*rows, seeds]
     scales = summary.about.get("scale", ())
-    if summary.study not in builtin() or len(scales) != 1:  # where the file is, and what was changed, is not known here
+    if summary.study not in builtin() or len(scales) != 1:  # where the file is is not known here
         return [*rows, seeds]
     try:
         usual = read(inside(summary.study), scale=scales[0]).seeds
@@ -57,6 +57,8 @@ def about(summary: Summary) -> list[tuple[str, str]]:
     if summary.seeds != usual:
         one = len(summary.seeds) == 1
         run += ["--seed", str(summary.seeds[0])] if one else ["--set", f"seeds={list(summary.seeds)}".replace(" ", "")]
+    for changes in summary.about.get("changes", ()):
+        run += [part for change in shlex.split(changes) for part in ("--set", change)]
     return [*rows, seeds, ("run again", shlex.join(run))]
 
 

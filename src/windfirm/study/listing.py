@@ -10,7 +10,7 @@ from windfirm.errors import StoreError, expected, nearest
 from windfirm.study.store import Store
 
 #: What is told of the making of a row.
-ABOUT = ("data", "digest", "scale", "hardware", "versions")
+ABOUT = ("data", "digest", "scale", "changes", "hardware", "versions")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Measured:
 
     ``point``: the values on the axes of the grid. ``macs`` and ``params`` are those of the network that was measured;
     ``cell`` and ``network`` are the keys of the measurement and of what made the network. ``seconds``: how long
-    it took. ``about``: the ``data`` and their ``digest``, ``hardware``, ``versions``, as far as they are known.
+    it took. ``about``: the ``data`` and their ``digest``, the study's ``scale`` and ``changes`` (see Plan; as a shell
+    takes them), ``hardware`` and ``versions``, as far as they are known.
     """
 
     study: str
@@ -99,15 +100,16 @@ def measured(store: Store, study: str | None = None) -> Iterator[Measured]:
     with store.reading() as db:
         found = db.execute(
             "SELECT study, role, point, seed, attack, title, eps, trials, count, total, correct, macs, params, "
-            "m.cell, network, cells.seconds, json_patch(coalesce(facts, '{}'), coalesce(about, '{}')) "
-            "FROM measurements AS m JOIN cells ON cells.key = m.cell LEFT JOIN runs ON runs.id = cells.run "
+            "m.cell, network, cells.seconds, json_patch(coalesce(facts, '{}'), coalesce(about, '{}')), "
+            "json_extract(studies.settings, '$.changes') FROM measurements AS m JOIN studies ON studies.name = study "
+            "JOIN cells ON cells.key = m.cell LEFT JOIN runs ON runs.id = cells.run "
             "WHERE ?1 IS NULL OR study = ?1 ORDER BY study, point, seed, role, attack, eps, m.cell, number",
             (study,),
         )
-        for name, role, point, seed, *row, correct, macs, params, cell, network, seconds, facts in found:
+        for name, role, point, seed, *row, correct, macs, params, cell, network, seconds, facts, changes in found:
             values = dict(zip(("attack", "title", "eps", "trials", "count", "total"), row, strict=True))
             values["correct"] = base64.b64encode(correct).decode("ascii")
-            known = json.loads(facts)
+            known = json.loads(facts) | ({"changes": changes} if changes else {})
             about = {key: known[key] for key in ABOUT if key in known}
             yield Measured(name, role, json.loads(point), seed, values, macs, params, cell, network, seconds, about)
 

@@ -22,9 +22,10 @@ attack.fgsm = { images = 8 }          # and a table changes every attack of its 
 """
 
 import itertools
+import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -74,19 +75,21 @@ class Point:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study as it is to be run."""
+    """A study as it is to be run. ``changes``: what was put over the file, as on the command line; not the seeds."""
 
     name: str
     scale: str | None
     seeds: tuple[int, ...]
     points: tuple[Point, ...]
     measurements: tuple[Measurement, ...]
+    changes: tuple[str, ...] = field(default=(), compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for the store."""
         points = [{"axes": point.axes, "settings": point.settings} for point in self.points]
         measured = [vars(entry) for entry in self.measurements]
-        return {"name": self.name, "scale": self.scale, "seeds": self.seeds, "points": points, "attacks": measured}
+        head = {"name": self.name, "scale": self.scale, "seeds": self.seeds, "changes": shlex.join(self.changes)}
+        return head | {"points": points, "attacks": measured}
 
 
 def read(path: Path | str, *, scale: str | None = None, changes: Sequence[str] = ()) -> Plan:
@@ -120,7 +123,8 @@ def read(path: Path | str, *, scale: str | None = None, changes: Sequence[str] =
     trials = _over(fixed, overrides)["attacks.trials"]
     measurements = tuple(_measurements(attacks, changed, trials, lines))
     called, seeds = _name(places["name"], top.get("name", path.stem)), _seeds(places["seeds"], top.get("seeds", [0]))
-    return Plan(called, top.get("scale"), seeds, points, measurements)
+    kept = tuple(text for text in changes if _change(text)[0] != "seeds")
+    return Plan(called, top.get("scale"), seeds, points, measurements, kept)
 
 
 def _checked(place: str, dotted: str, value: Any) -> Any:

@@ -17,6 +17,9 @@ BEFORE = ("study", "role")
 ROW = ("attack", "eps", "trials", "count", "total")
 AFTER = ("seed", *ROW, "accuracy", "macs", "params", "cell", "network", "seconds", *ABOUT, "title", "correct")
 
+#: What rows of earlier versions lack.
+LATER = ("changes",)
+
 
 def write_csv(rows: Iterable[Measured], file: TextIO) -> int:
     """One line for each row; how many rows."""
@@ -37,7 +40,7 @@ def read_csv(file: TextIO, where: str) -> Iterator[Measured]:
     """What write_csv wrote. Raises InputError, with the line, for what it cannot have written."""
     lines = csv.DictReader(file, strict=True)
     try:
-        missing = [name for name in (*BEFORE, *AFTER) if name not in (lines.fieldnames or ())]
+        missing = [name for name in (*BEFORE, *AFTER) if name not in (*(lines.fieldnames or ()), *LATER)]
         if missing:
             raise InputError(expected(where, "the rows of a study, with a column for each value", f"no {missing[0]}"))
         axes = [name for name in lines.fieldnames or () if name not in (*BEFORE, *AFTER)]
@@ -62,7 +65,7 @@ def _read(values: Mapping[str, str], axes: Iterable[str]) -> Measured:
         values["cell"],
         values["network"] or None,
         float(values["seconds"]) if values["seconds"] else None,
-        {name: values[name] for name in ABOUT if values[name]},
+        {name: values[name] for name in ABOUT if values.get(name)},
     )
 
 
