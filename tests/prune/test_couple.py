@@ -14,7 +14,7 @@ from windfirm.errors import CutError
 from windfirm.models.resnet import BasicBlock
 from windfirm.prune.cut import cut
 from windfirm.prune.select import Cut
-from windfirm.prune.structure import anatomy
+from windfirm.prune.structure import anatomy, structures
 from windfirm.prune.verify import silencing
 
 Run = Callable[[Any, Tensor], object]
@@ -66,6 +66,13 @@ def written_into_a_part(m: Net, x: Tensor) -> Tensor:
 def added_to_a_part(m: Net, x: Tensor) -> Tensor:
     x[:, : x.shape[1] // 2].add_(1).mul_(2)
     return x.clone()
+
+
+def places(x: Tensor) -> Tensor:
+    """One more in every other channel, as positions are often told."""
+    one = x.new_ones(x.shape)
+    one[:, ::2] += 1
+    return one
 
 
 class Standardised(nn.Conv2d):
@@ -146,6 +153,13 @@ def test_cut_and_proved(name: str) -> None:
 
 FROZEN = {
     "a size written into the code: aten.slice.Tensor in the network gives": between(halves_swapped),
+    "aten.mul.Tensor in the network meets a tensor that cannot shrink": between(
+        lambda m, x: x * torch.ones_like(x).cumsum(1)
+    ),
+    "aten.add.Tensor in the network meets a tensor that cannot shrink": between(
+        lambda m, x: x + F.pad(torch.ones_like(x[:, 1:]), (0, 0, 0, 0, 0, 1))
+    ),
+    "aten.div.Tensor in the network meets a tensor that cannot shrink": between(lambda m, x: x / places(x)),
     "aten.roll.default in the network": between(lambda m, x: x.roll(1, 1)),
     "aten.slice.Tensor in the network takes a fixed number of indices": between(lambda m, x: x[:, ::2], 2),
     "aten.select.int in the network takes a fixed number of indices": between(lambda m, x: x[:, 1][:, None] * x),
@@ -169,6 +183,29 @@ def test_frozen_with_the_reason_and_the_rest_is_cut(reason: str) -> None:
     assert found is not None
     assert found.startswith(reason), found
     assert proved(FROZEN[reason])[2] < 1e-9
+
+
+def test_a_channel_that_meets_all_others_stays_and_the_others_leave() -> None:
+    model = between(lambda m, x: x * x[:, -1:].sigmoid())
+    reasons = {structure.name: structure.frozen for structure in structures(model, EXAMPLE)}
+    assert reasons["a"] is None
+    assert reasons["a#2"] == "aten.mul.Tensor in the network spreads one index over 4"
+    smaller, _, error = proved(model, seed=1, ratio=0.5)
+    assert smaller.get_parameter("a.weight").shape[0] == 2
+    assert error < 1e-9
+
+
+def test_what_varies_over_the_image_alone_lets_channels_leave() -> None:
+    def run(m: Net, x: Tensor) -> Tensor:
+        border = F.pad(torch.ones_like(x[..., 1:-1, 1:-1]), (1, 1, 1, 1))
+        rows = torch.ones_like(x).cumsum(2)
+        half = torch.cat([x.new_ones(*x.shape[:3], 4), x.new_zeros(*x.shape[:3], 4)], 3)
+        one = x.new_ones(x.shape)
+        one[:, :, 2:5] = 3
+        return x * border + rows * half - one
+
+    assert frozen(between(run))["a"] is None
+    assert proved(between(run), seed=1, ratio=0.5)[2] < 1e-9
 
 
 def test_a_layer_with_a_weight_that_cannot_be_followed_is_listed() -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from windfirm.prune.coupling import NOBODY, Coupler, Coupling, Labels, Site
-from windfirm.prune.rules import RULES
+from windfirm.prune.rules import RULES, VARYING
 from windfirm.prune.trace import Call, Ref, Trace
 
 
@@ -70,13 +70,14 @@ def _walk(coupler: Coupler, trace: Trace) -> None:
                 coupler.freeze_all(ref, f"{call.module} is recurrent, and cannot be followed")
         elif rule is not None:
             rule(coupler, call)
-            if inputs and all(ref.key in coupler.uniform for ref in inputs):
+            if inputs and rule not in VARYING and all(ref.key in coupler.uniform for ref in inputs):
                 coupler.uniform.update(ref.key for ref in call.outputs)
         elif any(coupler.of(ref) for ref in inputs):
             for ref in inputs:
                 coupler.freeze_all(ref, f"no rule for {call.op} in {call.where}")
         if call.op._schema.is_mutable:
             for ref in call.outputs:
+                _unsettle(coupler, ref, [view for view in views.get(ref.storage, ()) if view != inputs[0]])
                 if not _same(coupler.of(ref), coupler.of(inputs[0])):
                     _wrote(coupler, call, ref, views.get(ref.storage, ()))
         for ref in call.outputs:
@@ -108,6 +109,18 @@ def _wrote(coupler: Coupler, call: Call, written: Ref, views: Sequence[Ref]) -> 
             labels[start : start + len(nodes)] = nodes
             coupler.labels.setdefault(view.key, {})[same[0]] = labels
             coupler.uniform.discard(view.key)
+
+
+def _unsettle(coupler: Coupler, written: Ref, views: Sequence[Ref]) -> None:
+    """Along the axes on which a write reached a part alone, or wrote several values, a constant is one no longer."""
+    even = range(len(written.shape)) if written.key in coupler.uniform else coupler.spread.get(written.key, ())
+    whole = [(written.shape[axis], written.strides[axis]) for axis in even]
+    for view in views:
+        if view.key in coupler.uniform or view.key in coupler.spread:
+            before = range(len(view.shape)) if view.key in coupler.uniform else coupler.spread[view.key]
+            coupler.spread[view.key] = {axis for axis in before if (view.shape[axis], view.strides[axis]) in whole}
+            if len(coupler.spread[view.key]) < len(view.shape):
+                coupler.uniform.discard(view.key)
 
 
 def _free(coupling: Coupling) -> npt.NDArray[np.bool_]:

@@ -26,6 +26,7 @@ from windfirm.prune.rules.point import (
     batch_norm,
     constant,
     copied,
+    filled,
     folded,
     group_norm,
     layer_norm,
@@ -74,6 +75,7 @@ OPERATIONS: dict[Rule, str] = {
         "zero zeros ones full empty new_zeros new_ones new_full new_empty zeros_like ones_like full_like "
         "empty_like scalar_tensor rand rand_like randn randn_like"
     ),
+    filled: "fill",
     over_space: (
         "max_pool2d_with_indices max_pool3d_with_indices avg_pool2d avg_pool3d avg_pool1d "
         "_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool1d adaptive_max_pool2d "
@@ -94,6 +96,10 @@ OPERATIONS: dict[Rule, str] = {
     reduced: "mean sum amax amin max min var std var_mean std_mean linalg_vector_norm norm logsumexp prod all any",
     scanned: "cumsum cumprod sort topk argmax argmin argsort",
 }
+
+
+#: Rules after which a tensor that was one value everywhere may be several.
+VARYING = frozenset({joined, padded, scanned})
 
 
 def _table() -> dict[Any, Rule]:

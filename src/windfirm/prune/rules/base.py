@@ -48,6 +48,13 @@ def freeze_axes(c: Coupler, ref: Ref, axes: Iterable[int], reason: str) -> None:
             c.freeze(c.of(ref)[axis], reason)
 
 
+def vary(c: Coupler, call: Call, axes: Iterable[int]) -> None:
+    """Of tensors that are one value everywhere, the results are so along all axes but these."""
+    if all(ref.key in c.uniform for ref in call.inputs):
+        for out in call.outputs:
+            c.spread[out.key] = set(range(len(out.shape))) - set(axes)
+
+
 def give_up(c: Coupler, call: Call, reason: str) -> None:
     """Nothing that reaches this call can leave."""
     for ref in call.inputs:

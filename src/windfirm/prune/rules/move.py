@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from windfirm.prune.coupling import Coupler, Labels, Nodes
-from windfirm.prune.rules.base import axis_of, freeze_axes, meet, nobody, tie_rows
+from windfirm.prune.rules.base import axis_of, freeze_axes, meet, nobody, tie_rows, vary
 from windfirm.prune.trace import Call, Ref
 
 
@@ -40,6 +40,7 @@ def padded(c: Coupler, call: Call) -> None:
             if min(before, after) < 0:
                 c.freeze(c.of(x)[axis], f"{call.op} in {call.where} takes a fixed number of indices")
     c.give(call.outputs[0], labels)
+    vary(c, call, [len(x.shape) - 1 - i for i in range(len(pads) // 2) if any(pads[2 * i : 2 * i + 2])])
 
 
 def sliced(c: Coupler, call: Call) -> None:
@@ -100,6 +101,7 @@ def joined(c: Coupler, call: Call) -> None:
         else:
             labels[axis + (new and axis >= dim)] = meet(c, parts, f"{call.op} in {call.where}")
     c.give(out, labels)
+    vary(c, call, [dim])
 
 
 def looked_up(c: Coupler, call: Call) -> None:

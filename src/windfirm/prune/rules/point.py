@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from windfirm.prune.coupling import Coupler, Labels
-from windfirm.prune.rules.base import axis_of, freeze_axes, meet, tie_rows
+from windfirm.prune.rules.base import axis_of, freeze_axes, meet, tie_rows, vary
 from windfirm.prune.trace import Call, Ref
 
 
@@ -33,6 +33,10 @@ def aligned(c: Coupler, call: Call, refs: Sequence[Ref], out: Ref) -> Labels:
             c.spread.setdefault(out.key, set()).add(axis)
         if any(own in c.of(ref) for ref, own in operands):
             labels[axis] = meet(c, [axis_of(c, ref, own) for ref, own in operands], reason)
+        for ref in refs if size > 1 else ():
+            own = axis - rank + len(ref.shape)
+            if own >= 0 and ref.shape[own] == 1 and own in c.of(ref):
+                c.freeze(c.of(ref)[own], f"{call.op} in {call.where} spreads one index over {size}")
     return labels
 
 
@@ -54,6 +58,12 @@ def constant(c: Coupler, call: Call) -> None:
     """One value everywhere: a tensor that takes whatever size the code asks for."""
     for out in call.outputs:
         c.uniform.add(out.key)
+
+
+def filled(c: Coupler, call: Call) -> None:
+    """One value in the place of what was there."""
+    c.freeze_all(call.args[0], f"{call.op} in {call.where} overwrites it")
+    constant(c, call)
 
 
 def over_space(c: Coupler, call: Call) -> None:
@@ -168,3 +178,4 @@ def scanned(c: Coupler, call: Call) -> None:
     freeze_axes(c, x, [dim], f"{call.op} in {call.where}")
     for out in call.outputs:
         c.give(out, {axis: nodes for axis, nodes in c.of(x).items() if axis != dim})
+    vary(c, call, [dim])
