@@ -34,6 +34,14 @@ def test_the_largest_gain_of_a_column_is_the_best() -> None:
     }
 
 
+def test_gains_that_are_alike_are_all_the_best_unless_no_gain_is_less() -> None:
+    right = {"l1": BETTER, "l2": BETTER, "pls": THREE}
+    made = [row for name in right for row in rows("table3", {"prune.criterion": name}, right[name])]
+    found = best(summary(made), "F")
+    assert {label for label, column in found if column == "clean"} == {"ℓ1-norm", "L2"}
+    assert best(summary([row for row in made if row.point["prune.criterion"] != "pls"]), "F") == set()
+
+
 def test_a_single_line_has_no_best() -> None:
     assert best(summary(rows("table3", {"prune.criterion": "pls"}, THREE)), "F") == set()
 

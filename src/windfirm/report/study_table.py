@@ -26,15 +26,18 @@ def groups(summary: Summary) -> list[list[Line]]:
 
 
 def best(summary: Summary, versus: Versus) -> set[tuple[str, str]]:
-    """The largest gain of every column of every group, as (label of the line, column); none where nothing compares."""
+    """The largest gains, as printed, of every column of every group, as (label of the line, column).
+
+    Several where they are alike; none where all are, as where one stands alone.
+    """
     found = set()
     for lines in groups(summary):
         for column in summary.columns:
-            known = [
-                (line.gains[versus][column].delta.points, line.label) for line in lines if column in line.gains[versus]
-            ]
-            if len(known) > 1:
-                found.add((max(known)[1], column))
+            gains = {line.label: line.gains[versus][column] for line in lines if column in line.gains[versus]}
+            shown = {label: round(gain.delta.points, 2) for label, gain in gains.items()}
+            largest = {label for label, points in shown.items() if points == max(shown.values())}
+            if len(largest) < len(shown):
+                found |= {(label, column) for label in largest}
     return found
 
 
