@@ -76,6 +76,18 @@ def test_a_dry_run_tells_what_is_to_be_done_and_how_long_it_will_take(folder: Pa
     assert not (folder / "new").exists()
 
 
+def test_a_dry_run_tells_of_data_that_are_not_here(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path)
+    assert run_json(capsys, "run", path, "--dry-run")["missing"] == []
+    wanted = "data: expected cifar10, embedded, a folder of class folders or package.module:factory, got photos"
+    assert run(capsys, "run", path, "--dry-run", "--set", "data.name=photos").splitlines()[-1] == f"missing: {wanted}"
+    monkeypatch.setenv("WINDFIRM_HOME", str(tmp_path / "empty"))
+    (said,) = run_json(capsys, "run", path, "--dry-run", "--set", "data.name=cifar10")["missing"]
+    assert said.endswith("got no such file; run `windfirm data fetch cifar10`")
+
+
 def test_a_study_of_the_package_goes_by_its_name(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from windfirm import console
+from windfirm import console, data
 from windfirm.commands.progress import duration, telling, total, words
 from windfirm.commands.shared import grid, one_of, print_json, printer
-from windfirm.errors import InputError, expected
+from windfirm.errors import DataError, InputError, expected
 from windfirm.models.device import pick
 from windfirm.report.words import several
 from windfirm.study import place
@@ -58,17 +58,21 @@ class Ran:
 
 @dataclass(frozen=True)
 class Foreseen:
-    """What a dry run tells: the plan, ``kinds`` of cells with how many are done, the ``seconds`` left, the folder."""
+    """What a dry run tells: the plan, ``kinds`` of cells with how many are done, the ``seconds`` left, the folder.
+
+    ``missing``: what is said of data that are not here.
+    """
 
     plan: Plan
     kinds: list[Mapping[str, Any]]
     seconds: float | None
     out: Path
+    missing: list[str]
 
     def document(self) -> dict[str, Any]:
         """As plain values."""
         head = {"study": self.plan.name, "scale": self.plan.scale, "seeds": self.plan.seeds, "out": str(self.out)}
-        return head | {"seconds": self.seconds, "kinds": self.kinds}
+        return head | {"seconds": self.seconds, "kinds": self.kinds, "missing": self.missing}
 
 
 def run(args: Namespace) -> int:
@@ -147,7 +151,17 @@ def foresee(args: Namespace) -> Foreseen:
         left = [cell for cell in cells if cell.kind == kind and cell.key not in done]
         spent = total(map(seconds, left), args.workers)
         kinds.append({"kind": kind, "cells": count, "done": count - len(left), "seconds": spent})
-    return Foreseen(plan, kinds, total((entry["seconds"] for entry in kinds), 1), out)
+    return Foreseen(plan, kinds, total((entry["seconds"] for entry in kinds), 1), out, _missing(plan))
+
+
+def _missing(plan: Plan) -> list[str]:
+    said = []
+    for name in dict.fromkeys(point.settings["data.name"] for point in plan.points):
+        try:
+            data.check(name)
+        except (DataError, InputError) as error:
+            said.append(str(error))
+    return said
 
 
 def show(found: Foreseen, workers: int) -> None:
@@ -164,6 +178,8 @@ def show(found: Foreseen, workers: int) -> None:
     last = "" if found.seconds is None else f", {duration(found.seconds)} left with {workers or 1} at a time"
     points = several(len(plan.points), "point")
     printer().print(f"\n{plan.name}{scale}: {points}, seeds {seeds}; {cells:,} cells, {done:,} done{last}")
+    for line in found.missing:
+        printer().print(f"missing: {line}")
 
 
 def told(ran: Ran) -> list[str]:

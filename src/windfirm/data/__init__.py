@@ -13,7 +13,7 @@ from windfirm.errors import DataError, InputError, expected
 if TYPE_CHECKING:
     from windfirm.data.images import Images
 
-__all__ = ["Available", "Images", "Split", "available", "fetch", "load", "verify"]
+__all__ = ["Available", "Images", "Split", "available", "check", "fetch", "load", "verify"]
 
 Split = Literal["train", "test"]
 
@@ -64,8 +64,26 @@ def load(
         from windfirm.data.factory import load_factory
 
         return load_factory(name, split)[:limit]
+    raise _unknown(name)
+
+
+def check(name: str) -> None:
+    """Raise what load would for a data set that is not here: DataError for one that was not fetched, InputError for a
+    name that leads nowhere. Reads no image, and imports no function.
+    """
+    if name == "cifar10":
+        from windfirm.data import store
+        from windfirm.data.cifar10 import ARRAYS, CIFAR10
+
+        for array in ARRAYS:
+            store.open_array(CIFAR10, array, store.root())
+    elif name != "embedded" and ":" not in name and not Path(name).is_dir():
+        raise _unknown(name)
+
+
+def _unknown(name: str) -> InputError:
     known = "cifar10, embedded, a folder of class folders or package.module:factory"
-    raise InputError(expected("data", known, name))
+    return InputError(expected("data", known, name))
 
 
 def fetch(name: str, source: Path | None = None, report: Callable[[str], None] = lambda line: None) -> Path:
@@ -99,14 +117,12 @@ def verify(name: str) -> None:
 def available() -> list[Available]:
     """Every data set that has a name, fetched or not. Looks at sizes only; ``verify`` looks at every byte."""
     from windfirm.data import embedded, store
-    from windfirm.data.cifar10 import ARRAYS, CIFAR10
+    from windfirm.data.cifar10 import CIFAR10
 
-    root = store.root()
-    where = root / CIFAR10.name
+    where = store.root() / CIFAR10.name
     state = "ready"
     try:
-        for array in ARRAYS:
-            store.open_array(CIFAR10, array, root)
+        check(CIFAR10.name)
     except DataError:
         state = "incomplete" if where.exists() else "not fetched"
     return [
