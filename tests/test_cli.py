@@ -285,10 +285,6 @@ def test_words_that_cannot_be_parsed(capsys: Capture, words: list[str], text: st
             "attack: tests.commands.toys:network: expected outputs of shape (1, 10) for the classes of embedded/test, "
             "got (1, 2)",
         ),
-        (
-            ["compare", NET, NET, "--attack", "fgsm"],
-            "compare: --attack: expected clean among the attacks of a comparison, got fgsm",
-        ),
         (["compare", NET, NET, "--out", "a.pdf"], "compare: --out: expected a name that ends in .html, got a.pdf"),
         (
             ["prune", NET, "--out", "o", "--macs", "0.5", "--criterion", "psl"],

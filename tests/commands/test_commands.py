@@ -188,7 +188,7 @@ def test_what_cannot_be_swept_is_told(capsys: Capture, sweeps: list[str], compla
 
 
 def test_compare_prints_verdicts_and_doubts_and_both_can_be_set(capsys: Capture, data: Path) -> None:
-    words = ("compare", NET, NET, "--factory", NET, "--data", data, "--attack", "clean", "--attack", "fgsm")
+    words = ("compare", NET, NET, "--factory", NET, "--data", data, "--attack", "fgsm")
     made, *lines = run(capsys, *words, "--margin", "20").splitlines()
     assert made == "Warning, F and F′: weights as the function makes them; --weights puts others in."
     assert "there is no difference that this many images can show under fgsm (0.00 points; " in lines[1]

@@ -49,15 +49,15 @@ def run(args: Namespace) -> None:
     """Measure two or three networks, print the answer and the table, write the page if asked."""
     if args.out and Path(args.out).suffix != ".html":
         raise InputError(expected("--out", "a name that ends in .html", args.out))
+    if args.attack:
+        args.attack.append("clean")  # no comparison goes without
     device = pick(args.device)
     specs: dict[Role, str] = {"F": args.f, "F'": args.f_prime} | ({"control": args.control} if args.control else {})
     sources = dict(zip(specs, open_networks(args, list(specs.values())), strict=True))
     swept = [name for name, _, _ in args.sweep]
     side = (input_shape(list(sources.values())) or (SIDE,))[-1]
     chosen_sweeps(args, side)  # a wrong name is told before many images are read
-    attacks, _ = chosen_attacks(args, side, swept)
-    if all(attack.name != "clean" for attack in attacks):
-        raise InputError(expected("--attack", "clean among the attacks of a comparison", ", ".join(args.attack)))
+    chosen_attacks(args, side, swept)
     if args.sweep and not (args.out or args.json):
         raise InputError(expected("--sweep", "--out or --json, where its curve goes", "neither"))
     images = load_images(args, "test", list(sources.values()))
