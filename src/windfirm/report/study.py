@@ -47,7 +47,7 @@ def about(summary: Summary) -> list[tuple[str, str]]:
     if not summary.about.get("versions"):  # of no study that was run
         return [*rows, seeds]
     scales = summary.about.get("scale", ())
-    if summary.study not in builtin() or len(scales) != 1:  # where the file is is not known here
+    if summary.study not in builtin() or len(scales) != 1:  # nobody knows here where its file is
         return [*rows, seeds]
     try:
         usual = read(inside(summary.study), scale=scales[0]).seeds
