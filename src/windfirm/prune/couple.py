@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from windfirm.prune.coupling import NOBODY, Coupler, Coupling, Labels, Site
-from windfirm.prune.rules import RULES, VARYING
+from windfirm.prune.rules import RULES
 from windfirm.prune.trace import Call, Ref, Trace
 
 
@@ -69,9 +69,9 @@ def _walk(coupler: Coupler, trace: Trace) -> None:
             for ref in inputs:
                 coupler.freeze_all(ref, f"{call.module} is recurrent, and cannot be followed")
         elif rule is not None:
+            if inputs and all(ref.key in coupler.uniform for ref in inputs):
+                coupler.uniform.update(ref.key for ref in call.outputs)  # unless the rule knows better
             rule(coupler, call)
-            if inputs and rule not in VARYING and all(ref.key in coupler.uniform for ref in inputs):
-                coupler.uniform.update(ref.key for ref in call.outputs)
         elif any(coupler.of(ref) for ref in inputs):
             for ref in inputs:
                 coupler.freeze_all(ref, f"no rule for {call.op} in {call.where}")
@@ -108,7 +108,6 @@ def _wrote(coupler: Coupler, call: Call, written: Ref, views: Sequence[Ref]) -> 
             start %= view.shape[same[0]]
             labels[start : start + len(nodes)] = nodes
             coupler.labels.setdefault(view.key, {})[same[0]] = labels
-            coupler.uniform.discard(view.key)
 
 
 def _unsettle(coupler: Coupler, written: Ref, views: Sequence[Ref]) -> None:

@@ -33,8 +33,8 @@ def best(summary: Summary, versus: Versus) -> set[tuple[str, str]]:
     found = set()
     for lines in groups(summary):
         for column in summary.columns:
-            gains = {line.label: line.gains[versus][column] for line in lines if column in line.gains[versus]}
-            shown = {label: round(gain.delta.points, 2) for label, gain in gains.items()}
+            known = [line for line in lines if column in line.gains[versus]]
+            shown = {line.label: round(line.gains[versus][column].delta.points, 2) for line in known}
             largest = {label for label, points in shown.items() if points == max(shown.values())}
             if len(largest) < len(shown):
                 found |= {(label, column) for label in largest}

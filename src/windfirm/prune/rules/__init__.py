@@ -98,10 +98,6 @@ OPERATIONS: dict[Rule, str] = {
 }
 
 
-#: Rules after which a tensor that was one value everywhere may be several.
-VARYING = frozenset({joined, padded, scanned})
-
-
 def _table() -> dict[Any, Rule]:
     table: dict[Any, Rule] = {}
     for rule, names in OPERATIONS.items():

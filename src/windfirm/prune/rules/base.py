@@ -50,8 +50,9 @@ def freeze_axes(c: Coupler, ref: Ref, axes: Iterable[int], reason: str) -> None:
 
 def vary(c: Coupler, call: Call, axes: Iterable[int]) -> None:
     """Of tensors that are one value everywhere, the results are so along all axes but these."""
-    if all(ref.key in c.uniform for ref in call.inputs):
-        for out in call.outputs:
+    for out in call.outputs:
+        if out.key in c.uniform:
+            c.uniform.discard(out.key)
             c.spread[out.key] = set(range(len(out.shape))) - set(axes)
 
 

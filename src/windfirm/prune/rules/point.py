@@ -27,15 +27,15 @@ def aligned(c: Coupler, call: Call, refs: Sequence[Ref], out: Ref) -> Labels:
     reason = f"{call.op} in {call.where} meets a tensor that cannot shrink"
     rank = len(out.shape)
     for axis, size in enumerate(out.shape):
-        places = [(ref, own) for ref in refs if (own := axis - rank + len(ref.shape)) >= 0 and ref.shape[own] == size]
+        reach = [(ref, own) for ref in refs if (own := axis - rank + len(ref.shape)) >= 0]
+        places = [(ref, own) for ref, own in reach if ref.shape[own] == size]
         operands = [(ref, own) for ref, own in places if own not in c.spread.get(ref.key, ())]
         if places and not operands:
             c.spread.setdefault(out.key, set()).add(axis)
         if any(own in c.of(ref) for ref, own in operands):
             labels[axis] = meet(c, [axis_of(c, ref, own) for ref, own in operands], reason)
-        for ref in refs if size > 1 else ():
-            own = axis - rank + len(ref.shape)
-            if own >= 0 and ref.shape[own] == 1 and own in c.of(ref):
+        for ref, own in reach:
+            if ref.shape[own] == 1 < size and own in c.of(ref):
                 c.freeze(c.of(ref)[own], f"{call.op} in {call.where} spreads one index over {size}")
     return labels
 
