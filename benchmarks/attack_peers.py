@@ -28,6 +28,7 @@ MODULES = {
     "adv-lib": "adv_lib.attacks",
     "ART": "art",
     "pyautoattack": "pyautoattack",
+    "mended": "torchattacks",
     "float64": "torch",
 }
 
@@ -119,6 +120,20 @@ def autoattack(*attacks: str) -> Make:
     return make
 
 
+def square_anywhere(library: Any, model: nn.Module) -> Run:
+    """torchattacks' Square, whose squares never reach the last row or column, with squares that do, as in the paper."""
+
+    class Square(library.Square):  # type: ignore[misc]
+        def random_int(self, low: int = 0, high: int = 1, shape: Any = (1,)) -> Any:
+            return super().random_int(low, high + 1, shape)  # it draws a place below ``high``, the last that fits
+
+    def run(images: Tensor, labels: Tensor, eps: float) -> Tensor:
+        changed: Tensor = Square(model, eps=eps, n_queries=5000)(images, labels)
+        return changed
+
+    return run
+
+
 def float64(library: Any, model: nn.Module) -> Run:
     """FGSM written down in float64, where the gradient of the cross-entropy does not round to nothing: a truth."""
     twin = copy.deepcopy(model).double()
@@ -173,7 +188,11 @@ PEERS: Mapping[str, Mapping[str, Make]] = {
         "pyautoattack": autoattack("apgd-t"),
     },
     "fab-t": {"pyautoattack": autoattack("fab-t")},
-    "square": {"torchattacks": torchattacks("Square", n_queries=5000), "pyautoattack": autoattack("square")},
+    "square": {
+        "torchattacks": torchattacks("Square", n_queries=5000),
+        "pyautoattack": autoattack("square"),
+        "mended": square_anywhere,
+    },
     "autoattack": {"pyautoattack": autoattack()},
 }
 

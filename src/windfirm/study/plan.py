@@ -113,7 +113,8 @@ def read(path: Path | str, *, scale: str | None = None, changes: Sequence[str] =
     settings = {key: _checked(lines.where(key), key, value) for key, value in _flat(values)}
     overrides = {}
     places = {key: lines.where(key) for key in ("name", "seeds")}
-    for key, value in map(_change, changes):
+    read_changes = [_change(text) for text in changes]
+    for key, value in read_changes:
         if key in places:
             top[key], places[key] = value, f"--set {key}"
         else:
@@ -123,7 +124,7 @@ def read(path: Path | str, *, scale: str | None = None, changes: Sequence[str] =
     trials = _over(fixed, overrides)["attacks.trials"]
     measurements = tuple(_measurements(attacks, changed, trials, lines))
     called, seeds = _name(places["name"], top.get("name", path.stem)), _seeds(places["seeds"], top.get("seeds", [0]))
-    kept = tuple(text for text in changes if _change(text)[0] != "seeds")
+    kept = tuple(text for text, (key, _) in zip(changes, read_changes, strict=True) if key != "seeds")
     return Plan(called, top.get("scale"), seeds, points, measurements, kept)
 
 
