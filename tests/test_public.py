@@ -1,3 +1,4 @@
+import ast
 import importlib
 import inspect
 import subprocess
@@ -61,3 +62,15 @@ def test_importing_windfirm_and_asking_for_help_load_nothing_heavy() -> None:
         done = subprocess.run([sys.executable, "-c", QUIET, *words], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith("usage: windfirm")
+
+
+def test_type_checkers_see_every_public_name() -> None:
+    source = ast.parse(inspect.getsource(windfirm))
+    shown = [
+        alias.name
+        for node in ast.walk(source)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname == alias.name  # PEP 484: what is imported under its own name is exported
+    ]
+    assert sorted(shown) == sorted(windfirm.PUBLIC)

@@ -36,23 +36,25 @@ PUBLIC = {
 
 __all__ = sorted([*PUBLIC, "__version__"])
 
-if TYPE_CHECKING:
-    from windfirm.adjust.adjustments import adjust
-    from windfirm.errors import WindfirmError
-    from windfirm.evaluate.api import attack
-    from windfirm.evaluate.loop import evaluate
-    from windfirm.models.checkpoint import load, save
-    from windfirm.models.cost import cost
-    from windfirm.models.expand import expand
-    from windfirm.models.foreign import load_weights
-    from windfirm.models.registry import build
-    from windfirm.prune.criteria import score, scores
-    from windfirm.prune.criteria.base import criterion
-    from windfirm.prune.cut import cut
-    from windfirm.prune.schedule import prune
-    from windfirm.prune.select import select
-    from windfirm.prune.structure import structures
-    from windfirm.study.api import compare
+if TYPE_CHECKING:  # each under its name, so that type checkers take it for public
+    from windfirm.adjust.adjustments import adjust as adjust
+    from windfirm.errors import WindfirmError as WindfirmError
+    from windfirm.evaluate.api import attack as attack
+    from windfirm.evaluate.loop import evaluate as evaluate
+    from windfirm.models.checkpoint import load as load
+    from windfirm.models.checkpoint import save as save
+    from windfirm.models.cost import cost as cost
+    from windfirm.models.expand import expand as expand
+    from windfirm.models.foreign import load_weights as load_weights
+    from windfirm.models.registry import build as build
+    from windfirm.prune.criteria import score as score
+    from windfirm.prune.criteria import scores as scores
+    from windfirm.prune.criteria.base import criterion as criterion
+    from windfirm.prune.cut import cut as cut
+    from windfirm.prune.schedule import prune as prune
+    from windfirm.prune.select import select as select
+    from windfirm.prune.structure import structures as structures
+    from windfirm.study.api import compare as compare
 
 
 class _Windfirm(ModuleType):

@@ -61,8 +61,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, for a complaint of one line; empty when it has none."""
-    return str(error).strip().partition("\n")[0]
+    """The first line of an error's message, for a complaint of one line; with its kind where that says too little."""
+    said, kind = str(error).strip().partition("\n")[0], type(error).__name__
+    if not said:
+        return kind
+    return f"{kind}: {said}" if isinstance(error, KeyError) else said
+
+
+def brief(error: BaseException) -> str:
+    """The kind of an error and the first line of what it says."""
+    kind, said = type(error).__name__, first_line(error)
+    return said if said.startswith(kind) else f"{kind}: {said}"
 
 
 def expected(where: str, wanted: str, got: object) -> str:

@@ -5,7 +5,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from windfirm.errors import InputError, expected, first_line, nearest
+from windfirm.errors import InputError, brief, expected, nearest
 
 
 def imported(spec: str, what: str) -> Any:
@@ -47,8 +47,3 @@ def maker(spec: str, make: Callable[..., Any], kind: type, what: str) -> Callabl
         return made
 
     return checked
-
-
-def brief(error: Exception) -> str:
-    """The kind of an error and the first line of what it says."""
-    return f"{type(error).__name__}: {first_line(error)}"

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -152,3 +153,19 @@ def test_a_recipe_that_makes_no_sense_is_refused(setting: dict[str, object], mes
     with pytest.raises(InputError) as error:
         Recipe(**setting)  # type: ignore[arg-type]
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize("labels", [torch.tensor([0.9] * 8), torch.tensor([-1] * 8)])
+def test_labels_that_are_no_whole_numbers_from_0_are_refused(labels: Tensor) -> None:
+    with pytest.raises(
+        InputError, match=r"training data: expected labels \(n,\) that are whole numbers from 0, got torch"
+    ):
+        train(toy(), dark_and_bright(8)[0], labels, Recipe())
+
+
+def test_labels_may_be_of_any_whole_type_and_the_device_a_name() -> None:
+    images, labels = dark_and_bright(8)
+    assert len(train(toy(), images, labels.to(torch.int32), Recipe(epochs=1, batch=8), device="cpu")) == 1
+    epochs: Any = 1.5
+    with pytest.raises(InputError, match=r"recipe: expected epochs and batch of at least 1, got 1.5 and 128"):
+        Recipe(epochs=epochs)

@@ -204,3 +204,24 @@ def test_what_cannot_be_read_is_refused(option: str, text: str, message: str) ->
     with pytest.raises(InputError) as error:
         read("pgd", option, text)
     assert str(error.value) == message
+
+
+def test_an_attack_of_ones_own_that_could_not_be_counted_is_refused() -> None:
+    def nothing(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        return images
+
+    norm: Any = "L2"
+    with pytest.raises(InputError, match="mine: expected a norm out of linf, l2, or None, got L2"):
+        Attack("mine", "mine", nothing, trials=1, average=False, norm=norm)
+    with pytest.raises(InputError, match="mine: expected at least 1 trial, got 0"):
+        Attack("mine", "mine", nothing, trials=0, average=True, norm=None)
+
+
+def test_what_is_no_attack_and_options_of_another_type_are_refused() -> None:
+    factory: Any = ATTACKS["pgd"]
+    with pytest.raises(InputError, match="attack: expected a name or an Attack, got function"):
+        build(factory)
+    for steps in ("3", 2.5):
+        with pytest.raises(InputError, match=f"pgd: expected steps as a whole number, got {steps!r}"):
+            build("pgd", steps=steps)
+    assert build("pgd", step=1).title.startswith("50 steps of 1 eps")

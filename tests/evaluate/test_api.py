@@ -1,10 +1,13 @@
+from threading import Lock
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from tests.evaluate.toys import labelled, small_network
 from windfirm.attack import build
-from windfirm.errors import InputError
+from windfirm.errors import CutError, InputError
 from windfirm.evaluate.api import as_images, attack
 
 MODEL = small_network()
@@ -47,10 +50,12 @@ def test_images_have_as_many_classes_as_the_network_tells_apart() -> None:
         (DATA.images[0], DATA.labels, "images: expected at least one, of shape (n, c, h, w), got shape (3, 8, 8)"),
         (DATA.images[:0], DATA.labels, "images: expected at least one, of shape (n, c, h, w), got shape (0, 3, 8, 8)"),
         (DATA.images, DATA.labels[:3], "images: expected labels (40,) of torch.int64, got (3,) torch.int64"),
+        (DATA.images, DATA.labels + 0.9, "labels: expected whole numbers, got torch.float32"),
+        ("a.png", DATA.labels, "images: expected a tensor, got str"),
         (DATA.images, DATA.labels + 3, "images: expected labels from 0 to 2, got 4 to 5"),
     ],
 )  # fmt: skip
-def test_images_that_cannot_be_used(images: torch.Tensor, labels: torch.Tensor | None, text: str) -> None:
+def test_images_that_cannot_be_used(images: Any, labels: torch.Tensor | None, text: str) -> None:
     with pytest.raises(InputError) as error:
         as_images(MODEL, images, labels)
     assert str(error.value) == text
@@ -63,11 +68,24 @@ def test_images_of_a_size_that_the_network_does_not_take() -> None:
     assert str(error.value).startswith(begin)
 
 
-def test_a_network_that_keeps_what_it_computed_cannot_be_copied() -> None:
-    network = small_network()
-    network.seen = network(DATA.images / 255)
-    with pytest.raises(InputError, match="model: expected a network that can be copied, got Only Tensors created"):
+def test_a_network_that_keeps_what_it_computed_is_attacked_as_one_that_does_not() -> None:
+    network: Any = small_network()
+    network.seen = [network(DATA.images / 255)]
+    assert attack(network, DATA.images, DATA.labels, "clean").count == 32
+
+
+def test_a_network_that_cannot_be_copied_is_refused() -> None:
+    network: Any = small_network()
+    network.lock = Lock()
+    with pytest.raises(CutError, match="Sequential: expected a network that can be copied, got cannot pickle"):
         attack(network, DATA.images, DATA.labels, "clean")
+
+
+def test_arrays_and_the_names_of_devices_are_taken_as_well() -> None:
+    outcome = attack(MODEL, DATA.images.numpy(), DATA.labels.numpy(), "clean", device="cpu")
+    assert outcome.count == 32
+    with pytest.raises(InputError, match="device: expected a device of PyTorch such as cpu or cuda:0, got 'gpu'"):
+        attack(MODEL, DATA.images, DATA.labels, "clean", device="gpu")
 
 
 def test_an_unknown_attack_has_a_suggestion() -> None:

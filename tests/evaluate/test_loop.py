@@ -403,7 +403,8 @@ def test_an_ensemble_counts_the_worst_of_its_parts_for_each_image() -> None:
     assert outcome.correct.tolist() == np.min(alone, axis=0).tolist()
 
 
-def test_an_attack_that_spoils_its_network_gains_nothing() -> None:
+@pytest.mark.parametrize("norm", [True, False])
+def test_an_attack_that_spoils_its_network_gains_nothing(norm: bool) -> None:
     model = small_network()
 
     def spoil(network: nn.Module, pixels: Tensor, labels: Tensor, budget: Budget) -> Tensor:
@@ -411,8 +412,20 @@ def test_an_attack_that_spoils_its_network_gains_nothing() -> None:
             network.get_parameter("4.weight").neg_()
         return pixels
 
-    outcome = evaluate(model, labelled(model), make(spoil, norm=True))
+    outcome = evaluate(model, labelled(model), make(spoil, norm=norm))
     assert outcome.count == 32
+
+
+def test_an_attack_of_ones_own_may_ask_for_gradients_as_anywhere_else() -> None:
+    model = small_network()
+
+    def step(network: nn.Module, pixels: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        loss = nn.functional.cross_entropy(network(pixels.requires_grad_()), labels, reduction="sum")
+        return (pixels + budget.eps * torch.autograd.grad(loss, pixels)[0].sign()).clamp(0, 1)
+
+    found = evaluate(model, labelled(model), make(step, norm=True), eps=0.02).correct
+    assert found.tolist() == evaluate(model, labelled(model), "fgsm", eps=0.02).correct.tolist()
+    assert 0 < found.sum() < 32
 
 
 def precision() -> str:

@@ -470,3 +470,13 @@ def test_a_file_that_may_not_be_read_is_not_called_missing(tmp_path: Path, monke
 
     monkeypatch.setattr(Path, "open", closed)
     assert complaint(path) == f"{path}: expected a whole safetensors file, got Permission denied"
+
+
+def test_a_state_that_is_no_tensor_is_named(tmp_path: Path) -> None:
+    class Versioned(nn.Linear):
+        def get_extra_state(self) -> Any:
+            return {"version": 1}
+
+    with pytest.raises(InputError, match=r"tensors alone, also as 0\._extra_state, got dict"):
+        save(nn.Sequential(Versioned(2, 2)), tmp_path / "a.safetensors")
+    assert not list(tmp_path.iterdir())

@@ -109,6 +109,12 @@ def test_protected_structures_stay_whole() -> None:
     assert [smaller.get_parameter(f"{i}.0.weight").shape[0] for i in range(3)] == [8, 5, 12]
 
 
+def test_layers_of_a_plain_chain_leave_on_request() -> None:
+    model = lively(nn.Sequential(*(nn.Conv2d(2, 2, 3, padding=1) for _ in range(4))))
+    smaller = prune(model, EXAMPLE, rate=0.5, structure="layers", plain=True)
+    assert sum(parameter.ndim == 4 for parameter in smaller.parameters()) == 2
+
+
 def test_one_pattern_need_not_be_in_a_list_and_one_that_protects_nothing_is_refused() -> None:
     smaller = prune(network(), EXAMPLE, ratio=0.5, protect="0.*")
     assert smaller.get_parameter("0.0.weight").shape[0] == 8

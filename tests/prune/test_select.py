@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -194,3 +195,10 @@ def test_a_macs_target_is_met_by_the_smallest_cut_that_meets_it(share: float) ->
     assert cut is not None
     assert body.macs(cut.removed) <= target
     assert body.macs(leaving(order[: cut.units - 1]).removed) > target
+
+
+def test_scores_by_name_are_refused() -> None:
+    found = anatomy(nn.Sequential(nn.Conv2d(2, 4, 3), nn.Conv2d(4, 2, 3)), EXAMPLE.float()).structures
+    scores: Any = {entry.name: torch.rand(entry.size) for entry in found}
+    with pytest.raises(CutError, match="scores: expected structures as keys, got '0'"):
+        select(found, scores, ratio=0.5)

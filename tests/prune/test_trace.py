@@ -63,3 +63,13 @@ def test_inputs_without_an_image_are_refused() -> None:
     assert complaint(model, torch.zeros(0, 2, 8, 8)) == wanted + "(0, 2, 8, 8)"
     assert complaint(model, torch.tensor(1.0)) == wanted + "()"
     assert complaint(model) == wanted + "none"
+
+
+def test_an_error_without_words_is_told_by_its_kind() -> None:
+    def run(m: Net, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    assert complaint(Net(run), EXAMPLE).endswith(" without their values, got NotImplementedError")
+    assert complaint(Net(lambda m, x: m.sizes["k"], sizes=nn.ParameterDict()), EXAMPLE).endswith(
+        " without their values, got KeyError: 'k'"
+    )

@@ -52,3 +52,18 @@ def test_a_smaller_network_that_could_not_be_trained_is_refused(middle: nn.Modul
 @pytest.mark.parametrize("middle", [Noise(1), Noise(5), nn.BatchNorm2d(4), nn.Dropout(0.5)])
 def test_others_and_those_that_could_not_be_trained_before_are_not(middle: nn.Module) -> None:
     assert without_one(middle).get_parameter("a.weight").shape[0] == 3
+
+
+class Drop(nn.Module):
+    """Leaves its layer out now and then, as stochastic depth does; whether is known with data alone."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layer = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.BatchNorm2d(channels))
+
+    def forward(self, x: Tensor) -> Any:
+        return x if self.training and torch.rand(()) < 0.2 else x + self.layer(x)
+
+
+def test_a_network_that_draws_while_it_trains_is_cut() -> None:
+    assert without_one(Drop(4)).get_parameter("middle.layer.0.weight").shape == (3, 3, 1, 1)

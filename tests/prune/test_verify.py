@@ -2,6 +2,7 @@ import copy
 import math
 import re
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -10,10 +11,11 @@ import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from tests.oracles import cut_error
 from tests.prune.nets import EXAMPLE, Net, lively, proved, random_cut
-from windfirm.errors import CutError
+from windfirm.errors import CutError, TraceError
 from windfirm.models.registry import build
 from windfirm.models.shrink import Kept, shrink
 from windfirm.prune.criteria import score
@@ -179,13 +181,51 @@ def test_a_network_that_cannot_run_in_float64_is_refused() -> None:
 
 def test_a_network_that_cannot_be_copied_is_refused() -> None:
     model = lively(Net(lambda m, x: m.b(m.a(x)), a=nn.Conv2d(2, 4, 3), b=nn.Conv2d(4, 2, 3)))
-    model.last = model.a(EXAMPLE)  # an activation that a forward pass has stored
+    model.last = Lock()
+    with pytest.raises(TraceError) as error:
+        proved(model)
+    assert str(error.value).startswith("Net: expected a network that can be copied, got cannot pickle")
+    assert "\n" not in str(error.value)
+
+
+def test_what_a_forward_pass_has_left_behind_does_not_stand_in_the_way() -> None:
+    model = lively(Net(lambda m, x: m.b(m.a(x)), a=nn.Conv2d(2, 4, 3), b=nn.Conv2d(4, 2, 3)))
+    model.last = {"a": [model.a(EXAMPLE)]}
+    assert proved(model)[2] < 1e-9
+
+
+def test_a_mask_of_pytorchs_stays_on_what_is_left() -> None:
+    model = chain()
+    prune.l1_unstructured(model[3], "weight", 0.5)  # type: ignore[no-untyped-call]
+    smaller = cut(model, first_two(model)[0], EXAMPLE)
+    prune.remove(model[3], "weight")  # type: ignore[no-untyped-call]
+    x = torch.randn(2, 2, 8, 8, dtype=torch.float64)
+    assert torch.equal(smaller(x), cut(model, first_two(model)[0], EXAMPLE)(x))
+    assert smaller.get_buffer("3.weight_mask").shape == (5, 3, 3, 3)
+
+
+def test_a_network_that_draws_cannot_be_proved_and_is_told_so() -> None:
+    model = lively(Net(lambda m, x: m.b(F.dropout(m.a(x), 0.5)), a=nn.Conv2d(2, 4, 3), b=nn.Conv2d(4, 2, 3)))
     with pytest.raises(CutError) as error:
         proved(model)
-    assert str(error.value).startswith(
-        "Net: expected a network that can be copied, got Only Tensors created explicitly"
-    )
-    assert "\n" not in str(error.value)
+    same = "cut: expected a network that gives the same inputs the same outputs"
+    assert str(error.value) == f"{same}, got others from pass to pass: it draws at random"
+
+
+@pytest.mark.parametrize("units", [(-1,), (1, 1), (5,)])
+def test_units_that_there_are_not_are_refused(units: tuple[int, ...]) -> None:
+    model = chain()
+    with pytest.raises(CutError, match="0: expected different units from 0 to 4, got"):
+        cut(model, Cut({structures(model, EXAMPLE)[0]: units}), EXAMPLE)
+
+
+def test_a_cut_of_another_network_is_refused() -> None:
+    chosen, _ = first_two(chain())
+    wider = lively(nn.Sequential(nn.Conv2d(2, 9, 3), nn.BatchNorm2d(9), nn.ReLU(), nn.Conv2d(9, 5, 3)))
+    with pytest.raises(CutError) as error:
+        cut(wider, chosen, EXAMPLE)
+    wanted = "0: expected 5 along axis 0 of 0.weight, got a network where it is of shape (9, 2, 3, 3)"
+    assert str(error.value) == wanted
 
 
 @pytest.mark.parametrize("arch", ["resnet20", "mobilenet-v2"])

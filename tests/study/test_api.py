@@ -90,3 +90,10 @@ def test_progress_counts_attacks_and_the_timing() -> None:
     seen: list[tuple[int, int]] = []
     measure("F", "toy", MODEL, DATA, [], epses=(), checked=0, progress=lambda done, steps: seen.append((done, steps)))
     assert seen == [(1, 1)]
+
+
+def test_an_attack_of_ones_own_must_not_be_called_clean() -> None:
+    model = small_network()
+    own = replace(build("occlusion", 8), name="clean")
+    with pytest.raises(InputError, match="attacks: expected an attack with a name of its own, got clean"):
+        compare(model, model, labelled(model), attacks=[own], checked=0)

@@ -22,6 +22,7 @@ from windfirm.adjust.train import Epoch, Progress, Recipe, train
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected, nearest
+from windfirm.models.device import placed
 
 #: What an adjustment may need beside the network, and what that is.
 NEEDS = {"original": "the network before its cut", "initial": "the uncut network as before training"}
@@ -130,7 +131,7 @@ def adjust(
     epochs: int | None = None,
     lr: float | None = None,
     seed: int = 0,
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
     objective: Objective = PLAIN,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
@@ -147,7 +148,7 @@ def adjust(
     name and for what is missing, cannot be used together or does not fit; TrainingError when the loss is not finite.
     """
     entry = named(name)
-    given = Given(images, original, initial, seed, device or torch.device("cpu"))
+    given = Given(images, original, initial, seed, placed(device))
     recipe = _checked(name, epochs, lr, objective)
     for need in entry.needs:
         if getattr(given, need) is None:

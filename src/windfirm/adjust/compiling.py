@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from windfirm import seeds
-from windfirm.errors import expected, first_line
+from windfirm.errors import brief, expected
 from windfirm.models.device import autocast
 from windfirm.models.mode import statistics_kept, tracking
 from windfirm.models.recording import recorded
@@ -34,7 +34,7 @@ def compiled(model: nn.Module, images: Tensor, how: str) -> nn.Module:
             torch.autograd.backward(outputs.float().sum())
             network = made
         except Exception as error:  # a compiler may raise anything
-            got = f"{type(error).__name__}: {first_line(error)}; it is trained as it is"
+            got = f"{brief(error)}; it is trained as it is"
             warnings.warn(expected("compile", "a network that torch.compile can compile here", got), stacklevel=3)
     return network
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from windfirm import seeds
-from windfirm.errors import InputError, expected, first_line
+from windfirm.errors import InputError, brief, expected
 from windfirm.models.copies import copied
 from windfirm.models.cost import cost
 
@@ -53,7 +53,7 @@ def _reset(path: str, module: nn.Module) -> None:
                 method()
             except Exception as error:  # the user's module may raise anything
                 where = f"fresh weights: {path or type(module).__name__}"
-                got = f"{type(error).__name__}: {first_line(error)}"
+                got = brief(error)
                 raise InputError(expected(where, f"a {name} that works without arguments", got)) from error
             return
 

@@ -23,7 +23,7 @@ from windfirm.adjust.recipe import NO_EXTRAS, Epoch, Extras, Progress, Recipe
 from windfirm.adjust.training import Course, Training, begin, close, finish, material
 from windfirm.data.augment import to_float
 from windfirm.errors import InputError, TrainingError, expected
-from windfirm.models.device import slow_in_bfloat16
+from windfirm.models.device import placed, slow_in_bfloat16
 from windfirm.models.meta import named_tensors
 from windfirm.models.mode import mode
 
@@ -37,7 +37,7 @@ def train(
     recipe: Recipe,
     *,
     seed: int = 0,
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
     objective: Objective = PLAIN,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
@@ -50,7 +50,7 @@ def train(
     hardware would have. Processes that ``distributed.joined`` train the one network together. Raises TrainingError when
     the loss is not finite; the last good epoch stays in ``checkpoint``.
     """
-    stuff = material(images, labels, extras.probe, device or torch.device("cpu"))
+    stuff = material(images, labels, extras.probe, placed(device))
     training = begin(model, Course(recipe, extras, objective, seed, checkpoint), stuff)
     for _ in steps(training, progress):
         pass

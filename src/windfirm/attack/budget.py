@@ -7,7 +7,7 @@ the other images of a batch change a result, and two networks are shown the very
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -77,6 +77,12 @@ class Attack:
     norm: Norm | None
     packs: bool = False
     exact: frozenset[int] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.norm not in (None, *get_args(Norm)):
+            raise InputError(expected(self.name, f"a norm out of {', '.join(get_args(Norm))}, or None", self.norm))
+        if self.trials < 1:
+            raise InputError(expected(self.name, "at least 1 trial", self.trials))
 
     def size(self, eps: str | float) -> float:
         """``eps`` as parse_eps reads it in this attack's norm; any length where eps means nothing."""

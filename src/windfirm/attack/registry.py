@@ -14,7 +14,7 @@ from windfirm.attack.deepfool import deepfool
 from windfirm.attack.fgsm import fgsm
 from windfirm.attack.pgd import pgd
 from windfirm.attack.square import square
-from windfirm.errors import InputError, expected
+from windfirm.errors import InputError, brief, expected
 
 #: Name to factory: ``factory(side, **options) -> Attack``.
 ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
@@ -52,10 +52,14 @@ def build(name: str | Attack, image_side: int = 32, **options: Any) -> Attack:
         if options:
             raise InputError(expected(name.name, "no options, as it is made already", next(iter(options))))
         return name
-    known = list(kinds(name))
-    for option in options:
+    if not isinstance(name, str):
+        raise InputError(expected("attack", "a name or an Attack", type(name).__name__))
+    known = kinds(name)
+    for option, value in options.items():
         if option not in known:
             raise InputError(expected(name, f"options out of {', '.join(known)}" if known else "no options", option))
+        if wanted := misfit(known[option], value):
+            raise InputError(expected(name, f"{option} as {wanted}", repr(value)))
     if options.get("trials", 1) < 1:
         raise InputError(expected(name, "at least 1 trial", options["trials"]))
     attack = factory(name)(image_side, **options)
@@ -79,8 +83,16 @@ def kinds(name: str) -> dict[str, Any]:
     try:
         parameters = list(inspect.signature(made, eval_str=True).parameters.values())[1:]
     except Exception as error:  # types written as text may name anything
-        raise InputError(expected(name, "options whose types can be looked up", own.brief(error))) from error
+        raise InputError(expected(name, "options whose types can be looked up", brief(error))) from error
     return {parameter.name: parameter.annotation for parameter in parameters}
+
+
+def misfit(kind: Any, value: Any) -> str | None:
+    """What a value of the type ``kind`` is, in words, where ``value`` is no such number."""
+    for number, wanted in NUMBERS:
+        if number in (kind, *get_args(kind)) and type(value) not in (int, number, *(get_args(kind))):
+            return wanted
+    return None
 
 
 def read(name: str, option: str, text: str) -> Any:

@@ -36,7 +36,7 @@ from windfirm.models.normalize import taken_apart
 from windfirm.models.source import MODEL, Source
 from windfirm.prune.both import CHOICES, COMPARING
 from windfirm.prune.budget import BUDGETS, Budget, budget
-from windfirm.prune.criteria import from_spec
+from windfirm.prune.criteria import named
 from windfirm.prune.profile import profile
 from windfirm.prune.propose import STRUCTURES, Target
 from windfirm.prune.schedule import check_patterns, prune_in_rounds
@@ -69,7 +69,7 @@ def run(args: Namespace) -> None:
     one_of("--choose", args.choose, CHOICES)
     if args.choose != CHOICES[0] and args.structure != "both":
         raise InputError(expected("--choose", "--structure both, whose rule it is", f"--structure {args.structure}"))
-    criterion = from_spec(args.criterion, "--criterion")
+    criterion = named(args.criterion, "--criterion")
     one_of("--ranking", args.ranking, RANKINGS)
     check(args)
     asked = budget(**{name: vars(args)[name] for name in BUDGETS})

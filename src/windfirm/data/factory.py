@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from windfirm.data.images import Images
-from windfirm.errors import InputError, expected, first_line
-from windfirm.own import brief, imported
+from windfirm.errors import InputError, brief, expected, first_line
+from windfirm.own import imported
 
 WANTED = "Images, or (images (n, c, h, w) uint8 or in [0, 1], labels (n,)) and class names if you like"
 

@@ -163,7 +163,7 @@ def load_stylizer(path: Path | str | None = None) -> Stylizer:
             stylizer = Stylizer(about["plan"])
         stylizer.load_state_dict(tensors, assign=True)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        got = f"another one ({first_line(error) or type(error).__name__})"
+        got = f"another one ({first_line(error)})"
         raise CheckpointError(expected(str(path), wanted, got)) from error
     return stylizer.eval().requires_grad_(False)
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from windfirm.attack.budget import Attack
@@ -17,13 +18,13 @@ from windfirm.evaluate.outcome import Outcome
 
 def attack(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Tensor | NDArray[Any],
+    labels: Tensor | NDArray[Any],
     name: str | Attack,
     *,
     eps: float | str = 8 / 255,
     seed: int = 0,
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
     **options: Any,
 ) -> Outcome:
     """What the attack called ``name``, or an Attack of your own, does to ``model`` on ``images`` with ``labels`` (n,).
@@ -36,13 +37,16 @@ def attack(
     return evaluate(model, data, build(name, data.side, **options), eps=eps, seed=seed, device=device)
 
 
-def as_images(model: nn.Module, images: Tensor, labels: Tensor | None) -> Images:
+def as_images(model: nn.Module, images: Tensor | NDArray[Any], labels: Tensor | NDArray[Any] | None) -> Images:
     """``images``, uint8 or in [0, 1], with ``labels`` and as many classes as ``model`` tells apart.
 
     Raises InputError for images outside [0, 1] and for labels that do not fit.
     """
     if labels is None:
         raise InputError(expected("labels", "one for each image", "none"))
+    images, labels = _tensor("images", images), _tensor("labels", labels)
+    if labels.is_floating_point() or labels.is_complex():
+        raise InputError(expected("labels", "whole numbers", labels.dtype))
     if images.dtype == torch.uint8:
         pixels = images.cpu()
     elif images.is_floating_point() and bool(((images >= 0) & (images <= 1)).all()):
@@ -62,3 +66,10 @@ def as_images(model: nn.Module, images: Tensor, labels: Tensor | None) -> Images
     if not isinstance(logits, Tensor):
         raise InputError(expected("model", "outputs of shape (n, classes)", type(logits).__name__))
     return Images(pixels, labels.to("cpu", torch.int64), tuple(map(str, range(logits.shape[-1]))), "images")
+
+
+def _tensor(what: str, values: Tensor | NDArray[Any]) -> Tensor:
+    try:
+        return torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(expected(what, "a tensor", type(values).__name__)) from error

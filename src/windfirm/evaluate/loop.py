@@ -6,6 +6,7 @@ leave the moment they are fooled, and batches are packed again from the others.
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import replace
 from functools import cache, partial
 
@@ -19,6 +20,7 @@ from windfirm.attack.clean import clean
 from windfirm.attack.fgsm import fgsm
 from windfirm.attack.pieces import pieces
 from windfirm.attack.projection import lengths
+from windfirm.attack.registry import build
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.errors import WindfirmError, expected
@@ -27,7 +29,7 @@ from windfirm.evaluate.memory import Batches, batched
 from windfirm.evaluate.network import classify, outputs, private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.replay import Replayed
-from windfirm.models.device import in_float32, is_gpu, told_to_round
+from windfirm.models.device import in_float32, is_gpu, placed, told_to_round
 
 #: Room for float32 rounding when the range and the size of a change are checked; a share of sizes above 1.
 TOLERANCE = 1e-6
@@ -50,22 +52,23 @@ Progress = Callable[[int, int], None]
 def evaluate(
     model: nn.Module,
     images: Images,
-    attack: Attack,
+    attack: str | Attack,
     *,
     eps: float | str = 8 / 255,
     seed: int = 0,
     batch: int | None = None,
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
-    """How many draws of ``attack`` each of ``images`` survives, in float32 on a private copy of ``model``.
+    """How many draws of ``attack``, an Attack or a name, each of ``images`` survives, on a private copy of ``model``.
 
-    An attack that averages is counted over all images and trials. Under any other, an image is right when its clean
-    prediction is right and no trial fools the network. What a search that rounds stopped too early for the judge is
-    searched once more in float32. ``batch`` images are shown to the network at once, half as many whenever memory runs
-    out; the result does not depend on it. Raises InputError when model and images do not fit together, and
-    WindfirmError when an attack returns images that it may not return.
+    It computes in float32. An attack that averages is counted over all images and trials. Under any other, an image is
+    right when its clean prediction is right and no trial fools the network. What a search that rounds stopped too early
+    for the judge is searched once more in float32. ``batch`` images are shown to the network at once, half as many
+    whenever memory runs out; the result does not depend on it. Raises InputError when model and images do not fit
+    together, and WindfirmError when an attack returns images that it may not return.
     """
+    attack, device = build(attack, images.side), placed(device)
     eps = attack.size(eps)
     if attack == fgsm(0):
         return curve(model, images, [eps], batch=batch, device=device, progress=progress)[0]
@@ -197,12 +200,12 @@ def fetch(images: Images, ids: Tensor, device: torch.device | None) -> tuple[Ten
 
 
 def searched(network: nn.Module, attack: Attack, images: Images, device: torch.device | None, most: int) -> nn.Module:
-    """What ``attack`` is given instead of ``network``: the same, faster, and its own to spoil, if it has a norm.
+    """What ``attack`` is given instead of ``network``: the same, its own to spoil, and faster if it has a norm.
 
     It is faster for at most ``most`` images at once.
     """
     if not attack.norm:
-        return network
+        return deepcopy(network)
     sample = fetch(images, torch.arange(min(len(images), SAMPLE)), device)[0]
     faster = folded(network, sample).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Replayed(faster, sample, most).eval() if is_gpu(device) else faster
@@ -213,7 +216,7 @@ def attacked(network: nn.Module, pixels: Tensor, labels: Tensor, attack: Attack,
     network.eval()  # an attack may have switched it
     at_once = max(1, AT_ONCE // pixels.shape[2:].numel()) if is_gpu(pixels.device) else 1
     exact = in_float32() if budget.trial in attack.exact else nullcontext()
-    with exact, torch.autocast(pixels.device.type, enabled=False):
+    with exact, torch.autocast(pixels.device.type, enabled=False), torch.enable_grad():
         changed = attack.apply(network, pixels.clone(), labels.clone(), replace(budget, at_once=at_once))
     return checked(attack, pixels, changed, budget.eps)
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
 
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected, first_line
+from windfirm.models.copies import copied
 from windfirm.models.device import in_float32, layout, out_of_memory
 
 
@@ -17,12 +17,9 @@ def private(model: nn.Module, device: torch.device | None) -> nn.Module:
 
     Its parameters ask for no gradient, which saves memory. Whatever an attack does to it or raises, the network that it
     was copied from stays in the state it was in. It works on copies of its images, which it may change in place, and
-    its logits are float32 whatever it computes in. Raises InputError for a network that cannot be copied.
+    its logits are float32 whatever it computes in. Raises CutError for a network that cannot be copied.
     """
-    try:
-        network = deepcopy(model)
-    except Exception as error:  # whatever its own modules raise
-        raise InputError(expected("model", "a network that can be copied", first_line(error))) from error
+    network = copied(model)
     network.float().eval().requires_grad_(False)
     network.to(device=device or torch.device("cpu"), memory_format=layout(device))  # type: ignore[call-overload]
     network.register_forward_pre_hook(lambda _, args: (args[0].clone(), *args[1:]))

@@ -49,13 +49,18 @@ def save(
     ``half`` stores the weights of convolutions and linear layers as float16, about half the size; vectors (biases,
     statistics) and weights that float16 cannot hold (too large, too small, too far apart) stay as they are.
 
-    Raises InputError for an unknown ``arch``, notes that JSON cannot hold, or a place that cannot be written, and
+    Raises InputError for an unknown ``arch``, notes that JSON cannot hold, a state that is
+    no tensor (get_extra_state), or a place that cannot be written, and
     CheckpointError for NaN tensors.
     """
     path = Path(path)
     if arch is not None and not is_name(arch):
         raise InputError(expected(str(path), f"{NAMES}, or no arch", repr(arch)))
-    tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in model.state_dict().items()}
+    state = model.state_dict()
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise InputError(expected(str(path), f"tensors alone, also as {name}", type(value).__name__))
+    tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in state.items()}
     refuse_nan(path, tensors)
     if half:
         matrices = {name for name, parameter in model.named_parameters() if parameter.ndim >= 2}

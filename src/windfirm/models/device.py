@@ -21,6 +21,20 @@ def pick(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def placed(device: torch.device | str | None) -> torch.device:
+    """Where a caller wants to compute: a device, its name such as ``cuda:1``, or None for the CPU.
+
+    Raises InputError for what is none, or not on this machine.
+    """
+    try:
+        found = torch.device("cpu" if device is None else device)
+    except (RuntimeError, TypeError) as error:
+        raise InputError(expected("device", "a device of PyTorch such as cpu or cuda:0", repr(device))) from error
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(expected("device", "a GPU that PyTorch can use", "none on this machine"))
+    return found
+
+
 def is_gpu(device: torch.device | None) -> bool:
     """Whether ``device`` is one; None is the CPU."""
     return device is not None and device.type == "cuda"

@@ -165,4 +165,4 @@ def _brief(error: Exception) -> str:
     """The first line of an error; of a chain of them, that of the one which began it."""
     while error.__cause__ is not None and isinstance(error.__cause__, Exception):
         error = error.__cause__
-    return first_line(error) or type(error).__name__
+    return first_line(error)

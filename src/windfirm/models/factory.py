@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from windfirm.errors import InputError, expected, nearest
+from windfirm.errors import InputError, brief, expected, nearest
 from windfirm.models.registry import ARCHITECTURES, build
-from windfirm.own import brief, imported, maker
+from windfirm.own import imported, maker
 
 Factory = Callable[[], nn.Module]
 

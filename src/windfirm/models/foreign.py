@@ -78,7 +78,7 @@ def _pickled(path: Path) -> dict[str, Tensor]:
         if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
             got = f"a pickle that could run {found[1]}; save model.state_dict() alone"
             raise CheckpointError(expected(str(path), "tensors and plain values", got)) from error
-        got = first_line(error) or type(error).__name__
+        got = first_line(error)
         if "weights_only" in got:  # PyTorch's advice to run the code that such a file may hold
             got = "another or a damaged one"
         raise CheckpointError(expected(str(path), "a whole file that torch.save wrote", got)) from error

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 
 def on_meta(model: nn.Module) -> nn.Module:
@@ -22,7 +23,13 @@ def with_tensors(model: nn.Module, value: Callable[[str, Tensor], Tensor]) -> nn
         if id(tensor) not in memo:
             new = value(name, tensor)
             memo[id(tensor)] = nn.Parameter(new, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else new
-    return copy.deepcopy(model, memo)
+    return copy.deepcopy(model, results(model) | memo)
+
+
+def results(model: nn.Module) -> dict[int, Tensor]:
+    """Copies, by id, of what earlier forward passes have left in modules: deepcopy takes none that has a history."""
+    kept = (entry for module in model.modules() for entry in tree_leaves(vars(module)))
+    return {id(entry): entry.detach().clone() for entry in kept if isinstance(entry, Tensor) and not entry.is_leaf}
 
 
 def named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

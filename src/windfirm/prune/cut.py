@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from windfirm.errors import CutError, expected
 from windfirm.models.blueprint import Blueprint, apply
 from windfirm.models.copies import awake, copied
 from windfirm.models.inputs import Inputs
@@ -46,6 +47,7 @@ def cut(
     weights are not zero that are now, see awake, and when it does not run in training where ``model`` does.
     """
     body = body or anatomy(model, example_inputs)
+    _refuse_misfit(cut, body)
     blueprint = cut.blueprint()
     blueprint = replace(blueprint, attributes=rehearse(model, example_inputs, blueprint, body))
     smaller = _applied(model, blueprint)
@@ -54,6 +56,19 @@ def cut(
         verify(other, _applied(other, blueprint), cut, example_inputs, body=body)
     still_trains(model, smaller, example_inputs)
     return smaller if optimizer is None else (smaller, carry(optimizer, model, smaller, blueprint.kept))
+
+
+def _refuse_misfit(cut: Cut, body: Anatomy) -> None:
+    """Raise CutError for units that a structure does not have, and structures of another network."""
+    for structure, units in cut.removed.items():
+        where = structure.name
+        if len(set(units)) < len(units) or not set(units) <= set(range(structure.size)):
+            raise CutError(expected(where, f"different units from 0 to {structure.size - 1}", [*units]))
+        for piece in structure.slices:
+            shape = body.shapes.get(piece.tensor, ())
+            if shape[piece.axis : piece.axis + 1] != (piece.size,):
+                got = f"a network where it is of shape {shape}" if shape else "a network without it"
+                raise CutError(expected(where, f"{piece.size} along axis {piece.axis} of {piece.tensor}", got))
 
 
 def _applied(model: nn.Module, blueprint: Blueprint) -> nn.Module:

@@ -31,20 +31,21 @@ def prune(
     ranking: str = "global",
     floor: float = 0.1,
     protect: str | Sequence[str] = (),
+    plain: bool = False,
     rounds: int = 1,
     batches: Batches = (),
     seed: int = 0,
 ) -> nn.Module:
     """A smaller, proved copy of ``model``; the input model is untouched.
 
-    Exactly one of ``rate`` … ``latency`` is given, see windfirm.prune.budget.Budget; for ``structure`` … ``protect``
+    Exactly one of ``rate`` … ``latency`` is given, see windfirm.prune.budget.Budget; for ``structure`` … ``plain``
     see windfirm.prune.propose.Target. Criteria and rules that need data take ``batches`` of (images (b, c, h, w) as the
     network takes them, labels (b,)). Raises InputError for arguments out of range, TraceError and CutError as anatomy
     and cut do.
     """
     asked = budget(rate=rate, ratio=ratio, macs=macs, params=params, latency=latency)
     patterns = (protect,) if isinstance(protect, str) else tuple(protect)
-    target = Target(asked, structure, choose, ranking, floor, patterns)
+    target = Target(asked, structure, choose, ranking, floor, patterns, plain)
     check_patterns("protect", model, example_inputs, target)
     smaller, _ = prune_in_rounds(model, example_inputs, criterion, target, rounds, batches=batches, seed=seed)
     return smaller

@@ -72,6 +72,8 @@ def select(
     """
     if not 0 <= ratio < 1:
         raise InputError(expected("ratio", "a number in [0, 1)", f"{ratio:g}"))
+    if strange := next((key for key in scores if not isinstance(key, Structure)), None):
+        raise CutError(expected("scores", "structures as keys", repr(strange)))
     scored = {structure: scores[structure] for structure in structures if structure in scores}
     return share(departures(structures, scored, ranking=ranking, floor=floor), scored, ratio, ranking)
 

@@ -19,9 +19,10 @@ def still_trains(model: nn.Module, smaller: nn.Module, example_inputs: Inputs) -
         if _error(on_meta(smaller), without_values(where, example_inputs)) is None:
             return
     inputs = drawn(arguments(where, example_inputs), None, "train")
+    narrow, wide = exact(smaller), exact(model)  # not inside, where tensors are made double that are to be copied
     with Precisely():  # type: ignore[no-untyped-call]
-        error = _error(exact(smaller), inputs)
-        fault = error is not None and _error(exact(model), inputs) is None
+        error = _error(narrow, inputs)
+        fault = error is not None and _error(wide, inputs) is None
     if fault:
         wanted = "a smaller network that runs in training, as the original does"
         raise CutError(expected("cut", wanted, f"an error in its forward pass: {error}"))

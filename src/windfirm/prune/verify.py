@@ -71,6 +71,9 @@ def verify(
         if not apart < TOLERANCE:
             if spread is not None and difference < ROUNDING * _difference(wanted, shaken):
                 continue  # so wide of what it is made for, the network itself makes that much of a rounding
+            if not all(map(torch.equal, wanted, _outputs(original, inputs, runs, silence))):
+                same = "a network that gives the same inputs the same outputs"
+                raise CutError(expected("cut", same, "others from pass to pass: it draws at random"))
             close = f"the outputs of the silenced original within {TOLERANCE:g}"
             raise CutError(expected("cut", close, f"a difference of {apart:.2g}"))
         worst = max(worst, difference)

@@ -1,17 +1,21 @@
 """The poster's question for any two networks, for use in Python."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from windfirm.attack.budget import Attack, parse_eps
 from windfirm.attack.registry import build
 from windfirm.data.images import Images
+from windfirm.errors import InputError, expected
 from windfirm.evaluate.api import as_images
 from windfirm.evaluate.compare import MARGIN, Comparison, Role
 from windfirm.evaluate.compare import compare as compare_subjects
 from windfirm.evaluate.curves import Sweep
+from windfirm.models.device import placed
 from windfirm.study.checks import CHECKED
 from windfirm.study.measure import measure, timed
 
@@ -19,8 +23,8 @@ from windfirm.study.measure import measure, timed
 def compare(
     F: nn.Module,  # noqa: N803
     F_prime: nn.Module,  # noqa: N803
-    images: Tensor | Images,
-    labels: Tensor | None = None,
+    images: Tensor | NDArray[Any] | Images,
+    labels: Tensor | NDArray[Any] | None = None,
     *,
     attacks: Sequence[str | Attack] = ("semantic", "occlusion", "fgsm"),
     control: nn.Module | None = None,
@@ -30,7 +34,7 @@ def compare(
     margin: float = MARGIN,
     checked: int = CHECKED,
     seed: int = 0,
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
 ) -> Comparison:
     """F′ − F and F′ − control, image by image, on ``images`` (n, c, h, w) in [0, 1] with ``labels`` (n,).
 
@@ -40,12 +44,16 @@ def compare(
     accuracy counts as the same. ``checked`` of the images are used to look for reasons to doubt the outcomes; none
     where it is 0. Raises InputError for unknown attacks and for networks that do not take these images.
     """
+    device = placed(device)
     data = images if isinstance(images, Images) else as_images(F, images, labels)
     side, size = data.side, parse_eps(eps, "l2")  # whether an attack takes it, its evaluation says
-    chosen = [attack for attack in (build(entry, side) for entry in attacks) if attack.name != "clean"]
-    chosen.append(build("clean", side))
+    clean = build("clean", side)
+    chosen = [attack for attack in (build(entry, side) for entry in attacks) if attack != clean]
+    if any(attack.name == clean.name for attack in chosen):
+        raise InputError(expected("attacks", "an attack with a name of its own", clean.name))
+    chosen.append(clean)
     networks: dict[Role, nn.Module] = {"F": F, "F'": F_prime}
-    if control:
+    if control is not None:
         networks["control"] = control
     subjects = [
         measure(

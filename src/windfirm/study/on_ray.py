@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from windfirm.errors import InputError, expected, first_line
+from windfirm.errors import InputError, brief, expected, first_line
 from windfirm.study import wire
 from windfirm.study.local import cores
 from windfirm.study.perform import executors_of, perform
@@ -36,7 +36,7 @@ class OnRay:
         try:
             self.ray.init(log_to_driver=False, logging_level="error", **here)
         except Exception as error:  # of several kinds, as its parts fail
-            got = f"{type(error).__name__}: {first_line(error)}"
+            got = brief(error)
             raise InputError(expected("--engine ray", f"a cluster at {address or 'this machine'}", got)) from error
         self.spec, self.device, self.threads = spec, device, threads
         gpus = 1 if device == "cuda" else 0

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from windfirm.errors import InputError, WindfirmError, expected, first_line
+from windfirm.errors import InputError, WindfirmError, brief, expected
 from windfirm.study import place
 from windfirm.study.cell import canonical
 from windfirm.study.work import Ended, Executor, File, Task, digest
@@ -25,8 +25,8 @@ def perform(executors: Mapping[str, Executor], task: Task) -> Ended:
         result = executors[task.kind](task)
         canonical([result.facts, [*result.rows]], f"the result of cell {task.kind}")
         files = {path.name: _kept(task, path) for path in sorted(task.out.glob("*"))}
-    except Exception as error:  # anything may happen in there, and it concerns this cell alone
-        line = str(error) if isinstance(error, WindfirmError) else f"{type(error).__name__}: {first_line(error)}"
+    except (Exception, SystemExit) as error:  # anything may happen in there, and it concerns this cell alone
+        line = str(error) if isinstance(error, WindfirmError) else brief(error)
         return Ended(task.key, time.perf_counter() - start, error=line, trace=traceback.format_exc())
     if task.artifacts:
         shutil.rmtree(task.out, ignore_errors=True)

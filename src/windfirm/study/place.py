@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from windfirm.errors import InputError, StoreError, UnreachableError, expected, first_line
+from windfirm.errors import InputError, StoreError, UnreachableError, brief, expected
 from windfirm.files import on_disk
 
 #: What fsspec calls the filesystem of this machine, into which shared directories are mounted.
@@ -95,4 +95,4 @@ def _at(url: str, wanted: str) -> Iterator[tuple[Any, str]]:
         yield fs, path
     except Exception as error:  # of as many kinds as there are filesystems
         kind = StoreError if isinstance(error, FileNotFoundError) else UnreachableError
-        raise kind(expected(url, wanted, f"{type(error).__name__}: {first_line(error)}")) from error
+        raise kind(expected(url, wanted, brief(error))) from error

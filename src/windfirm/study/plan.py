@@ -28,9 +28,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from windfirm.attack.registry import ATTACKS, NUMBERS, build, kinds
+from windfirm.attack.registry import ATTACKS, build, kinds, misfit
 from windfirm.errors import InputError, expected, nearest
 from windfirm.prune.budget import BUDGETS
 from windfirm.study.cell import canonical
@@ -273,9 +273,8 @@ def _measured(entry: Mapping[str, Any], trials: int | None, at: Callable[[str], 
         if option not in known:
             wanted = f"options out of {', '.join([*OWN[1:], *known])}"
             raise InputError(expected(at(option), wanted, option) + nearest(option, known))
-        for number, wanted in NUMBERS:
-            if number in (known[option], *get_args(known[option])) and type(value) not in (int, number):
-                raise InputError(expected(at(option), wanted, show(value)))
+        if number := misfit(known[option], value):
+            raise InputError(expected(at(option), number, show(value)))
     with naming(at("name")):
         attack = build(chosen, **options)
     if trials is not None and attack.average and attack.trials > 1 and "trials" not in options:

@@ -106,7 +106,7 @@ def test_titles_say_the_severity_and_that_the_files_are_not_the_official_ones() 
     ("name", "options", "message"),
     [
         ("fog", {"severity": 6}, "fog: expected a whole severity from 1 to 5, got 6"),
-        ("fog", {"severity": 2.5}, "fog: expected a whole severity from 1 to 5, got 2.5"),
+        ("fog", {"severity": 2.5}, "fog: expected severity as a whole number, got 2.5"),
         ("corruptions", {"severity": 0}, "corruptions: expected a whole severity from 1 to 5, got 0"),
         ("fog", {"kind": "snow"}, "fog: expected options out of severity, trials, got kind"),
         (

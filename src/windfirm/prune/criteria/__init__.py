@@ -35,7 +35,6 @@ __all__ = [
     "Seen",
     "Subject",
     "criterion",
-    "from_spec",
     "named",
     "score",
     "scores",
@@ -60,29 +59,23 @@ class Scored:
     halves: tuple[Scores, Scores] | None = None
 
 
-def named(name: str | Criterion) -> Criterion:
-    """The criterion of that name; one of the user's own is itself. Raises InputError for an unknown name."""
-    if isinstance(name, Criterion):
-        return name
-    if str(name) not in CRITERIA:
-        raise InputError(expected("criterion", f"one of {', '.join(CRITERIA)}", name) + nearest(str(name), CRITERIA))
-    return CRITERIA[name]
-
-
-def from_spec(spec: str, where: str = "criterion") -> Criterion:
-    """The criterion of that name, or one of the user's own, ``package.module:name``, which is imported.
+def named(name: str | Criterion, where: str = "criterion") -> Criterion:
+    """The criterion of that name, or one of the user's own, ``package.module:name``, which is imported; or itself.
 
     Never to be called with a name from a file of weights. Raises InputError that begins with ``where``, or with the
     user's name for what cannot be imported.
     """
-    if spec in CRITERIA:
-        return CRITERIA[spec]
-    if ":" not in spec:
+    if isinstance(name, Criterion):
+        return name
+    name = str(name)
+    if name in CRITERIA:
+        return CRITERIA[name]
+    if ":" not in name:
         wanted = f"{' or '.join(CRITERIA)} or package.module:criterion"
-        raise InputError(expected(where, wanted, spec) + nearest(spec, CRITERIA))
-    found = imported(spec, "criterion")
+        raise InputError(expected(where, wanted, name) + nearest(name, CRITERIA))
+    found = imported(name, "criterion")
     if not isinstance(found, Criterion):
-        raise InputError(expected(spec, "a function made a criterion by windfirm.criterion", type(found).__name__))
+        raise InputError(expected(name, "a function made a criterion by windfirm.criterion", type(found).__name__))
     return found
 
 

@@ -5,7 +5,7 @@ from torch import nn
 from windfirm.data.batches import Batches
 from windfirm.models.device import batch_size
 from windfirm.prune.budget import Budget
-from windfirm.prune.criteria import from_spec
+from windfirm.prune.criteria import named
 from windfirm.prune.propose import Target
 from windfirm.prune.schedule import prune_round
 from windfirm.study.cells.bench import Bench, bare, example, keep, opened, told
@@ -32,7 +32,7 @@ def run(bench: Bench, task: Task) -> Result:
         network.to(bench.device),
         first.to(bench.device),
         example(images),
-        from_spec(s["criterion"]),
+        named(s["criterion"]),
         target,
         s["round"],
         s["rounds"] or s["round"],
