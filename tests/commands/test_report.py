@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.test_study import STUDY, Capture, written
+from tests.commands.test_study import HALF_BROKEN, STUDY, Capture, written
 from tests.commands.toys import complaint, run, run_json
 from tests.report.made import comparison, every
 from tests.report.studied import THREE, rows
@@ -142,3 +142,54 @@ def test_a_study_that_is_not_there_is_told(folder: Path, capsys: Capture) -> Non
     assert complaint(capsys, "report", folder, "--study", "tinny") == (
         f"windfirm report: {folder}: expected a study tiny, got tinny; did you mean tiny?"
     )
+
+
+def test_whatever_goes_wrong_with_pictures_leaves_the_tables(
+    folder: Path, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object, **options: object) -> None:
+        raise ZeroDivisionError("of an attack of the user's own")
+
+    monkeypatch.setattr("windfirm.commands.report.pictures", broken)
+    run(capsys, "report", folder, "--out", tmp_path)
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_what_is_not_done_yet_is_told(capsys: Capture, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    study = written(tmp_path, HALF_BROKEN)
+    assert main(["run", str(study), "--out", str(out), "--workers", "0"]) == 3
+    capsys.readouterr()
+    assert main(["report", str(out), "--no-pictures"]) == 0
+    said = "tiny: 4 of 14 cells are not done (1 failed, 3 waiting)"
+    assert said in capsys.readouterr().err
+    assert "1 failed, 3 waiting" in (out / "report" / "report.html").read_text()
+
+
+def test_rows_that_a_spreadsheet_has_saved_are_read(capsys: Capture, tmp_path: Path) -> None:
+    file = io.StringIO(newline="")
+    write_csv(rows("mine", {}, THREE), file)
+    (tmp_path / "rows.csv").write_text(file.getvalue(), encoding="utf-8-sig")
+    run(capsys, "report", "--from", tmp_path / "rows.csv", "--out", tmp_path / "out")
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_a_study_that_lies_where_nothing_can_be_written_is_reported_elsewhere(
+    folder: Path, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    run(capsys, "report", folder, "--out", tmp_path / "out", "--no-pictures")
+    assert "tiny" in run(capsys, "study", "ls", folder)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    assert "readonly" in complaint(capsys, "study", "gc", folder)
+
+
+def test_the_scale_is_that_of_the_study_not_of_the_one_that_a_cell_was_done_for(
+    capsys: Capture, tmp_path: Path
+) -> None:
+    text = STUDY + "\n[scale.smoke]\nseeds = [0]\n\n[scale.full]\nseeds = [0, 1]\n"
+    for scale in ("smoke", "full"):
+        run(capsys, "run", written(tmp_path, text), "--scale", scale, "--out", tmp_path / "out", "--workers", "0")
+    found = csv.DictReader(io.StringIO(run(capsys, "study", "rows", tmp_path / "out", "--csv")))
+    assert {entry["scale"] for entry in found} == {"full"}

@@ -71,3 +71,13 @@ def test_a_table_that_there_is_not_is_told_with_the_nearest(capsys: Capture) -> 
     assert complaint(capsys, "reproduce", "frist") == (
         "windfirm reproduce: TABLE: expected broken or first or second or all, got frist; did you mean first?"
     )
+
+
+def test_where_nothing_came_of_it_what_failed_is_told(capsys: Capture, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    broken = STUDY.replace("[train]", "[train]\nlr = 1e60").replace('"tiny"', '"first"')
+    (find.BUILTIN / "first.toml").write_text(broken + "\n[scale.laptop]\nseeds = [1]\n")
+    assert main(["reproduce", "first", "--out", str(out), "--workers", "0"]) == 3
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("failed: train ")
+    assert said[-1] == f"{out}: 0 of 10 cells of first done, 0 rows"

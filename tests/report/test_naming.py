@@ -34,3 +34,11 @@ def test_words_stand_as_they_come_and_numbers_by_size() -> None:
         ("filters", 2),
         ("filters", 10),
     ]
+
+
+def test_names_that_would_be_alike_are_whole() -> None:
+    points = [{"train.defence": "mixup"}, {"defend.name": "mixup"}]
+    assert naming.labels(points, naming.varying(points), None) == ["train.defence mixup", "defend.name mixup"]
+    numbers = [{"train.epochs": 1, "adjust.epochs": 2}, {"train.epochs": 2, "adjust.epochs": 1}]
+    assert naming.labels(numbers, naming.varying(numbers), None)[0] == "train.epochs 1, adjust.epochs 2"
+    assert naming.labels(POINTS, naming.varying(POINTS), None)[0] == "layers, rounds 10"

@@ -192,3 +192,16 @@ def test_no_name_can_inject_markup(evil: str, text: str) -> None:
     for name in (evil, text + evil):
         found, harmless = (read(page([named(n)], title=n, provenance={n: n})) for n in (name, "harmless"))
         assert found.tags == harmless.tags
+
+
+def test_a_study_of_the_users_own_under_a_built_in_name_is_not_run_again_by_that_name() -> None:
+    made = [replace(entry, about=ABOUT | {"scale": "laptop"}) for entry in table3()]
+    assert "run again" in dict(about(summary(made)))
+    other = [replace(entry, point={**entry.point, "prune.rate": 0.3}) for entry in made]
+    assert "run again" not in dict(about(summary(other)))
+
+
+def test_drawings_of_studies_whose_names_look_alike_are_different_files() -> None:
+    one, other = ([replace(entry, study=name) for entry in table3()] for name in ("日本", "中国"))
+    files = written([summary(one), summary(other)], title="Mine", provenance={})
+    assert [name for name in files if name.endswith(".svg")] == ["---1-1.svg", "---2-1.svg"]

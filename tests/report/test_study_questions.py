@@ -61,3 +61,13 @@ def test_cuts_of_one_size_cannot_say_whether_it_grows() -> None:
     assert questions(summary(rows("mine", {}, {role: four(1, 2, 3, 4) for role in THREE})))[-1] == (
         "Does it grow with what is removed? These rows cannot say: each kind of cut was made once, of 10 % of the MACs."
     )
+
+
+def test_two_amounts_are_not_one() -> None:
+    made = [
+        entry
+        for share in (900, 700)
+        for entry in rows("mine", {"prune.ratio": share}, THREE, macs={"F": 1000, "control": 1000, "F'": share})
+    ]
+    said = "no kind of cut was made in three amounts, of 10 to 30 % of the MACs."
+    assert questions(summary(made))[-1].endswith(said)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.report.studied import THREE, four, rows
 from windfirm.report.markup import md, tex
 from windfirm.report.study_table import agreement, best, latex, markdown, missing, records, tidy_csv
+from windfirm.report.study_words import answer
 from windfirm.report.summary import Summary, summary
 
 BETTER = THREE | {"F'": four(75, 85, 24, 94)}
@@ -124,3 +125,17 @@ def test_latex_compiles(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull" not in done.stdout
+
+
+def test_accuracies_of_a_record_are_those_of_the_seeds_whose_difference_it_tells() -> None:
+    made = rows("mine", {}, THREE, seeds=(0, 1)) + rows("mine", {}, {"F": four(10, 10, 10, 10)}, seeds=(2,))
+    for entry in records([summary(made)]):
+        assert entry["accuracy"] - entry["accuracy_versus"] == pytest.approx(entry["points"])
+
+
+def test_a_table_of_which_a_part_is_missing_says_so() -> None:
+    made = rows("mine", {}, THREE, seeds=(0, 1))
+    assert not any("Not all is there" in sentence for sentence in answer(summary(made)))
+    part = [entry for entry in made if (entry.role, entry.seed, entry.row["attack"]) != ("F'", 1, "fgsm")]
+    said = "Not all is there: 4 of 10 differences are of fewer than 2 seeds."
+    assert said in answer(summary(part))

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from statistics import mean, stdev
 
 import pytest
@@ -7,6 +8,8 @@ from scipy import stats
 from tests.report.made import comparison, every
 from tests.report.studied import ABOUT, THREE, four, outcome, row, rows
 from windfirm.errors import InputError
+from windfirm.evaluate.outcome import pack
+from windfirm.report.study_table import agreement, missing
 from windfirm.report.summary import rows_of, summaries, summary
 
 PLS = {"prune.criterion": "pls"}
@@ -156,3 +159,43 @@ def test_a_comparison_becomes_a_study_of_one_point() -> None:
     assert gains["fgsm"].delta.points == pytest.approx(100 * (223 - 186) / 1000)
     assert gains["clean"].delta.points == pytest.approx(-0.4)
     assert math.isfinite(gains["clean"].delta.smallest)
+
+
+def test_there_is_no_average_where_its_attacks_are_on_different_images() -> None:
+    for study in ("table3", "mine"):
+        made = rows(study, PLS, THREE)
+        fewer = [replace(r, row=pack(outcome("fgsm", 5, 20, eps=8 / 255))) if r.row["eps"] else r for r in made]
+        assert summary(fewer).columns == ("semantic", "occlusion", "fgsm", "clean")
+
+
+def test_networks_that_were_shown_different_images_are_not_compared() -> None:
+    made = rows("mine", PLS, THREE)
+    other = [replace(r, about=ABOUT | {"digest": "ff00"}) if r.role == "F'" else r for r in made]
+    with pytest.raises(InputError) as error:
+        summary(other)
+    wanted = "semantic with seed 0 on the same images for all networks"
+    assert str(error.value) == f"report mine: expected {wanted}, got such of SHA-256 00ff and ff00"
+
+
+def test_a_tie_is_none_to_the_last_digit_and_its_interval_is_not_narrower_for_several_seeds() -> None:
+    counts = [(7, 4), (3, 6), (5, 5)]
+    made = [
+        row("mine", role, {}, seed, outcome("fgsm", right, 30))
+        for seed, pair in enumerate(counts)
+        for role, right in zip(("F", "F'"), pair, strict=True)
+    ]
+    assert summary(made).lines[0].gains["F"]["fgsm"].delta.points == 0.0
+    alike = [row("mine", role, {}, seed, outcome("fgsm", 5, 20)) for role in ("F", "F'") for seed in (0, 1, 2)]
+    several, one = (summary([r for r in alike if r.seed < count]).lines[0].gains["F"]["fgsm"].delta for count in (3, 1))
+    assert (several.low, several.high) == (one.low, one.high)
+    assert one.low < 0 < one.high
+
+
+def test_several_lines_in_a_row_of_the_posters_say_what_tells_them_apart_and_none_is_its_counterpart() -> None:
+    points = [{"prune.criterion": name, "prune.rate": rate} for name, rate in (("pls", 0.1), ("pls", 0.3), ("l1", 0.1))]
+    found = summary([entry for point in points for entry in rows("table3", point, THREE)])
+    assert [line.label for line in found.lines] == ["ℓ1-norm", "PLS, rate 0.1", "PLS, rate 0.3"]
+    published = [line.gains["F"]["clean"].published is not None for line in found.lines]
+    assert published == [True, False, False]
+    assert agreement(found)[1] == 5
+    assert len(missing(found)) == 20

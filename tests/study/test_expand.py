@@ -186,3 +186,11 @@ def test_the_first_table_has_the_posters_rows_and_columns() -> None:
     structures = ("filters", "layers", "both")
     assert rows == [(arch, structure) for arch in ("resnet56", "mobilenet-v2") for structure in structures]
     assert [entry.attack for entry in plan.measurements][:4] == ["semantic", "occlusion", "fgsm", "clean"]
+
+
+def test_an_attack_whose_images_no_network_here_makes_is_told(tmp_path: Path) -> None:
+    attack = """[[attack]]\nname = "fgsm"\nfrom = ["control"]\n"""
+    with pytest.raises(InputError) as error:
+        of(tmp_path, "control=false", text=BASE + attack)
+    wanted = "images from one of its networks, F, F', got control"
+    assert str(error.value) == f"s: attack fgsm: expected {wanted}"

@@ -311,3 +311,9 @@ def test_lines_are_those_of_keys_in_tables_and_in_arrays_of_tables() -> None:
     assert found[2] == "x:5: e.f.g"
     assert lines.where("b", "c", "nowhere") == "x:2: b.c.nowhere"
     assert lines.where("nowhere") == "x: nowhere"
+
+
+def test_a_mark_at_the_beginning_that_some_editors_write_is_no_part_of_a_study(tmp_path: Path) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text('[[attack]]\nname = "clean"\n', encoding="utf-8-sig")
+    assert [entry.attack for entry in read(path).measurements] == ["clean"]

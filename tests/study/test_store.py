@@ -1,5 +1,9 @@
 import hashlib
+import os
+import signal
 import sqlite3
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -264,3 +268,17 @@ def test_sweeping_removes_what_no_study_needs_and_nothing_else(tmp_path: Path) -
         assert sorted(path.name for path in tmp_path.glob("artifacts/*/*")) == [f"{F.key}-model.safetensors"]
         assert list(store.states([F.key, CLEAN.key])) == [F.key]
         assert verify(store) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="a kernel that does not tell")
+def test_a_run_that_was_killed_is_dead_also_while_nobody_has_asked_what_became_of_it() -> None:
+    pid = os.fork()
+    if not pid:
+        time.sleep(60)
+        os._exit(0)
+    owner = replace(lease.myself(), pid=pid, born=lease._born(pid))
+    assert lease.is_alive(owner, beat=0.0, now=0.0)
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert not lease.is_alive(owner, beat=0.0, now=0.0)
+    os.waitpid(pid, 0)

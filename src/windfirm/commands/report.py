@@ -14,7 +14,7 @@ from typing import Any
 from windfirm import console
 from windfirm.commands.progress import duration
 from windfirm.commands.shared import print_json, printer, results
-from windfirm.errors import InputError, WindfirmError, expected
+from windfirm.errors import InputError, WindfirmError, brief, expected
 from windfirm.evaluate.stored import from_json
 from windfirm.files import write_text
 from windfirm.models.device import pick
@@ -23,7 +23,7 @@ from windfirm.report import pruning, run_table, study, training, written
 from windfirm.report.page import Strip, strips
 from windfirm.report.summary import Summary, rows_of, summaries
 from windfirm.study import rows as csv_rows
-from windfirm.study.listing import Measured, measured, seconds_of, settings_of
+from windfirm.study.listing import Measured, measured, seconds_of, settings_of, studies
 from windfirm.study.pictures import pictures
 from windfirm.study.provenance import versions
 from windfirm.study.settings import SETTINGS
@@ -115,10 +115,15 @@ def _made(store: Store, study: str) -> dict[str, str]:
         for name, value in points[0].items()
         if all(point.get(name) == value for point in points) and value not in (SETTINGS[name].default, None)
     }
+    cells = next(entry.cells for entry in studies(store) if entry.name == study)
+    left = {state: count for state, count in cells.items() if state != "done"}
+    undone = ", ".join(f"{count:,} {state}" for state, count in left.items())
+    if left:
+        console.say(f"{study}: {sum(left.values()):,} of {sum(cells.values()):,} cells are not done ({undone})")
     said = ", ".join(
         f"{name} {value if isinstance(value, str) else json.dumps(value)}" for name, value in fixed.items()
     )
-    return {
+    return ({f"{study}, cells not done": undone} if left else {}) | {
         f"{study}, settings": said,
         f"{study}, time": f"{duration(seconds_of(store, study))} of work, all cells one after another",
     }
@@ -130,8 +135,9 @@ def _pictures(args: Namespace, store: Store, rows: Sequence[Measured]) -> tuple[
         return None
     try:
         found = pictures(store, rows, device=pick(args.device))
-    except WindfirmError as error:
-        console.say(f"{rows[0].study}: no pictures: {error}")
+    except Exception as error:  # of attacks and networks of the user's own, and the tables need none
+        said = str(error) if isinstance(error, WindfirmError) else brief(error)
+        console.say(f"{rows[0].study}: no pictures: {said}")
         return None
     if found is None:
         return None
@@ -144,7 +150,7 @@ def _of_file(args: Namespace, where: Path) -> list[Measured]:
     """The rows in a file, compressed or not, of the studies that are asked for."""
     try:
         raw = where.read_bytes()
-        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
+        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         wanted = "the folder of a study or a run, or rows as CSV"
         raise InputError(expected(str(where), wanted, getattr(error, "strerror", None) or error)) from error

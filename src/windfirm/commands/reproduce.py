@@ -32,6 +32,13 @@ def run(args: Namespace) -> int:
             with results(place):  # so that a long run does not end at a closed door
                 pass
     done = [running.carry_out(one) for one in each]
+    lines = [line for entry in done for line in running.told(entry)]
+    if not any(entry.rows for entry in done):  # of nothing there is no report
+        if args.json:
+            print_json({"studies": [entry.document() for entry in done], "report": None})
+        else:
+            printer().print("\n".join(lines))
+        return running.FAILED
     made = report.report(
         Namespace(
             path=str(folder),
@@ -47,5 +54,5 @@ def run(args: Namespace) -> int:
     if args.json:
         print_json({"studies": [entry.document() for entry in done], "report": str(made[0])})
     else:
-        printer().print("\n".join([*(line for entry in done for line in running.told(entry)), *report.told(*made)]))
+        printer().print("\n".join([*lines, *report.told(*made)]))
     return running.FAILED if any(entry.board.errors for entry in done) else 0

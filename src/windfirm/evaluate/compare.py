@@ -9,7 +9,7 @@ from windfirm.evaluate.calibration import Calibration
 from windfirm.evaluate.curves import Curve
 from windfirm.evaluate.holm import holm
 from windfirm.evaluate.outcome import Outcome
-from windfirm.evaluate.paired import difference, mean_of
+from windfirm.evaluate.paired import difference, mean_of, on_as_many_images
 from windfirm.evaluate.power import smallest
 from windfirm.evaluate.warnings import Checks
 
@@ -121,9 +121,9 @@ def compare(subjects: Sequence[Subject], *, data: str, seed: int, margin: float 
 
 
 def with_average(outcomes: Sequence[Outcome]) -> tuple[Outcome, ...]:
-    """``outcomes``, and the poster's average behind them where all four attacks of it are among them."""
-    by_name = {outcome.attack: outcome for outcome in outcomes}
-    if not by_name.keys() >= set(AVERAGED):
+    """``outcomes``, and the poster's average behind them where its four attacks are among them, on the same images."""
+    by_name = {outcome.attack: outcome for outcome in outcomes if outcome.attack in AVERAGED}
+    if len(by_name) < len(AVERAGED) or not on_as_many_images([*by_name.values()]):
         return tuple(outcomes)
     return (*outcomes, mean_of([by_name[name] for name in AVERAGED]))
 

@@ -86,8 +86,19 @@ def sign_flip(differences: NDArray[np.int64]) -> float:
     return min(max(p, 2.0 * 0.5 ** int(counts.sum())), 1.0)
 
 
+def on_as_many_images(outcomes: Sequence[Outcome]) -> bool:
+    """Whether a mean of ``outcomes`` can be formed, image by image."""
+    return len({len(outcome.correct) for outcome in outcomes}) == 1
+
+
 def mean_of(outcomes: Sequence[Outcome], name: str = "average") -> Outcome:
-    """The mean of several attacks, image by image, each attack with the same weight; it is paired like any other."""
+    """The mean of several attacks, image by image, each attack with the same weight; it is paired like any other.
+
+    Raises InputError for outcomes that are not on_as_many_images.
+    """
+    if not on_as_many_images(outcomes):
+        got = " and ".join(f"{len(outcome.correct)}" for outcome in outcomes) or "none"
+        raise InputError(expected(name, "attacks on the same number of images", got))
     trials = math.lcm(*(outcome.trials for outcome in outcomes))
     correct = np.sum([outcome.correct * (trials // outcome.trials) for outcome in outcomes], axis=0)
     title = f"mean of {', '.join(outcome.attack for outcome in outcomes)}"

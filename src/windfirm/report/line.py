@@ -13,10 +13,9 @@ from windfirm.errors import InputError, expected
 from windfirm.evaluate.compare import Delta, Versus, with_average
 from windfirm.evaluate.intervals import interval
 from windfirm.evaluate.outcome import Outcome
-from windfirm.evaluate.paired import check_same, mean_of, per_image, sign_flip
+from windfirm.evaluate.paired import check_same, mean_of, on_as_many_images, per_image, sign_flip
 from windfirm.evaluate.score import paired_interval
 from windfirm.evaluate.several import combine
-from windfirm.report import naming
 from windfirm.report.poster import Form
 from windfirm.study.listing import Measured
 
@@ -82,12 +81,12 @@ class Line:
 
 
 def line_of(
-    rows: Sequence[Measured], names: Sequence[str], outcomes: Sequence[Outcome], form: Form | None, axes: Sequence[str]
+    rows: Sequence[Measured], names: Sequence[str], outcomes: Sequence[Outcome], form: Form | None, label: str
 ) -> Line:
     """The rows of one point, with the ``names`` of their columns and their ``outcomes``, as a line of the table.
 
-    ``form``: the poster's table that this is, if any; else the values on ``axes`` make the label. Raises InputError
-    for a measurement that comes twice and for outcomes that are not of the same images.
+    ``form``: the poster's table that this is, if any. Raises InputError for a measurement that comes twice and for
+    outcomes that are not of the same images.
     """
     found: dict[str, dict[int, dict[str, Outcome]]] = {}
     for row, name, outcome in zip(rows, names, outcomes, strict=True):
@@ -96,12 +95,12 @@ def line_of(
             got = f"{name} of {row.role} with seed {row.seed} twice"
             raise InputError(expected(f"report {row.study}", "each measurement of a network once", got))
         known[name] = outcome
+    _check_digests(rows, names)
     derived = {
         role: {seed: _derived(known, form) for seed, known in by_seed.items()} for role, by_seed in found.items()
     }
     point = rows[0].point
     place = form.row_of(point) if form else ""
-    label = form.label(place) if form else naming.label(point, axes)
     gains: dict[Versus, dict[str, Gain]] = {
         versus: _gains(versus, derived.get("F'", {}), derived.get(versus, {}), form, place)
         for versus in get_args(Versus)
@@ -117,6 +116,17 @@ def line_of(
     )
 
 
+def _check_digests(rows: Sequence[Measured], names: Sequence[str]) -> None:
+    """Raise InputError where the rows say that two networks were shown different images."""
+    digests: dict[tuple[int, str], str] = {}
+    for row, name in zip(rows, names, strict=True):
+        digest = row.about.get("digest")
+        if digest and digests.setdefault((row.seed, name), digest) != digest:
+            got = f"such of SHA-256 {digests[row.seed, name]} and {digest}"
+            wanted = f"{name} with seed {row.seed} on the same images for all networks"
+            raise InputError(expected(f"report {row.study}", wanted, got))
+
+
 def _derived(known: dict[str, Outcome], form: Form | None) -> dict[str, Outcome]:
     """The outcomes of one network with the means that the table has, and without what those stand for."""
     posters = f"fgsm {show_eps(POSTER_EPS)}"
@@ -127,7 +137,7 @@ def _derived(known: dict[str, Outcome], form: Form | None) -> dict[str, Outcome]
         known = {("fgsm" if outcome is poster else name): outcome for name, outcome in known.items()}
     made = dict(known)
     for column, parts in form.columns.items():
-        if parts and all(part in made for part in parts):
+        if parts and all(part in made for part in parts) and on_as_many_images([made[part] for part in parts]):
             made[column] = mean_of([made[part] for part in parts], column)
     return made
 
@@ -163,15 +173,19 @@ def _gain(column: str, versus: Versus, pairs: Mapping[int, tuple[Outcome, Outcom
             check_same(first, outcome)
     differences, draws = together([*pairs.values()])
     shares = differences / draws
-    if len(pairs) > 1:
+    low, high = (100 * end for end in paired_interval(shares))
+    if len(pairs) > 1:  # other trainings make it no narrower, not even where a bootstrap of few differences is
         combined = combine([*pairs.values()])
-        low, high = combined.low, combined.high
-    else:
-        low, high = (100 * end for end in paired_interval(shares))
-    points = 100 * float(shares.mean())
+        low, high = min(low, combined.low), max(high, combined.high)
+    points = 100 * int(differences.sum()) / (draws * len(differences))  # of whole numbers, so that a tie is one
     delta = Delta(column, versus, points, low, high, sign_flip(differences), low, high, math.nan, math.nan)
-    each = {seed: 100 * (ours.accuracy - theirs.accuracy) for seed, (ours, theirs) in pairs.items()}
+    each = {seed: _points(*pair) for seed, pair in pairs.items()}
     return Gain(delta, each, published)
+
+
+def _points(ours: Outcome, theirs: Outcome) -> float:
+    differences, draws = per_image(ours, theirs)
+    return 100 * int(differences.sum()) / (draws * len(differences))
 
 
 def together(pairs: Sequence[tuple[Outcome, Outcome]]) -> tuple[NDArray[np.int64], int]:

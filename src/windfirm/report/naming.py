@@ -32,13 +32,32 @@ def varying(points: Sequence[Point]) -> list[str]:
     return sorted(differing, key=lambda axis: any(_is_number(point.get(axis)) for point in points))
 
 
-def label(point: Point, axes: Sequence[str]) -> str:
-    """``filters, rounds 3``: words as they are, numbers with what they are numbers of."""
-    names = {axis: axis.rpartition(".")[2] for axis in axes}
+def label(point: Point, axes: Sequence[str], *, whole: bool = False) -> str:
+    """``filters, rounds 3``: words as they are, numbers with what they are numbers of.
+
+    With ``whole``, ``prune.structure filters, prune.rounds 3``.
+    """
+    names = {axis: axis if whole else axis.rpartition(".")[2] for axis in axes}
     does = {axis: point[axis] for axis in axes if point.get(axis, NONE) != NONE}
     return ", ".join(
-        f"{names[axis]} {said(value)}" if _is_number(value) else said(value) for axis, value in does.items()
+        f"{names[axis]} {said(value)}" if whole or _is_number(value) else said(value) for axis, value in does.items()
     )
+
+
+def labels(points: Sequence[Point], axes: Sequence[str], form: Form | None) -> list[str]:
+    """What the line of each of the ``points`` is called, with as much as tells it from the others.
+
+    ``form``: the poster's table that this is, if any, whose rows have names of their own.
+    """
+    if form is None:
+        short = [label(point, axes) for point in points]
+        ends = [axis.rpartition(".")[2] for axis in axes]
+        clear = len(set(short)) == len(short) and len(set(ends)) == len(ends)
+        return short if clear else [label(point, axes, whole=True) for point in points]
+    rows = [form.row_of(point) for point in points]
+    inside = {row: varying([point for point, own in zip(points, rows, strict=True) if own == row]) for row in rows}
+    more = [label(point, inside[row]) for point, row in zip(points, rows, strict=True)]
+    return [", ".join(filter(None, (form.label(row), rest))) for row, rest in zip(rows, more, strict=True)]
 
 
 def in_order(points: Sequence[Point], axes: Sequence[str]) -> list[int]:

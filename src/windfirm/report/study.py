@@ -49,16 +49,19 @@ def about(summary: Summary) -> list[tuple[str, str]]:
     scales = summary.about.get("scale", ())
     if summary.study not in builtin() or len(scales) != 1:  # nobody knows here where its file is
         return [*rows, seeds]
+    made = [part for changes in summary.about.get("changes", ()) for part in shlex.split(changes)]
     try:
-        usual = read(inside(summary.study), scale=scales[0]).seeds
+        plan = read(inside(summary.study), scale=scales[0], changes=made)
     except InputError:  # a scale that the file no longer has
         return [*rows, seeds]
+    if not all(any(line.point == point.axes for point in plan.points) for line in summary.lines):
+        return [*rows, seeds]  # a file of the user's own under that name
+    usual = plan.seeds
     run = ["windfirm", "run", summary.study, "--scale", scales[0]]
     if summary.seeds != usual:
         one = len(summary.seeds) == 1
         run += ["--seed", str(summary.seeds[0])] if one else ["--set", f"seeds={list(summary.seeds)}".replace(" ", "")]
-    for changes in summary.about.get("changes", ()):
-        run += [part for change in shlex.split(changes) for part in ("--set", change)]
+    run += [part for change in made for part in ("--set", change)]
     return [*rows, seeds, ("run again", shlex.join(run))]
 
 

@@ -105,13 +105,13 @@ def _removed(summary: Summary) -> Iterator[Figure]:
         yield Figure(label, note, lines(series, x=axis, y="points", label=label, zero=True, band=False))
 
 
-def amounts(summary: Summary) -> dict[str, list[Line]]:
-    """The lines of which at least SWEEP differ in nothing but how much is removed, by what else they are."""
+def amounts(summary: Summary, least: int = SWEEP) -> dict[str, list[Line]]:
+    """The lines of which at least ``least`` differ in nothing but how much is removed, by what else they are."""
     known = [line for line in summary.lines if math.isfinite(line.left)]
     kinds: dict[str, list[Line]] = {}
     for line in known:
         kinds.setdefault(_kind(line, known), []).append(line)
-    return {kind: lines for kind, lines in kinds.items() if len({round(line.left, 3) for line in lines}) >= SWEEP}
+    return {kind: lines for kind, lines in kinds.items() if len({round(line.left, 3) for line in lines}) >= least}
 
 
 def _transfer(summary: Summary) -> Iterator[Figure]:

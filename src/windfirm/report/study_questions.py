@@ -78,7 +78,8 @@ def _growth(summary: Summary) -> list[str]:
         return []
     low, high = (f"{share:.0f}" for share in (removed[0], removed[-1]))
     how = low if low == high else f"{low} to {high}"
-    return [f"{question} These rows cannot say: each kind of cut was made once, of {how} % of the MACs."]
+    made = "no kind of cut was made in three amounts" if amounts(summary, 2) else "each kind of cut was made once"
+    return [f"{question} These rows cannot say: {made}, of {how} % of the MACs."]
 
 
 def _ends(summary: Summary, kind: str, lines: Sequence[Line]) -> str:

@@ -52,7 +52,8 @@ def missing(summary: Summary) -> list[tuple[str, str]]:
     """The poster's places that this study has no number for, as (row, column) in words."""
     if summary.form is None:
         return []
-    have = {(line.row, column) for line in summary.lines for column in line.gains.get("F", {})}
+    gains = [(line.row, column, gain) for line in summary.lines for column, gain in line.gains.get("F", {}).items()]
+    have = {(row, column) for row, column, gain in gains if gain.published is not None}
     return [(summary.form.label(row), column) for row, column in summary.form.published if (row, column) not in have]
 
 
@@ -117,7 +118,7 @@ def records(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
                     values = {
                         name: _rounded(value) for name, value in vars(gain.delta).items() if isinstance(value, float)
                     }
-                    shares = {who: _rounded(line.shares[who][column].percent) for who in ("F'", versus)}
+                    shares = {who: _rounded(_percent(line, who, column, gain)) for who in ("F'", versus)}
                     made.append(
                         {
                             "study": summary.study,
@@ -137,6 +138,11 @@ def records(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
                         }
                     )
     return made
+
+
+def _percent(line: Line, role: str, column: str, gain: Gain) -> float:
+    """The accuracy of a network over the seeds that the gain is of, so that two of them differ by it."""
+    return 100 * sum(line.outcomes[role][seed][column].accuracy for seed in gain.each) / len(gain.each)
 
 
 def tidy_csv(summaries: Sequence[Summary]) -> str:

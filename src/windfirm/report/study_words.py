@@ -26,6 +26,7 @@ def answer(summary: Summary) -> list[str]:
         _poster(summary),
         *questions(summary),
         *_floors(summary),
+        _partial(summary),
         _limits(summary),
     ]
     return [sentence for sentence in sentences if sentence]
@@ -131,6 +132,16 @@ def _floors(summary: Summary) -> list[str]:
     if fgsm and not iterative:
         return ["FGSM takes a single step: accuracy under it says nothing yet about iterative attacks such as PGD."]
     return []
+
+
+def _partial(summary: Summary) -> str:
+    """How many differences have fewer seeds than the study has."""
+    gains = [gain for line in summary.lines for known in line.gains.values() for gain in known.values()]
+    fewer = sum(len(gain.each) < len(summary.seeds) for gain in gains)
+    if not fewer:
+        return ""
+    seeds = words.several(len(summary.seeds), "seed")
+    return f"Not all is there: {fewer:,} of {len(gains):,} differences are of fewer than {seeds}."
 
 
 def _limits(summary: Summary) -> str:

@@ -83,16 +83,17 @@ def summary(rows: Sequence[Measured]) -> Summary:
         points.setdefault(repr(sorted(row.point.items())), []).append(number)
     places = [rows[numbers[0]].point for numbers in points.values()]
     varying = naming.varying(places)
-    grouped = [*points.values()]
-    ordered = [grouped[i] for i in naming.in_order(places, varying)]
-    lines = [
-        line_of([rows[i] for i in numbers], [names[i] for i in numbers], [outcomes[i] for i in numbers], form, varying)
-        for numbers in ordered
-    ]
+    grouped, labels = [*points.values()], naming.labels(places, varying, form)
+    lines = []
+    for place in naming.in_order(places, varying):
+        at = grouped[place]
+        found = [rows[i] for i in at], [names[i] for i in at], [outcomes[i] for i in at]
+        lines.append(line_of(*found, form, labels[place]))
+    lines = [_unlike_the_posters(line) if _several(line, lines) else line for line in lines]
     lines.sort(key=lambda line: _place(line, form))
-    found = {column for line in lines for shares in line.shares.values() for column in shares}
+    measured = {column for line in lines for shares in line.shares.values() for column in shares}
     attacks = {name: (outcome.attack, outcome.eps or 0.0) for name, outcome in zip(names, outcomes, strict=True)}
-    columns = tuple(sorted(found, key=lambda column: naming.order(column, attacks, form)))
+    columns = tuple(sorted(measured, key=lambda column: naming.order(column, attacks, form)))
     lines, tests = _corrected(lines)
     return Summary(
         name,
@@ -106,6 +107,16 @@ def summary(rows: Sequence[Measured]) -> Summary:
         {key: tuple(sorted({row.about[key] for row in rows if key in row.about})) for key in ABOUT},
         tests,
     )
+
+
+def _several(line: Line, lines: Sequence[Line]) -> bool:
+    return sum(other.row == line.row for other in lines) > 1
+
+
+def _unlike_the_posters(line: Line) -> Line:
+    """Without the poster's numbers: of several lines in the place of one of its rows none is its counterpart."""
+    gains = {v: {c: replace(gain, published=None) for c, gain in known.items()} for v, known in line.gains.items()}
+    return replace(line, gains=gains)
 
 
 def rows_of(comparison: Comparison) -> list[Measured]:

@@ -16,13 +16,14 @@ def written(summaries: Sequence[Summary], *, title: str, provenance: Mapping[str
     """Text by file name. ``report.md`` shows the drawings, which are files beside it."""
     drawings: dict[str, str] = {}
     parts = [f"# {md(title)}\n"]
-    for summary in summaries:
+    names = _file_names([summary.study for summary in summaries])
+    for summary, file in zip(summaries, names, strict=True):
         parts.append(f"## {md(summary.title)}\n" if summary.title != title else "")
         parts.append("\n\n".join(map(md, study_words.answer(summary))) + "\n")
         parts += ["\n".join(f"> {md(line)}" for line in study_words.doubts(summary)) + "\n"]
         parts.append(study_table.markdown(summary))
         for number, figure in enumerate(study_figures.figures(summary), 1):
-            name = f"{_file_name(summary.study)}-{number}.svg"
+            name = f"{file}-{number}.svg"
             drawings[name] = drawing(figure.svg)
             parts.append(f"![{md(figure.title)}]({name})\n\n{md(figure.title)}. {md(figure.note)}\n")
         parts.append(_listed(about(summary)))
@@ -40,5 +41,7 @@ def _listed(rows: Sequence[tuple[str, str]]) -> str:
     return "".join(f"- {md(name)}: {md(text)}\n" for name, text in rows)
 
 
-def _file_name(study: str) -> str:
-    return "".join(c if (c.isalnum() and c.isascii()) or c in "-_" else "-" for c in study)
+def _file_names(studies: Sequence[str]) -> list[str]:
+    """What files of each study begin with; with a number where two would begin alike."""
+    plain = ["".join(c if (c.isalnum() and c.isascii()) or c in "-_" else "-" for c in study) for study in studies]
+    return [f"{name}-{i}" if plain.count(name) > 1 else name for i, name in enumerate(plain, 1)]

@@ -1,5 +1,6 @@
 """A SQLite file as the store uses it: opened, its tables made or brought to ours, its complaints in our words."""
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -17,15 +18,19 @@ PAUSE = 0.01
 
 @contextmanager
 def connected(path: Path) -> Iterator[sqlite3.Connection]:
-    """The database in ``path`` with our tables, for use in one thread.
+    """The database in ``path`` with our tables, for use in one thread; for reading alone where nothing can be written.
 
     Raises StoreError when it is damaged, not ours, or of a newer version.
     """
+    fixed = path.is_file() and not os.access(path.parent, os.W_OK)
     with explaining(path):
-        db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+        if fixed:
+            db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
+        else:
+            db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
     with closing(db):
         with explaining(path):
-            _prepare(db, path)
+            _recognise(db, path) if fixed else _prepare(db, path)
         yield db
 
 
@@ -51,12 +56,26 @@ def explaining(path: Path) -> Iterator[None]:
         raise _explained(path, error) from error
 
 
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    db.execute(f"PRAGMA busy_timeout = {int(1000 * PATIENCE)}")
+def _recognise(db: sqlite3.Connection, path: Path) -> None:
+    """Refuse what cannot be read as it is: without a newer version's knowledge, or what only a writer could finish."""
+    version = _version(db, path)
+    log = path.with_name(f"{path.name}-wal")
+    if version < schema.VERSION or (log.is_file() and log.stat().st_size):
+        got = f"version {version}" if version < schema.VERSION else f"one that a run has not closed, with {log.name}"
+        raise StoreError(expected(str(path), "a folder that can be written, to bring the store up to date", got))
+
+
+def _version(db: sqlite3.Connection, path: Path) -> int:
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     if version > schema.VERSION:
         got = f"version {version}; a newer Windfirm may read it"
         raise StoreError(expected(str(path), f"a store of version {schema.VERSION}", got))
+    return version
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    db.execute(f"PRAGMA busy_timeout = {int(1000 * PATIENCE)}")
+    version = _version(db, path)
     write_ahead(db)
     db.execute("PRAGMA synchronous = FULL")  # a commit is on the disk when it returns
     if version < schema.VERSION:

@@ -46,18 +46,25 @@ class Graph:
 def expand(plan: Plan) -> Graph:
     """All cells of ``plan``. Raises InputError for settings that cannot be used together, naming the point."""
     graph = Graph()
+    roles: set[str] = set()
     for point in plan.points:
         try:
             _check(point.settings)
             for seed in plan.seeds:
-                _expand(graph, point, seed, plan.measurements)
+                roles |= _expand(graph, point, seed, plan.measurements)
         except InputError as error:
             where = ", ".join(f"{axis} {value}" for axis, value in point.axes.items())
             raise InputError(f"{plan.name}{f' at {where}' if where else ''}: {error}") from error
+    made = {entry.attack for entry in plan.measurements if entry.source is None or entry.source in roles}
+    for entry in plan.measurements:
+        if entry.attack not in made:
+            wanted = f"images from one of its networks, {', '.join(sorted(roles))}"
+            raise InputError(expected(f"{plan.name}: attack {entry.attack}", wanted, entry.source))
     return graph
 
 
-def _expand(graph: Graph, point: Point, seed: int, measurements: tuple[Measurement, ...]) -> None:
+def _expand(graph: Graph, point: Point, seed: int, measurements: tuple[Measurement, ...]) -> set[str]:
+    """Add what is done at one point with one seed; the roles of the networks there."""
     s = point.settings
     f = _original(graph, s, seed, s["train.defence"], s["train.eps"])
     networks = {"F": f}
@@ -94,6 +101,7 @@ def _expand(graph: Graph, point: Point, seed: int, measurements: tuple[Measureme
             source = None if entry.source is None else networks[entry.source]
             cell = graph.add("attack", settings | _factory(s), network=measured, source=source)
             graph.places.append(Place(cell.key, role, point.axes, seed))
+    return {*networks}
 
 
 def _original(graph: Graph, s: Settings, seed: int, name: str, eps: float) -> Cell:

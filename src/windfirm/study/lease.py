@@ -78,8 +78,12 @@ def _host() -> str:
 
 
 def _born(pid: int) -> str:
-    """When a process was started, in the kernel's own ticks; empty where the kernel does not tell."""
+    """When a process was started, in the kernel's own ticks; empty where it does not tell, or the process has ended.
+
+    One that was killed is there, as a zombie, until its parent asks what became of it.
+    """
     with suppress(OSError, IndexError):
-        # The name of the program, in brackets, may hold anything; the 22nd field is the 20th behind it.
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        # The name of the program, in brackets, may hold anything; behind it the state, and the 22nd field as the 20th.
+        told = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return "" if told[0] in "ZX" else told[19]
     return ""

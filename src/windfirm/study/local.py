@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,8 @@ class InProcess:
         if not self.tasks:
             time.sleep(seconds)
             return ()
-        return [perform(self.executors, self.tasks.pop())]
+        with redirect_stdout(sys.stderr):  # what is printed in there is not the answer of this command
+            return [perform(self.executors, self.tasks.pop())]
 
     def close(self) -> None:
         self.tasks.clear()

@@ -99,7 +99,7 @@ def read(path: Path | str, *, scale: str | None = None, changes: Sequence[str] =
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(expected(str(path), "a study in TOML", error)) from error
