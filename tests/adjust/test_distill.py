@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from windfirm.adjust.distill import distillation
+from windfirm.adjust.resume import weights_digest
 from windfirm.seeds import stream
 
 CPU = torch.device("cpu")
@@ -33,7 +34,8 @@ def test_two_logits_by_hand() -> None:
     loss, logits = objective.loss(network, torch.rand(3, 3, 1, 1), torch.tensor([1, 1, 1]), stream(0))
     assert loss.item() == pytest.approx(0.9 * 16 * far + 0.1 * plain, rel=1e-5)
     assert logits.tolist() == [[0.0, -2.0]] * 3
-    assert (objective.name, objective.options) == ("distill", {"temperature": 4.0, "weight": 0.9})
+    options = {"temperature": 4.0, "weight": 0.9, "teacher": weights_digest(teacher)}
+    assert (objective.name, objective.options) == ("distill", options)
     other = distillation(teacher, CPU, temperature=1.0, weight=0.25)
     p, q = sigmoid(4.0), sigmoid(-2.0)
     far = p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))

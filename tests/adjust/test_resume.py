@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tests.adjust.toys import assert_equal, data, toy, what_was_computed
+from windfirm.adjust.resume import weights_digest
 from windfirm.adjust.train import Recipe, train
 from windfirm.errors import CheckpointError, TrainingError
 
@@ -83,17 +84,18 @@ def test_a_loss_that_is_not_finite_leaves_the_last_good_epoch_on_disk(tmp_path: 
     assert all(torch.equal(kept[f"model.{name}"], value) for name, value in good.items())
 
 
-@pytest.mark.parametrize("change", ["recipe", "seed", "images"])
+@pytest.mark.parametrize("change", ["recipe", "seed", "images", "start"])
 def test_the_state_of_another_run_is_refused_and_left_alone(tmp_path: Path, change: str) -> None:
     path = tmp_path / "progress.safetensors"
-    train(toy(), *data(), Recipe(epochs=1, batch=8), checkpoint=path)
+    train(toy(), *data(), Recipe(epochs=1, batch=8), checkpoint=path, start=weights_digest(toy()))
     before = path.read_bytes()
     images, labels = data()
     recipe = Recipe(epochs=1, batch=16 if change == "recipe" else 8)
     if change == "images":
         images, labels = images[:-1], labels[:-1]
+    start = weights_digest(toy(seed=int(change == "start")))
     with pytest.raises(CheckpointError) as error:
-        train(toy(), images, labels, recipe, seed=int(change == "seed"), checkpoint=path)
+        train(toy(), images, labels, recipe, seed=int(change == "seed"), checkpoint=path, start=start)
     assert str(error.value) == (
         f"{path}: expected the state of this run, got one of another run; the folder needs another name, or the file "
         "removing"
@@ -111,3 +113,29 @@ def test_a_damaged_state_is_refused(tmp_path: Path, size: int) -> None:
         train(toy(), *data(), recipe, checkpoint=path)
     cause = error.value.__cause__
     assert str(error.value) == f"{path}: expected the state of a training run, got a damaged file ({cause})"
+
+
+def test_a_buffer_that_is_no_part_of_the_state_goes_on_as_well(tmp_path: Path) -> None:
+    class Counted(nn.Module):
+        seen: Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("seen", torch.zeros(()), persistent=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.seen += int(self.training)
+            return x + self.seen / 100
+
+    path = tmp_path / "progress.safetensors"
+    whole, started, resumed = (nn.Sequential(Counted(), toy()) for _ in range(3))
+    train(whole, *data(), RECIPE)
+    with pytest.raises(Killed):
+        train(started, *data(), RECIPE, checkpoint=path, progress=killed_in_the_middle_of_epoch_three)
+    train(resumed, *data(), RECIPE, checkpoint=path)
+    assert_equal(whole, resumed)
+
+
+def test_a_digest_tells_weights_apart() -> None:
+    assert weights_digest(toy()) == weights_digest(toy())
+    assert len({weights_digest(model) for model in (toy(), toy(seed=1), toy().double(), toy().bfloat16())}) == 4

@@ -169,3 +169,15 @@ def test_labels_may_be_of_any_whole_type_and_the_device_a_name() -> None:
     epochs: Any = 1.5
     with pytest.raises(InputError, match=r"recipe: expected epochs and batch of at least 1, got 1.5 and 128"):
         Recipe(epochs=epochs)
+
+
+def test_a_mask_of_infinity_is_no_weight_that_the_training_has_spoilt() -> None:
+    model = toy()
+    model.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+    assert len(train(model, *dark_and_bright(8), Recipe(epochs=1, batch=8))) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_weights_of_another_type_are_refused_before_anything_runs(dtype: torch.dtype) -> None:
+    with pytest.raises(InputError, match=f"expected float32 to train, as model.float.. makes it, got {dtype}"):
+        train(toy().to(dtype), *dark_and_bright(8), Recipe(epochs=1, batch=8))

@@ -81,3 +81,13 @@ def test_what_cannot_be_exported_leaves_nothing(capsys: Capture, here: Path, mon
     Path("new").write_text("a file")
     text = complaint(capsys, *words, "pt2")
     assert text.startswith("windfirm export: new: expected a folder that can be written, got ")
+
+
+def narrow() -> torch.nn.Module:
+    """The tiny network in half precision."""
+    return network().bfloat16()
+
+
+def test_a_network_in_another_precision_is_timed_on_images_of_its_own(capsys: Capture) -> None:
+    words = ("export", "tests.commands.test_export:narrow", "--format", "pt2", "--input", "3,8,8", "--images", 2)
+    assert run_json(capsys, *words, "--out", "F.pt2")["seconds_per_image"]["64"] > 0

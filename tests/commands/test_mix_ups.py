@@ -88,3 +88,10 @@ def test_a_class_that_only_one_half_has_is_told(capsys: Capture) -> None:
     main(["attack", "F.safetensors", "--factory", NET, "--data", "both", "--attack", "clean"])
     err = capsys.readouterr().err
     assert "both/val: no image of other\n" in err
+
+
+def test_weights_as_before_training_that_belong_to_another_network_are_removed(capsys: Capture) -> None:
+    Path("out").mkdir()
+    checkpoint(Path("out/initial.safetensors"))
+    run(capsys, *PRUNE, "--out", "out")
+    assert not Path("out/initial.safetensors").exists()

@@ -1,8 +1,9 @@
 import io
 
+import pytest
 from rich.console import Console
 
-from windfirm.commands.printing import grid
+from windfirm.commands.printing import grid, printer
 
 
 def test_a_name_wider_than_a_narrow_terminal_goes_on_below() -> None:
@@ -13,3 +14,8 @@ def test_a_name_wider_than_a_narrow_terminal_goes_on_below() -> None:
     _, first, *rest = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert first.split() == ["layer2.", "1,234"]
     assert [line.strip() for line in rest] == ["0.conv2", "#2"]
+
+
+def test_a_name_with_colons_is_no_picture(capsys: pytest.CaptureFixture[str]) -> None:
+    printer().print("nets:two: 3 M MACs")
+    assert capsys.readouterr().out == "nets:two: 3 M MACs\n"

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.commands.toys import complaint, folder, listing, run, run_json
 from windfirm.defend.stylizer import load_stylizer
+from windfirm.errors import InputError
 
 Capture = pytest.CaptureFixture[str]
 
@@ -60,3 +62,10 @@ def test_nothing_is_left_of_a_training_that_cannot_begin(capsys: Capture, data: 
     said = complaint(capsys, "train-stylizer", "--data", data, "--vgg", "none.pth", "--out", "style")
     assert said == "windfirm train-stylizer: none.pth: expected a file of weights, got no such file"
     assert not Path("style").exists()
+
+
+def test_grey_images_are_refused_before_anything_is_trained(capsys: Capture, data: Path) -> None:
+    said = complaint(capsys, "train-stylizer", "--data", data, "--input", "1,16,16", "--out", "style")
+    assert said == "windfirm train-stylizer: stylizer: expected RGB images, got images of 1 channel"
+    with pytest.raises(InputError, match="stylizer: expected RGB images, got images of 1 channel"):
+        load_stylizer(None).within(torch.rand(4, 1, 16, 16), torch.arange(4))

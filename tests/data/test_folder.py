@@ -116,3 +116,14 @@ def test_a_split_that_is_not_there(tmp_path: Path) -> None:
     paint(tmp_path / "train" / "a" / "1.png", (0, 0, 0))
     wanted = "a folder test or val with class folders beside train"
     assert complaint(tmp_path, "test") == f"{tmp_path}: expected {wanted}, got none"
+
+
+def test_folders_below_a_class_belong_to_it_and_images_in_other_formats_are_named(tmp_path: Path) -> None:
+    for name in ("1.png", "more/2.png", "more/even/3.jfif", ".hidden/4.png"):
+        path = tmp_path / "toys" / "cat" / name
+        paint(path.with_suffix(".png"), (1, 2, 3)).rename(path)
+    paint(tmp_path / "toys" / "cat" / "more" / "film.gif", (1, 2, 3))
+    (tmp_path / "toys" / "cat" / "notes.txt").touch()
+    found = load_folder(tmp_path / "toys", "train")
+    assert len(found) == 3
+    assert found.skipped == ("cat/more/film.gif (a format that is not read)",)

@@ -131,3 +131,10 @@ def test_an_image_too_large_to_be_honest(tmp_path: Path, monkeypatch: pytest.Mon
     gradient(50, 40).save(tmp_path / "1.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert read(tmp_path / "1.png", None, "crop") == "too large"
+
+
+def test_a_line_of_pixels_is_not_scaled_to_gigabytes_of_which_nothing_is_seen(tmp_path: Path) -> None:
+    Image.new("RGB", (10_000, 1)).save(tmp_path / "line.png")
+    assert read(tmp_path / "line.png", (3, 224, 224), "crop") == "10000×1, too long and thin to crop"
+    for resize in ("squash", "pad"):
+        assert isinstance(read(tmp_path / "line.png", (3, 224, 224), resize), np.ndarray)

@@ -205,3 +205,14 @@ def test_numbers_out_of_range(factory: object, options: dict[str, float], messag
     with pytest.raises(InputError) as error:
         factory(32, **options)  # type: ignore[operator]
     assert str(error.value) == message
+
+
+def test_instance_normalisation_that_keeps_statistics_keeps_those_as_well() -> None:
+    layer = nn.InstanceNorm2d(2, track_running_stats=True)
+    before = {name: value.clone() for name, value in layer.state_dict().items()}
+    x = torch.randn(4, 2, 5, 5)
+    with statistics_kept(layer):
+        kept = layer(x)
+    assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
+    assert torch.equal(layer(x), kept)
+    assert not torch.equal(layer.get_buffer("running_mean"), before["running_mean"])

@@ -1,4 +1,5 @@
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -175,3 +176,18 @@ def test_an_empty_example_is_refused() -> None:
     with pytest.raises(InputError) as error:
         cost(nn.Linear(7, 5), torch.zeros(0, 7))
     assert str(error.value) == "cost: expected an example batch with at least one image, got shape (0, 7)"
+
+
+def test_products_with_a_vector_and_of_three_count_and_there_may_be_several_inputs() -> None:
+    class Products(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bilinear = nn.Bilinear(16, 16, 10)
+            self.vector = nn.Parameter(torch.rand(16))
+
+        def forward(self, a: Tensor, b: Tensor) -> Any:
+            return self.bilinear(a, b) + (a @ self.vector)[:, None] + torch.dot(a[0], b[0])
+
+    a, b = torch.rand(3, 16), torch.rand(3, 16)
+    assert cost(Products(), (a, b)).macs == 16 * 16 * 10 + 16 + 16
+    assert cost(Products(), {"b": b, "a": a}) == cost(Products(), (a, b))

@@ -38,7 +38,9 @@ def stored(path: Path, content: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("wrapped", ["plain", "state_dict", "model", "both", "parallel", "compiled", "old"])
+@pytest.mark.parametrize(
+    "wrapped", ["plain", "state_dict", "model", "tutorial", "net", "both", "parallel", "compiled", "old"]
+)
 def test_weights_of_torch_save_are_found(tmp_path: Path, wrapped: str) -> None:
     wanted, model, path = toy(), toy(1), tmp_path / "w.pth"
     state = wanted.state_dict()
@@ -46,6 +48,8 @@ def test_weights_of_torch_save_are_found(tmp_path: Path, wrapped: str) -> None:
         "plain": state,
         "state_dict": {"epoch": 3, "best": 0.9, "state_dict": state},
         "model": {"model": state, "optimizer": {"lr": 0.1}},
+        "tutorial": {"epoch": 3, "model_state_dict": state, "optimizer_state_dict": {"lr": 0.1}, "loss": 0.5},
+        "net": {"net": state, "acc": 93.4, "epoch": 199},
         "both": {"model": {"state_dict": state}},
         "parallel": {"state_dict": {f"module.{name}": value for name, value in state.items()}},
         "compiled": {f"_orig_mod.module.{name}": value for name, value in state.items()},
@@ -157,3 +161,13 @@ def test_a_file_that_holds_itself_is_refused(tmp_path: Path) -> None:
     content["model"] = content
     torch.save(content, tmp_path / "w.pt")
     assert complaint(tmp_path / "w.pt").endswith("'model': expected a tensor, got a dict")
+
+
+def test_whole_numbers_are_no_weights(tmp_path: Path) -> None:
+    model = toy()
+    state = {
+        name: value.mul(100).to(torch.int8) if value.is_floating_point() else value
+        for name, value in model.state_dict().items()
+    }
+    with pytest.raises(CheckpointError, match=r"expected numbers like torch\.float32, got torch\.int8"):
+        load_weights(model, stored(tmp_path / "w.pth", state))

@@ -15,6 +15,7 @@ from torch import nn
 
 from windfirm.adjust.distill import TEMPERATURE, WEIGHT, distillation
 from windfirm.adjust.objective import PLAIN, Objective
+from windfirm.adjust.resume import weights_digest
 from windfirm.adjust.scratch import refresh, work_ratio
 from windfirm.adjust.statistics import restate
 from windfirm.adjust.ticket import rewind
@@ -168,6 +169,7 @@ def adjust(
         device=device,
         objective=objective,
         checkpoint=checkpoint,
+        start=weights_digest(initial) if initial is not None and "initial" in entry.needs else None,
         progress=progress,
     )
 

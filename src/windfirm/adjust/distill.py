@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from windfirm.adjust.objective import Objective, cross_entropy
+from windfirm.adjust.resume import weights_digest
 from windfirm.models.copies import copied
 
 #: By how much logits are divided before the softmax, and the share of the teacher in the loss.
@@ -30,4 +31,5 @@ def distillation(
         far = F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
         return weight * temperature**2 * far + (1 - weight) * plain, logits
 
-    return Objective("distill", loss, {"temperature": temperature, "weight": weight}, once=True)
+    options: dict[str, float | int | str] = {"temperature": temperature, "weight": weight}
+    return Objective("distill", loss, options | {"teacher": weights_digest(teacher)}, once=True)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
@@ -21,8 +22,21 @@ def fingerprint(model: nn.Module, images: Tensor, labels: Tensor) -> str:
     """What a run must find again to go on: the network's tensors by name and shape, every pixel and every label."""
     digest = hashlib.sha256(repr([(name, tuple(value.shape)) for name, value in model.state_dict().items()]).encode())
     for tensor in (images, labels):
-        digest.update(tensor.contiguous().cpu().numpy().data)
+        digest.update(_bytes(tensor))
     return digest.hexdigest()
+
+
+def weights_digest(model: nn.Module) -> str:
+    """The SHA-256 of all that the state of a network holds: names, shapes, types, and numbers to the last bit."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        digest.update(repr((name, tuple(value.shape), value.dtype)).encode())
+        digest.update(_bytes(value))
+    return digest.hexdigest()
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def write_progress(path: Path, tensors: Mapping[str, Tensor], plan: Mapping[str, Any], history: Sequence[Any]) -> None:

@@ -31,6 +31,7 @@ def train_together(
     device: torch.device | None = None,
     objective: Objective = PLAIN,
     checkpoints: Sequence[Path] | None = None,
+    starts: Sequence[str] | None = None,
     progress: Progress | None = None,
     extras: Extras = NO_EXTRAS,
 ) -> list[list[Epoch]]:
@@ -38,10 +39,11 @@ def train_together(
 
     They take turns, step by step, each on a stream of its own where there is a GPU; what one draws at random does not
     depend on the others. The seconds of an epoch hold the turns of the others too. With ``checkpoints``, one for each,
-    all go on from where they are. ``progress`` hears of the images of all networks. Raises what ``train`` raises, and
-    InputError unless there is a seed for every network.
+    all go on from where they are; ``starts``, one for each, are what ``start`` is to ``train``. ``progress`` hears of
+    the images of all networks. Raises what ``train`` raises, and InputError unless there is a seed for every network.
     """
     paths = [None] * len(models) if checkpoints is None else checkpoints
+    begun = [None] * len(models) if starts is None else starts
     if not len(models) == len(seeds) == len(paths):
         got = f"{len(models)} networks, {len(seeds)} seeds and {len(paths)} checkpoints"
         raise InputError(expected("train together", "a seed and a checkpoint for every network", got))
@@ -50,8 +52,8 @@ def train_together(
     device = device or torch.device("cpu")
     stuff = material(images, labels, extras.probe, device)
     runs = [
-        begin(model, Course(recipe, extras, objective, seed, path), stuff)
-        for model, seed, path in zip(models, seeds, paths, strict=True)
+        begin(model, Course(recipe, extras, objective, seed, path, start), stuff)
+        for model, seed, path, start in zip(models, seeds, paths, begun, strict=True)
     ]
     told = _joined(progress, runs) if progress else [None] * len(runs)
     with ExitStack() as stack:

@@ -40,6 +40,7 @@ def train(
     device: torch.device | str | None = None,
     objective: Objective = PLAIN,
     checkpoint: Path | None = None,
+    start: str | None = None,
     progress: Progress | None = None,
     extras: Extras = NO_EXTRAS,
 ) -> list[Epoch]:
@@ -47,11 +48,12 @@ def train(
 
     Every step makes ``objective`` smaller; ``extras`` happen beside that. With ``checkpoint``, the state is kept there
     after every epoch; a run that finds it continues, and ends with the very weights that an undisturbed run on the same
-    hardware would have. Processes that ``distributed.joined`` train the one network together. Raises TrainingError when
+    hardware would have; ``start``, such as weights_digest of the network, keeps one that began otherwise from doing so.
+    Processes that ``distributed.joined`` train the one network together. Raises TrainingError when
     the loss is not finite; the last good epoch stays in ``checkpoint``.
     """
     stuff = material(images, labels, extras.probe, placed(device))
-    training = begin(model, Course(recipe, extras, objective, seed, checkpoint), stuff)
+    training = begin(model, Course(recipe, extras, objective, seed, checkpoint, start), stuff)
     for _ in steps(training, progress):
         pass
     return training.history
@@ -66,7 +68,9 @@ def steps(training: Training, progress: Progress | None) -> Generator[None, None
     recipe, device = course.recipe, material.labels.device
     if course.extras.compile and processes() > 1:
         raise InputError(expected("compile", "one process", f"{processes()} of torchrun"))
-    rest = len(material.rows) % recipe.batch or min(recipe.batch, len(material.rows))
+    count = len(material.rows)
+    rest = count % recipe.batch or min(recipe.batch, count)
+    rest += recipe.batch if rest == 1 < count else 0  # which the batch before takes in
     if rest < processes():
         raise InputError(expected("torchrun", f"a last batch with an image for each of {processes()} processes", rest))
     with mode(model, training=True), slow_in_bfloat16(model, device), synchronised(model):
@@ -76,17 +80,18 @@ def steps(training: Training, progress: Progress | None) -> Generator[None, None
             example = to_float(material.at(material.rows[: recipe.batch])[0].to(device))
             how = course.extras.compile
             network = compiled(model, example, how) if how else replayed(model, example, kept=course.objective.kept)
+        infinite = _infinite(model)  # masks of -inf, say, which are meant to be
         while len(training.history) < recipe.epochs:
             entry = yield from epoch(training, network, progress)
             where, remedy = f"epoch {entry.epoch}", f"; a lower learning rate than {recipe.lr:g} may help"
             if not math.isfinite(entry.loss):
                 raise TrainingError(expected(where, "a finite loss", f"{entry.loss}{remedy}"))
-            if name := _spoilt(model):  # by the last step, which no loss tells of
-                raise TrainingError(expected(where, "finite weights", f"others in {name}{remedy}"))
+            if spoilt := [name for name in _infinite(model) if name not in infinite]:  # by the last step
+                raise TrainingError(expected(where, "finite weights", f"others in {spoilt[0]}{remedy}"))
             close(training, entry)
     finish(training)
 
 
-def _spoilt(model: nn.Module) -> str | None:
-    """A parameter or running statistic that holds infinity or NaN."""
-    return next((name for name, tensor in named_tensors(model) if not bool(tensor.isfinite().all())), None)
+def _infinite(model: nn.Module) -> list[str]:
+    """The parameters and buffers that hold infinity or NaN."""
+    return [name for name, tensor in named_tensors(model) if not bool(tensor.isfinite().all())]

@@ -14,6 +14,7 @@ from windfirm.adjust.recipe import NO_EXTRAS, Epoch, Extras, Recipe, kept_epoch
 from windfirm.adjust.resume import fingerprint, read_progress, write_progress
 from windfirm.data.augment import Augmenter
 from windfirm.errors import InputError, expected
+from windfirm.models.device import require_float32
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,17 @@ def material(images: Tensor, labels: Tensor, held: int, device: torch.device) ->
 
 @dataclass(frozen=True)
 class Course:
-    """How a network is trained: recipe, extras, what is made small, the seed, and where the state is kept, if it is."""
+    """How a network is trained: recipe, extras, what is made small, the seed, and where the state is kept, if it is.
+
+    ``start``: what tells the network that it begins with from others; a state of another is not gone on from.
+    """
 
     recipe: Recipe
     extras: Extras
     objective: Objective
     seed: int
     checkpoint: Path | None
+    start: str | None = None
 
 
 @dataclass
@@ -84,8 +89,9 @@ class Training:
 def begin(model: nn.Module, course: Course, material: Material) -> Training:
     """Make ready to train ``model`` in place, or to go on from the state in the checkpoint.
 
-    Raises CheckpointError for a state of another run.
+    Raises InputError unless its parameters are float32, CheckpointError for a state of another run.
     """
+    require_float32(model)
     recipe, extras, device = course.recipe, course.extras, material.labels.device
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(
@@ -102,6 +108,8 @@ def begin(model: nn.Module, course: Course, material: Material) -> Training:
         plan = {"recipe": asdict(recipe), "seed": course.seed, "run": run}
         if course.objective is not PLAIN:
             plan["objective"] = {"name": course.objective.name, **course.objective.options}
+        if course.start is not None:
+            plan["start"] = course.start
         if extras != NO_EXTRAS:
             plan["extras"] = asdict(extras)
     average = None if extras.ema is None else average_of(model)
@@ -143,6 +151,7 @@ def _outcome(training: Training) -> nn.Module:
 def _tensors(training: Training) -> dict[str, Tensor]:
     """All that a training needs to go on, by name."""
     tensors = {f"model.{name}": value for name, value in training.model.state_dict().items()}
+    tensors |= {f"loose.{name}": value for name, value in _loose(training.model)}
     for name, parameter in training.model.named_parameters():
         momentum = training.optimizer.state[parameter].get("momentum_buffer")
         if momentum is not None:
@@ -150,6 +159,12 @@ def _tensors(training: Training) -> dict[str, Tensor]:
     average = {} if training.average is None else training.average.state_dict()
     tensors |= {f"average.{name}": value for name, value in average.items()}
     return tensors | {f"best.{name}": value for name, value in training.best.items()}
+
+
+def _loose(model: nn.Module) -> list[tuple[str, Tensor]]:
+    """The buffers that are no part of a network's state, and that training may move all the same."""
+    state = model.state_dict()
+    return [(name, value) for name, value in model.named_buffers() if name not in state]
 
 
 def _restore(training: Training, path: Path) -> None:
@@ -162,6 +177,8 @@ def _restore(training: Training, path: Path) -> None:
         return {name.removeprefix(kind): value for name, value in tensors.items() if name.startswith(kind)}
 
     training.model.load_state_dict(part("model."))
+    for name, value in part("loose.").items():
+        training.model.get_buffer(name).copy_(value)
     momenta = part("momentum.")
     for name, parameter in training.model.named_parameters():
         if name in momenta:

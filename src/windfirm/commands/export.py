@@ -23,7 +23,7 @@ from windfirm.models.blueprint import origin_of
 from windfirm.models.cost import cost
 from windfirm.models.device import pick
 from windfirm.models.expand import expand
-from windfirm.models.export import FORMATS, export
+from windfirm.models.export import FORMATS, export, type_of
 from windfirm.models.latency import latencies
 from windfirm.models.normalize import taken_apart
 from windfirm.models.source import Source
@@ -44,6 +44,7 @@ def run(args: Namespace) -> None:
     device = pick(args.device)
     source = open_network(args, args.model)
     images, where = _images(args, source)
+    images = images.to(type_of(source.model))
     total = cost(source.model, images)
     with results(out.parent) as place:
         done = export(source.model, place / out.name, images, args.format)

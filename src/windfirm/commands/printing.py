@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Collection
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -15,10 +16,9 @@ def print_json(document: object) -> None:
 
 def printer() -> Console:
     """Standard output; no colours when it is not a terminal, and lines as long as they are."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    if console.is_terminal:
-        return console
-    return Console(highlight=False, markup=False, soft_wrap=True, no_color=True, width=1000)
+    plain: Any = {"highlight": False, "markup": False, "emoji": False, "soft_wrap": True}
+    console = Console(**plain)
+    return console if console.is_terminal else Console(**plain, no_color=True, width=1000)
 
 
 def grid(*columns: str, left: Collection[str]) -> Table:

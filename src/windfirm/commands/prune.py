@@ -1,6 +1,5 @@
 """``windfirm prune``: a smaller network with its record, and the control if asked."""
 
-import copy
 import json
 import shlex
 from argparse import Namespace
@@ -29,11 +28,12 @@ from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.files import write_text
 from windfirm.models.checkpoint import save
+from windfirm.models.copies import copied
 from windfirm.models.cost import cost
 from windfirm.models.device import batch_size, pick
 from windfirm.models.intake import Intake
 from windfirm.models.normalize import taken_apart
-from windfirm.models.source import MODEL, Source
+from windfirm.models.source import INITIAL, MODEL, Source
 from windfirm.prune.both import CHOICES, COMPARING
 from windfirm.prune.budget import BUDGETS, Budget, budget
 from windfirm.prune.criteria import named
@@ -97,7 +97,7 @@ def run(args: Namespace) -> None:
     again = adjusting(args, source, maker, images, device, normalised) if args.adjust and images is not None else None
     with results(out) as place:
         smaller, rounds = prune_in_rounds(
-            copy.deepcopy(network).to(device),
+            copied(network).to(device),
             example,
             criterion,
             target,
@@ -106,7 +106,7 @@ def run(args: Namespace) -> None:
             adjust=again.arm("pruned", "prune and adjust") if again else None,
             seed=args.seed,
         )
-        control = copy.deepcopy(network)
+        control = copied(network)
         if again and args.control:
             alike = again.arm("control", "adjust the control")
             for number in range(1, args.rounds + 1):
@@ -145,8 +145,8 @@ def run(args: Namespace) -> None:
         write_text(place / "record.json", json.dumps(record, indent=1) + "\n")
         write_text(place / "report.html", page(record))
         write_text(place / "MODEL_CARD.md", card(record, compare=_comparison(args, maker)))
-    if not args.control:
-        (out / CONTROL).unlink(missing_ok=True)  # an earlier run's: it is none of this network's
+    for name in (INITIAL, *([] if args.control else [CONTROL])):
+        (out / name).unlink(missing_ok=True)  # an earlier run's: it is none of this network's
     if args.json:
         print_json(record)
         return

@@ -18,6 +18,7 @@ from windfirm.adjust.distributed import joined, processes, rank
 from windfirm.adjust.objective import Objective
 from windfirm.adjust.probe import EPS
 from windfirm.adjust.recipe import NO_EXTRAS, Epoch, Extras, Progress, Recipe, kept_epoch
+from windfirm.adjust.resume import weights_digest
 from windfirm.adjust.schedule import SCHEDULES
 from windfirm.adjust.together import train_together
 from windfirm.adjust.train import train
@@ -113,7 +114,7 @@ class _Run:
 
 def _runs(job: _Job) -> list[_Run]:
     args, classes = job.args, len(job.images.classes)
-    out = Path(args.out or f"runs/{args.arch}")
+    out = Path(args.out or f"runs/{args.arch}{f'-{args.defence}' if args.defence else ''}")
     folders = {seed: out / f"seed-{seed}" for seed in args.seeds} if args.seeds else {args.seed: out}
     return [
         _Run(seed, folder, *(_continued(args) if args.start else _fresh(args.arch, seed, classes)))
@@ -162,9 +163,11 @@ def _train(job: _Job, runs: list[_Run], device: torch.device) -> list[list[Epoch
         }
         if not job.args.seeds:
             (one,) = runs
-            return [train(one.model, pixels, labels, job.recipe, seed=one.seed, checkpoint=paths[0], **options)]
-        models, numbers = [one.model for one in runs], [one.seed for one in runs]
-        return train_together(models, pixels, labels, job.recipe, seeds=numbers, checkpoints=paths, **options)
+            options |= {"seed": one.seed, "checkpoint": paths[0], "start": weights_digest(one.model)}
+            return [train(one.model, pixels, labels, job.recipe, **options)]
+        models, starts = [one.model for one in runs], [weights_digest(one.model) for one in runs]
+        options |= {"seeds": [one.seed for one in runs], "checkpoints": paths, "starts": starts}
+        return train_together(models, pixels, labels, job.recipe, **options)
 
 
 @contextmanager

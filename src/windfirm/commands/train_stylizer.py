@@ -14,7 +14,7 @@ from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.data.sheet import write_sheet
 from windfirm.defend.learn_style import learn
-from windfirm.defend.stylizer import Stylizer, save_stylizer
+from windfirm.defend.stylizer import Stylizer, require_rgb, save_stylizer
 from windfirm.defend.vgg import with_vgg
 from windfirm.files import write_text
 from windfirm.models.device import pick
@@ -29,6 +29,7 @@ def run(args: Namespace) -> None:
     device = pick(args.device)
     images = training_images(args, args.images)
     say_left_out(images)
+    require_rgb(images.images.shape[1])
     side = images.side
     if args.vgg:
         stylizer = with_vgg(args.vgg, side)

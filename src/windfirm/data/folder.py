@@ -1,7 +1,7 @@
 """A folder of class folders as a data set: ``DIR/cat/1.png``, or ``DIR/train/cat/1.png`` and ``DIR/val/cat/2.png``."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 
 import torch
@@ -10,7 +10,10 @@ from windfirm.data.gather import gather
 from windfirm.data.images import Images
 from windfirm.errors import DataError, expected
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".ppm"})
+
+#: Images that are not read, which people should hear of; other files are none.
+OTHERS = frozenset({".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".jxl"})
 
 #: Split → the folders that may hold it, the first that is there.
 HALVES = {"train": ("train",), "test": ("test", "val")}
@@ -42,12 +45,14 @@ def load_folder(
             wanted = f"a folder {' or '.join(names)} with class folders beside {halves[0].name}"
             raise DataError(expected(str(folder), wanted, "none"))
     classes = sorted({path.name for half in halves or [folder] for path in half.iterdir() if _is_class(path)})
-    files = [(path, label) for label, name in enumerate(classes) for path in _image_files(base / name)]
+    files = [(path, label) for label, name in enumerate(classes) for path in _files(base / name, SUFFIXES)]
     if not files:
         raise DataError(expected(str(base), "class folders with images", "none"))
     files = files if limit is None else spread(files, limit)
     found = gather([path for path, _ in files], shape, resize, progress=progress)
     skipped = tuple(f"{files[i][0].relative_to(base)} ({reason})" for i, reason in found.unread.items())
+    others = [path.relative_to(base) for name in classes for path in _files(base / name, OTHERS)]
+    skipped += tuple(f"{path} (a format that is not read)" for path in others)
     if not found.read:
         raise DataError(expected(str(base), "images that can be read", f"none of {len(files):,}, such as {skipped[0]}"))
     labels = torch.tensor([files[i][1] for i in found.read])
@@ -74,9 +79,7 @@ def _is_class(path: Path) -> bool:
     return path.is_dir() and not path.name.startswith(".")
 
 
-def _image_files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    )
+def _files(folder: Path, suffixes: Set[str]) -> list[Path]:
+    """Those of a class, also in folders below it, by name; hidden ones are left alone."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))

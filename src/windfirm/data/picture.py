@@ -21,6 +21,9 @@ MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK"})  # eight b
 CROP = 0.875
 SMALL = 64
 
+#: A side so many times the other is scaled to as many times the size asked for, and nearly all of it cropped away.
+THIN = 100
+
 #: EXIF's orientation → what turns the image upright.
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -65,6 +68,8 @@ def _read(path: Path, shape: tuple[int, int, int] | None, resize: str) -> Pixels
     if turn is not None:
         picture = picture.transpose(turn)
     if shape is not None:
+        if resize == "crop" and max(picture.size) > THIN * min(picture.size):
+            return f"{picture.width}×{picture.height}, too long and thin to crop"
         picture = resized(picture, shape[1], shape[2], resize)
     pixels = np.asarray(picture)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)

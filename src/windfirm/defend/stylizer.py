@@ -106,6 +106,7 @@ class Stylizer(nn.Module):
 
     def code(self, images: Tensor) -> Tensor:
         """The code of ``images`` (b, 3, h, w) in [0, 1]."""
+        require_rgb(images.shape[1])
         maps: list[Tensor] = self.encoder(images)
         return maps[-1]
 
@@ -131,6 +132,12 @@ class Stylizer(nn.Module):
         code = content.float().lerp(adain(content, style), alpha) if alpha else content
         drawn = self.draw(code.to(content.dtype), *images.shape[-2:])
         return drawn.float().contiguous(memory_format=torch.channels_last)
+
+
+def require_rgb(channels: int) -> None:
+    """Raise InputError for images of another number of channels: styles are those of colours."""
+    if channels != 3:
+        raise InputError(expected("stylizer", "RGB images", f"images of {channels} channel{'s' * (channels != 1)}"))
 
 
 def _conv(channels_in: int, channels: int) -> nn.Conv2d:

@@ -135,7 +135,8 @@ def refuse_misfit(path: Path, wanted: Mapping[str, Tensor], tensors: Mapping[str
         shape = f"shape {tuple(tensor.shape)}"
         if found != shape:
             raise CheckpointError(f"{path}: {expected(name, shape, found)}")
-        if not torch.can_cast(tensors[name].dtype, tensor.dtype):
+        whole = tensor.is_floating_point() and not tensors[name].is_floating_point()  # quantised numbers, say
+        if whole or not torch.can_cast(tensors[name].dtype, tensor.dtype):
             raise CheckpointError(f"{path}: {expected(name, f'numbers like {tensor.dtype}', tensors[name].dtype)}")
     for name, tensor in tensors.items():
         if name not in wanted:

@@ -1,5 +1,6 @@
 """What a network costs: multiply-adds per image, parameters, and the memory that they and the activations take."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,16 +9,19 @@ import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
 from windfirm.errors import InputError, TraceError, expected, first_line
+from windfirm.models.inputs import Inputs, separated
 from windfirm.models.meta import every_tensor, on_meta
+
+aten: Any = torch.ops.aten
 
 
 @dataclass(frozen=True)
 class Cost:
-    """``macs``: multiply-adds of one image's forward pass; ``params``: numbers that training can change.
+    """``macs``: multiply-adds of one image's forward pass; ``params``: numbers in all parameters.
 
     ``param_bytes``: what the parameters take in memory and, but for a short header, in a file. ``peak_bytes``: the most
     that activations take at one time while one image passes.
@@ -29,10 +33,11 @@ class Cost:
     peak_bytes: int
 
 
-def cost(model: nn.Module, example: Tensor) -> Cost:
+def cost(model: nn.Module, example: Inputs) -> Cost:
     """Count the multiply-adds of one image, the parameters of ``model`` and the memory it needs.
 
-    ``example`` is a batch ``(b, c, h, w)``; only the shape and type of its first image matter. A copy of the network
+    ``example`` is a batch ``(b, c, h, w)``, or several inputs with a batch axis each; only the shapes and types of the
+    first image matter. A copy of the network
     without weights runs once on the meta device in eval mode, and every convolution and matrix product that PyTorch
     really carries out is counted from the shapes it sees: a convolution as (output positions) × (output channels) ×
     (input channels per group) × (kernel size), a product of (m, k) and (k, n) as m·k·n. So grouped, transposed and
@@ -46,17 +51,22 @@ def cost(model: nn.Module, example: Tensor) -> Cost:
     Raises TraceError when the network cannot run on the meta device (its path depends on pixel values, or the example
     does not fit).
     """
-    if example.ndim == 0 or len(example) == 0:
-        raise InputError(expected("cost", "an example batch with at least one image", f"shape {tuple(example.shape)}"))
-    image = torch.empty_like(example[:1], device="meta")
-    counter = FlopCounterMode(display=False)
+    given = separated(example)
+    tensors = tree_leaves(given)
+    for tensor in tensors:
+        if tensor.ndim == 0 or len(tensor) == 0:
+            got = f"shape {tuple(tensor.shape)}"
+            raise InputError(expected("cost", "an example batch with at least one image", got))
+    args, named = tree_map(lambda tensor: torch.empty_like(tensor[:1], device="meta"), given)
+    counter = FlopCounterMode(display=False, custom_mapping=UNCOUNTED)
     try:
         shell = on_meta(model)
-        memory = _Memory((tensor for _, tensor in every_tensor(shell)), image)
+        memory = _Memory((tensor for _, tensor in every_tensor(shell)), tree_leaves((args, named)))
         with torch.device("meta"), torch.no_grad(), counter, memory:
-            shell(image)
+            shell(*args, **named)
     except Exception as error:
-        wanted = f"a network that runs on a meta tensor of shape {tuple(image.shape)}"
+        shapes = " and ".join(str((1, *tensor.shape[1:])) for tensor in tensors)
+        wanted = f"a network that runs on a meta tensor of shape {shapes}"
         raise TraceError(expected("cost", wanted, first_line(error))) from error
     parameters = list(model.parameters())
     return Cost(
@@ -67,15 +77,36 @@ def cost(model: nn.Module, example: Tensor) -> Cost:
     )
 
 
+def _vectors(a: torch.Size, *more: Any, out_val: Any = None, **options: Any) -> int:
+    """A matrix or a vector times a vector."""
+    return 2 * math.prod(a)
+
+
+def _trilinear(*shapes: Any, out_val: Any = None, **options: Any) -> int:
+    """Three tensors, each with axes of 1 put in where ``shapes[3:6]`` says, multiplied as they broadcast."""
+    full: list[list[int]] = []
+    for shape, axes in zip(shapes[:3], shapes[3:6], strict=True):
+        sizes: list[int] = [*shape]
+        for axis in axes:
+            sizes.insert(axis, 1)
+        full.append(sizes)
+    broadcast: list[int] = [max(sizes) for sizes in zip(*full, strict=True)]
+    return 2 * math.prod(broadcast)
+
+
+#: Products that PyTorch's counter knows nothing of, as it wants them: two operations for each multiply-add.
+UNCOUNTED = {aten.mv: _vectors, aten.dot: _vectors, aten._trilinear: _trilinear}
+
+
 class _Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of torch
     """Watches which pieces of memory are alive; ``peak`` is the most bytes there were."""
 
-    def __init__(self, weights: Iterable[Tensor], image: Tensor) -> None:
+    def __init__(self, weights: Iterable[Tensor], images: Iterable[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.weights = {tensor.untyped_storage()._cdata for tensor in weights}
         self.alive: dict[int, tuple[StorageWeakRef, int]] = {}
         self.peak = 0
-        self._see([image])
+        self._see(images)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None

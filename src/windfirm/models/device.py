@@ -45,6 +45,13 @@ def layout(device: torch.device | None) -> torch.memory_format:
     return torch.contiguous_format if is_gpu(device) else torch.channels_last
 
 
+def require_float32(model: nn.Module) -> None:
+    """Raise InputError for a network that is to be trained and has parameters of another type than float32."""
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point() and parameter.dtype != torch.float32:
+            raise InputError(expected(name, "float32 to train, as model.float() makes it", parameter.dtype))
+
+
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 natively (emulation would be slower than float32)."""
     if device.type == "cuda":

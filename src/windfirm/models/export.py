@@ -42,6 +42,11 @@ class Exported:
     size: int
 
 
+def type_of(model: nn.Module) -> torch.dtype:
+    """The type of images that a network takes: that of its parameters."""
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+
+
 def export(
     model: nn.Module, path: Path | str, images: Tensor, format: str, *, tolerance: float = TOLERANCE
 ) -> Exported:
@@ -59,8 +64,7 @@ def export(
     if format == "onnx":
         _refuse_without_onnx(model)
     network = copied(model).cpu().eval()
-    dtype = next((p.dtype for p in network.parameters() if p.is_floating_point()), images.dtype)
-    images = images.detach().cpu().to(dtype).contiguous()
+    images = images.detach().cpu().to(type_of(network)).contiguous()
     batches = [images[:1], *(images[start : start + BATCH] for start in range(1, len(images), BATCH))]
     try:
         with torch.no_grad():

@@ -14,7 +14,7 @@ from windfirm.models.blueprint import blueprint_of
 from windfirm.models.checkpoint import fill, read_file, refuse_misfit, refuse_nan
 
 #: Under which names others keep a state dict inside a larger one.
-WRAPPERS = ("state_dict", "model")
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 
 #: What torch.nn.DataParallel and torch.compile put before every name.
 PREFIXES = ("module.", "_orig_mod.")
@@ -26,9 +26,9 @@ UNCOUNTED = "num_batches_tracked"
 def load_weights(model: nn.Module, path: Path | str) -> None:
     """Give ``model`` the weights in ``path``, all of them or none; its types, devices and mode stay.
 
-    A ``.safetensors`` file is read as such, any other as one of ``torch.save``: a state dict, which may lie under
-    ``"state_dict"`` or ``"model"`` and whose names may all begin with ``module.`` or
-    ``_orig_mod.``. No code of a file is run: what holds more than tensors and plain values is refused.
+    A ``.safetensors`` file is read as such, any other as one of ``torch.save``: a state dict, which may lie under one
+    of WRAPPERS and whose names may all begin with ``module.`` or ``_orig_mod.``. No code of a file is run: what holds
+    more than tensors and plain values is refused.
 
     Raises CheckpointError for a file that is missing, damaged, holds code, NaN or tensors that do not fit, or is a
     Windfirm checkpoint of a network that was cut otherwise (``load`` reads those).

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
+from torch.nn.modules.instancenorm import _InstanceNorm
 
 
 @contextmanager
@@ -23,13 +24,18 @@ def mode(model: nn.Module, *, training: bool) -> Iterator[None]:
 def statistics_kept(model: nn.Module) -> Iterator[None]:
     """Running statistics stay as they are inside the block, while layers in training still use those of the batch."""
     layers = tracking(model)
+    moving = [(layer, layer.momentum) for layer in layers if isinstance(layer, _InstanceNorm)]
     for layer in layers:
         layer.track_running_stats = False
+    for layer, _ in moving:  # it moves what it has, tracked or not
+        layer.momentum = 0.0
     try:
         yield
     finally:
         for layer in layers:
             layer.track_running_stats = True
+        for layer, momentum in moving:
+            layer.momentum = momentum
 
 
 def tracking(model: nn.Module) -> list[Any]:
