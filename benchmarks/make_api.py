@@ -1,10 +1,12 @@
 """``python -m benchmarks.make_api``: write docs/api.md, the public names with signature, docstring and file."""
 
 import ast
+import importlib
 import inspect
 import re
 import textwrap
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,21 +36,57 @@ windfirm prune resnet56 --criterion l1 --macs 0.7 --out small    # the commands 
 
 Shapes are written (images, channels, height, width) = (n, c, h, w), a batch (b, c, h, w). Every error that is raised on
 purpose is a [`WindfirmError`](#windfirmerror).
+
+Four names are those of rooms as well: `wf.prune` is the function, and `from windfirm.prune.select import Cut` imports
+from the room, where `import windfirm.prune.select as select` would look in the function.
 """
+
+REST = """\
+## What they take, return and refer to
+
+"""
+
+#: What is told of below the public names, by the module that it is imported from.
+MORE = {
+    "windfirm.prune.structure": ("Structure", "Anatomy", "anatomy"),
+    "windfirm.prune.select": ("Cut",),
+    "windfirm.prune.budget": ("Budget",),
+    "windfirm.prune.propose": ("Target",),
+    "windfirm.prune.verify": ("verify", "silencing", "Silence"),
+    "windfirm.prune.carry": ("carry",),
+    "windfirm.models.copies": ("awake",),
+    "windfirm.models.cost": ("Cost",),
+    "windfirm.data.images": ("Images",),
+    "windfirm.adjust.train": ("train",),
+    "windfirm.adjust.recipe": ("Recipe", "Extras", "Epoch"),
+    "windfirm.attack.budget": ("Attack", "Budget"),
+    "windfirm.evaluate.outcome": ("Outcome",),
+    "windfirm.evaluate.compare": ("Comparison", "Delta"),
+    "windfirm.evaluate.curves": ("sweep",),
+}
 
 
 def page() -> str:
     """The whole page."""
     found = {name: getattr(windfirm, name) for name in windfirm.PUBLIC}
     places = " · ".join(f"[`{name}`](#{name.lower()})" for name in found)
-    return "\n".join([INTRO, places, "", *(line for name, value in found.items() for line in _entry(name, value))])
+    lines = [
+        line for name, value in found.items() for line in _entry(f"## {name}", name, value, windfirm.PUBLIC[name][0])
+    ]
+    more = [
+        line
+        for module, names in MORE.items()
+        for name in names
+        for line in _entry(f"### {module}.{name}", name, getattr(importlib.import_module(module), name), module)
+    ]
+    return "\n".join([INTRO, places, "", *lines, REST, *more])
 
 
-def _entry(name: str, value: Any) -> Iterator[str]:
-    module = windfirm.PUBLIC[name][0].replace(".", "/")
+def _entry(title: str, name: str, value: Any, path: str) -> Iterator[str]:
+    module = path.replace(".", "/")
     folder = ROOT / "src" / module
     file = f"../src/{module}{'/__init__' if folder.is_dir() else ''}.py"
-    yield from (f"## {name}", "", "```py", signature(name, value), "```", "", prose(value), "")
+    yield from (title, "", "```py", signature(name, value), "```", "", prose(value), "")
     if inspect.isclass(value):
         yield from (f"- `{kind.__name__}`: {prose(kind)}" for kind in _below(value))
         yield ""
@@ -64,7 +102,7 @@ def _below(kind: type) -> list[type]:
 def signature(name: str, value: Any) -> str:
     """How ``value`` is called, its types and defaults as they stand in the source; a constant's name as its value."""
     if inspect.isclass(value):
-        return f"class {name}({', '.join(base.__name__ for base in value.__bases__)})"
+        return _fields(name, value) if is_dataclass(value) else f"class {name}({_bases(value)})"
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(value))).body
     assert isinstance(tree, ast.FunctionDef)
     written = {node.arg: node.annotation for node in ast.walk(tree.args) if isinstance(node, ast.arg)}
@@ -84,8 +122,34 @@ def signature(name: str, value: Any) -> str:
         plain = isinstance(node, ast.Name) and isinstance(one.default, int | float | str)
         parts.append(text + (f" = {one.default!r}" if plain else f" = {ast.unparse(node)}" if node else ""))
     end = f") -> {ast.unparse(tree.returns)}" if tree.returns else ")"
+    return _call(name, parts, end)
+
+
+def _call(name: str, parts: list[str], end: str) -> str:
     line = f"{name}({', '.join(parts)}{end}"
     return line if len(line) <= 110 else f"{name}(\n" + "".join(f"    {part},\n" for part in parts) + end
+
+
+def _bases(value: type) -> str:
+    return ", ".join(base.__name__ for base in value.__bases__)
+
+
+def _fields(name: str, value: type) -> str:
+    """A dataclass as it is made."""
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(value))).body
+    assert isinstance(tree, ast.ClassDef)
+    written = [node for node in tree.body if isinstance(node, ast.AnnAssign)]
+    parts = [f"{ast.unparse(node.target)}: {ast.unparse(node.annotation)}{_default(node.value)}" for node in written]
+    return _call(name, parts, ")")
+
+
+def _default(node: ast.expr | None) -> str:
+    """What a field is unless it is given, in words of the source; of ``field(...)`` what that makes."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "field":
+        options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+        made = options.get("default", f"{options['default_factory']}()" if "default_factory" in options else "")
+        return f" = {made}" if made else ""
+    return f" = {ast.unparse(node)}" if node else ""
 
 
 def prose(value: Any) -> str:

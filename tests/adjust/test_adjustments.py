@@ -203,7 +203,7 @@ def test_a_record_can_be_repeated_from() -> None:
         ),
         (
             lambda model: adjust("scratch-e", model, some(), epochs=0),
-            "recipe: expected epochs and batch of at least 1, got 0 and 64",
+            "recipe: expected epochs and batch, whole numbers of at least 1, got 0 and 64",
         ),
     ],
 )

@@ -142,8 +142,8 @@ def test_data_that_cannot_be_trained_on_is_refused() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"epochs": 0}, "recipe: expected epochs and batch of at least 1, got 0 and 128"),
-        ({"batch": 0}, "recipe: expected epochs and batch of at least 1, got 50 and 0"),
+        ({"epochs": 0}, "recipe: expected epochs and batch, whole numbers of at least 1, got 0 and 128"),
+        ({"batch": 0}, "recipe: expected epochs and batch, whole numbers of at least 1, got 50 and 0"),
         ({"lr": 0.0}, "recipe: expected a learning rate above 0, got 0.0"),
         ({"lr": math.nan}, "recipe: expected a learning rate above 0, got nan"),
         ({"schedule": "cosine"}, "recipe: expected a schedule out of onecycle, step, got cosine"),
@@ -167,7 +167,9 @@ def test_labels_may_be_of_any_whole_type_and_the_device_a_name() -> None:
     images, labels = dark_and_bright(8)
     assert len(train(toy(), images, labels.to(torch.int32), Recipe(epochs=1, batch=8), device="cpu")) == 1
     epochs: Any = 1.5
-    with pytest.raises(InputError, match=r"recipe: expected epochs and batch of at least 1, got 1.5 and 128"):
+    with pytest.raises(
+        InputError, match=r"recipe: expected epochs and batch, whole numbers of at least 1, got 1.5 and 128"
+    ):
         Recipe(epochs=epochs)
 
 

@@ -26,8 +26,10 @@ class Recipe:
     weight_decay: float = 5e-4
 
     def __post_init__(self) -> None:
-        if not all(isinstance(number, int) and number >= 1 for number in (self.epochs, self.batch)):
-            raise InputError(expected("recipe", "epochs and batch of at least 1", f"{self.epochs} and {self.batch}"))
+        if not all(hasattr(number, "__index__") and number >= 1 for number in (self.epochs, self.batch)):
+            raise InputError(
+                expected("recipe", "epochs and batch, whole numbers of at least 1", f"{self.epochs} and {self.batch}")
+            )
         if not 0 < self.lr < math.inf:
             raise InputError(expected("recipe", "a learning rate above 0", self.lr))
         if self.schedule not in SCHEDULES:

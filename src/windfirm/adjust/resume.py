@@ -30,8 +30,11 @@ def weights_digest(model: nn.Module) -> str:
     """The SHA-256 of all that the state of a network holds: names, shapes, types, and numbers to the last bit."""
     digest = hashlib.sha256()
     for name, value in model.state_dict().items():
-        digest.update(repr((name, tuple(value.shape), value.dtype)).encode())
-        digest.update(_bytes(value))
+        if isinstance(value, Tensor):
+            digest.update(repr((name, tuple(value.shape), value.dtype)).encode())
+            digest.update(_bytes(value))
+        else:  # of a get_extra_state
+            digest.update(repr((name, value)).encode())
     return digest.hexdigest()
 
 

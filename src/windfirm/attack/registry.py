@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, get_args
 
@@ -89,8 +90,11 @@ def kinds(name: str) -> dict[str, Any]:
 
 def misfit(kind: Any, value: Any) -> str | None:
     """What a value of the type ``kind`` is, in words, where ``value`` is no such number."""
+    if value is None and type(None) in get_args(kind):
+        return None
     for number, wanted in NUMBERS:
-        if number in (kind, *get_args(kind)) and type(value) not in (int, number, *(get_args(kind))):
+        sort = Integral if number is int else Real  # numpy's are as good
+        if number in (kind, *get_args(kind)) and (isinstance(value, bool) or not isinstance(value, sort)):
             return wanted
     return None
 

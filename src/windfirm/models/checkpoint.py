@@ -49,9 +49,8 @@ def save(
     ``half`` stores the weights of convolutions and linear layers as float16, about half the size; vectors (biases,
     statistics) and weights that float16 cannot hold (too large, too small, too far apart) stay as they are.
 
-    Raises InputError for an unknown ``arch``, notes that JSON cannot hold, a state that is
-    no tensor (get_extra_state), or a place that cannot be written, and
-    CheckpointError for NaN tensors.
+    Raises InputError for an unknown ``arch``, notes that JSON cannot hold, a state that is no tensor (of a
+    get_extra_state), or a place that cannot be written, and CheckpointError for NaN tensors.
     """
     path = Path(path)
     if arch is not None and not is_name(arch):

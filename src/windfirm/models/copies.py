@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 from windfirm import seeds
 from windfirm.errors import CutError, expected, first_line
-from windfirm.models.meta import results, with_tensors
+from windfirm.models.meta import leftovers, with_tensors
 
 
 def copied(model: nn.Module) -> nn.Module:
     """A deep copy. Raises CutError for a network that holds what cannot be copied, such as an open file."""
     try:
-        return copy.deepcopy(model, results(model))
+        return copy.deepcopy(model, leftovers(model))
     except Exception as error:
         raise CutError(expected(type(model).__name__, "a network that can be copied", first_line(error))) from error
 

@@ -23,10 +23,10 @@ def with_tensors(model: nn.Module, value: Callable[[str, Tensor], Tensor]) -> nn
         if id(tensor) not in memo:
             new = value(name, tensor)
             memo[id(tensor)] = nn.Parameter(new, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else new
-    return copy.deepcopy(model, results(model) | memo)
+    return copy.deepcopy(model, leftovers(model) | memo)
 
 
-def results(model: nn.Module) -> dict[int, Tensor]:
+def leftovers(model: nn.Module) -> dict[int, Tensor]:
     """Copies, by id, of what earlier forward passes have left in modules: deepcopy takes none that has a history."""
     kept = (entry for module in model.modules() for entry in tree_leaves(vars(module)))
     return {id(entry): entry.detach().clone() for entry in kept if isinstance(entry, Tensor) and not entry.is_leaf}

@@ -3,6 +3,7 @@
 Nothing is measured here. Outcomes of all images are brought together, as windfirm.evaluate does it for two networks.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
@@ -89,7 +90,8 @@ def summary(rows: Sequence[Measured]) -> Summary:
         at = grouped[place]
         found = [rows[i] for i in at], [names[i] for i in at], [outcomes[i] for i in at]
         lines.append(line_of(*found, form, labels[place]))
-    lines = [_unlike_the_posters(line) if _several(line, lines) else line for line in lines]
+    alike = Counter(line.row for line in lines)
+    lines = [line if alike[line.row] == 1 else _unlike_the_posters(line) for line in lines]
     lines.sort(key=lambda line: _place(line, form))
     measured = {column for line in lines for shares in line.shares.values() for column in shares}
     attacks = {name: (outcome.attack, outcome.eps or 0.0) for name, outcome in zip(names, outcomes, strict=True)}
@@ -107,10 +109,6 @@ def summary(rows: Sequence[Measured]) -> Summary:
         {key: tuple(sorted({row.about[key] for row in rows if key in row.about})) for key in ABOUT},
         tests,
     )
-
-
-def _several(line: Line, lines: Sequence[Line]) -> bool:
-    return sum(other.row == line.row for other in lines) > 1
 
 
 def _unlike_the_posters(line: Line) -> Line:

@@ -68,11 +68,11 @@ def test_the_criteria_are_sorted_and_called_what_they_are() -> None:
 
 
 def test_an_unknown_criterion_is_answered_with_the_nearest_known_one() -> None:
-    known = ", ".join(CRITERIA)
+    known = f"{' or '.join(CRITERIA)} or package.module:criterion"
     for wrong, hint in (("randm", "; did you mean random?"), ("zzz", ""), (3, "")):
         with pytest.raises(InputError) as error:
             score(wrong, network(), ())  # type: ignore[arg-type]
-        assert str(error.value) == f"criterion: expected one of {known}, got {wrong}{hint}"
+        assert str(error.value) == f"criterion: expected {known}, got {wrong}{hint}"
 
 
 def test_two_criteria_of_one_name_are_refused_and_one_asked_twice_is_one() -> None:

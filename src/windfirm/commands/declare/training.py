@@ -19,7 +19,11 @@ def train(commands: Commands) -> None:
     parser.add_argument("arch", metavar="ARCH", help="resnet20, 32, 44, 56 or 110, mobilenet-v2, vgg16-bn")
     parser.add_argument("--data", default="cifar10", metavar="D", help=f"{DATA} (default: cifar10)")
     size_options(parser)
-    parser.add_argument("--out", metavar="DIR", help="folder for the weights, initial and trained (default: runs/ARCH)")
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="folder for the weights, initial and trained (default: runs/ARCH, with a defence runs/ARCH-DEFENCE)",
+    )
     parser.add_argument(
         "--from", dest="start", metavar="RUN", help="go on from the weights of an earlier run, a folder or ARCH itself"
     )
