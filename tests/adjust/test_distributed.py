@@ -9,7 +9,7 @@ import torch.distributed as dist
 from safetensors.torch import load_file
 from torch import nn
 
-from tests.adjust.pair import COUNT, EXTRAS, RECIPE
+from tests.adjust.pair import COUNTS, EXTRAS, RECIPE
 from tests.adjust.toys import data, toy, what_was_computed
 from windfirm.adjust import distributed
 from windfirm.adjust import train as loop
@@ -18,11 +18,14 @@ from windfirm.adjust.train import Epoch, Extras, train
 from windfirm.errors import CheckpointError, InputError
 
 
-def test_two_processes_train_the_network_that_one_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    subprocess.run([sys.executable, "-m", "tests.adjust.pair", str(tmp_path)], check=True)
+@pytest.mark.parametrize("count", COUNTS)
+def test_two_processes_train_the_network_that_one_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    subprocess.run([sys.executable, "-m", "tests.adjust.pair", str(tmp_path), str(count)], check=True)
     monkeypatch.setattr("windfirm.models.device.has_bfloat16", lambda _: False)
     alone = toy()
-    expected = train(alone, *data(COUNT + EXTRAS.probe), RECIPE, extras=EXTRAS)
+    expected = train(alone, *data(count + EXTRAS.probe), RECIPE, extras=EXTRAS)
     found = [Epoch(**values) for values in json.loads((tmp_path / "history").read_text())]
     for one, other in zip(what_was_computed(found), what_was_computed(expected), strict=True):
         assert one == pytest.approx(other, rel=1e-4)
@@ -83,7 +86,7 @@ def test_what_several_processes_cannot_do_is_refused(
 ) -> None:
     monkeypatch.setattr(loop, "processes", lambda: 3)
     with pytest.raises(InputError) as error:
-        train(toy(), *data(COUNT), RECIPE, extras=extras)
+        train(toy(), *data(COUNTS[0]), RECIPE, extras=extras)
     assert str(error.value) == message
 
 

@@ -92,6 +92,11 @@ def test_progress_counts_attacks_and_the_timing() -> None:
     assert seen == [(1, 1)]
 
 
+def test_fewer_than_no_images_cannot_be_checked() -> None:
+    with pytest.raises(InputError, match="checked: expected at least 0 images, got -1"):
+        compare(MODEL, MODEL, DATA, attacks=["fgsm"], checked=-1)
+
+
 def test_an_attack_of_ones_own_must_not_be_called_clean() -> None:
     model = small_network()
     own = replace(build("occlusion", 8), name="clean")

@@ -44,6 +44,8 @@ def compare(
     accuracy counts as the same. ``checked`` of the images are used to look for reasons to doubt the outcomes; none
     where it is 0. Raises InputError for unknown attacks and for networks that do not take these images.
     """
+    if checked < 0:
+        raise InputError(expected("checked", "at least 0 images", checked))
     device = placed(device)
     data = images if isinstance(images, Images) else as_images(F, images, labels)
     side, size = data.side, parse_eps(eps, "l2")  # whether an attack takes it, its evaluation says
