@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from torch import Tensor, nn
@@ -90,6 +91,13 @@ def test_progress_counts_attacks_and_the_timing() -> None:
     seen: list[tuple[int, int]] = []
     measure("F", "toy", MODEL, DATA, [], epses=(), checked=0, progress=lambda done, steps: seen.append((done, steps)))
     assert seen == [(1, 1)]
+
+
+def test_a_network_that_keeps_what_it_computed_is_compared_as_well() -> None:
+    network: Any = small_network()
+    network.seen = [network(DATA.images / 255)]
+    found = compare(network, network, DATA, attacks=["fgsm", "occlusion"], checked=0)
+    assert all(delta.points == 0 for delta in found.deltas)
 
 
 def test_fewer_than_no_images_cannot_be_checked() -> None:

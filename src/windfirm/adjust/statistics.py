@@ -16,7 +16,7 @@ from windfirm import seeds
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
-from windfirm.models.device import require_float32
+from windfirm.models.device import placed, require_float32
 from windfirm.models.mode import mode
 
 #: So many images at most are normalised together.
@@ -51,7 +51,7 @@ def restate(model: nn.Module, images: Images, *, seed: int = 0, device: torch.de
     of all batches are joined exactly, so that the first normalisation gets those of the whole set. One that no image
     reaches keeps its own. Raises InputError for a network without running statistics or less than two images.
     """
-    device = device or torch.device("cpu")
+    device = placed(device)
     require_float32(model)
     if not _norms(model):
         raise InputError(expected("bn-only", "a network with batch normalisation that keeps statistics", "none"))

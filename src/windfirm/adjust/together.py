@@ -19,6 +19,7 @@ from windfirm.adjust.recipe import NO_EXTRAS, Epoch, Extras, Progress, Recipe
 from windfirm.adjust.train import steps
 from windfirm.adjust.training import Course, Training, begin, material
 from windfirm.errors import InputError, TrainingError, expected
+from windfirm.models.device import placed
 
 
 def train_together(
@@ -49,7 +50,7 @@ def train_together(
         raise InputError(expected("train together", "a seed and a checkpoint for every network", got))
     if processes() > 1:
         raise InputError(expected("train together", "one process", f"{processes()} of torchrun"))
-    device = device or torch.device("cpu")
+    device = placed(device)
     stuff = material(images, labels, extras.probe, device)
     runs = [
         begin(model, Course(recipe, extras, objective, seed, path, start), stuff)

@@ -49,8 +49,8 @@ def train(
     Every step makes ``objective`` smaller; ``extras`` happen beside that. With ``checkpoint``, the state is kept there
     after every epoch; a run that finds it continues, and ends with the very weights that an undisturbed run on the same
     hardware would have; ``start``, such as weights_digest of the network, keeps one that began otherwise from doing so.
-    Processes that ``distributed.joined`` train the one network together. Raises TrainingError when
-    the loss is not finite; the last good epoch stays in ``checkpoint``.
+    Processes that ``distributed.joined`` train the one network together. Raises TrainingError when the loss is not
+    finite; the last good epoch stays in ``checkpoint``.
     """
     stuff = material(images, labels, extras.probe, placed(device))
     training = begin(model, Course(recipe, extras, objective, seed, checkpoint, start), stuff)

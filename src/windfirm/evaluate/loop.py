@@ -6,7 +6,6 @@ leave the moment they are fooled, and batches are packed again from the others.
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from copy import deepcopy
 from dataclasses import replace
 from functools import cache, partial
 
@@ -29,6 +28,7 @@ from windfirm.evaluate.memory import Batches, batched
 from windfirm.evaluate.network import classify, outputs, private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.replay import Replayed
+from windfirm.models.copies import copied
 from windfirm.models.device import in_float32, is_gpu, placed, told_to_round
 
 #: Room for float32 rounding when the range and the size of a change are checked; a share of sizes above 1.
@@ -205,7 +205,7 @@ def searched(network: nn.Module, attack: Attack, images: Images, device: torch.d
     It is faster for at most ``most`` images at once.
     """
     if not attack.norm:
-        return deepcopy(network)
+        return copied(network)
     sample = fetch(images, torch.arange(min(len(images), SAMPLE)), device)[0]
     faster = folded(network, sample).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Replayed(faster, sample, most).eval() if is_gpu(device) else faster

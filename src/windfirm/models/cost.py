@@ -37,12 +37,12 @@ def cost(model: nn.Module, example: Inputs) -> Cost:
     """Count the multiply-adds of one image, the parameters of ``model`` and the memory it needs.
 
     ``example`` is a batch ``(b, c, h, w)``, or several inputs with a batch axis each; only the shapes and types of the
-    first image matter. A copy of the network
-    without weights runs once on the meta device in eval mode, and every convolution and matrix product that PyTorch
-    really carries out is counted from the shapes it sees: a convolution as (output positions) × (output channels) ×
-    (input channels per group) × (kernel size), a product of (m, k) and (k, n) as m·k·n. So grouped, transposed and
-    functional calls count, whatever module made them; attention's two products count too. Additions of a bias,
-    normalisation, activations and pooling do not, as is the custom. The model itself is neither run nor changed.
+    first image matter. A copy of the network without weights runs once on the meta device in eval mode, and every
+    convolution and matrix product that PyTorch really carries out is counted from the shapes it sees: a convolution as
+    (output positions) × (output channels) × (input channels per group) × (kernel size), a product of (m, k) and (k, n)
+    as m·k·n. So grouped, transposed and functional calls count, whatever module made them; attention's two products
+    count too. Additions of a bias, normalisation, activations and pooling do not, as is the custom. The model itself is
+    neither run nor changed.
 
     The peak is the largest sum, over the operations of that pass, of the memory of all activations that are alive
     right after one: image, arguments and results, each piece of memory once however many views there are of it, as

@@ -98,19 +98,19 @@ def seconds_of(store: Store, study: str) -> float:
 def measured(store: Store, study: str | None = None) -> Iterator[Measured]:
     """The rows of a study, or of all, in the order of point, seed, role and attack; read one by one."""
     with store.reading() as db:
+        # Not those of the study for which a cell happened to be done.
+        kept = {name: json.loads(text) for name, text in db.execute("SELECT name, settings FROM studies")}
         found = db.execute(
             "SELECT study, role, point, seed, attack, title, eps, trials, count, total, correct, macs, params, "
-            "m.cell, network, cells.seconds, json_patch(coalesce(facts, '{}'), coalesce(about, '{}')), "
-            "studies.settings FROM measurements AS m JOIN studies ON studies.name = study "
-            "JOIN cells ON cells.key = m.cell LEFT JOIN runs ON runs.id = cells.run "
+            "m.cell, network, cells.seconds, json_patch(coalesce(facts, '{}'), coalesce(about, '{}')) "
+            "FROM measurements AS m JOIN cells ON cells.key = m.cell LEFT JOIN runs ON runs.id = cells.run "
             "WHERE ?1 IS NULL OR study = ?1 ORDER BY study, point, seed, role, attack, eps, m.cell, number",
             (study,),
         )
-        for name, role, point, seed, *row, correct, macs, params, cell, network, seconds, facts, settings in found:
+        for name, role, point, seed, *row, correct, macs, params, cell, network, seconds, facts in found:
             values = dict(zip(("attack", "title", "eps", "trials", "count", "total"), row, strict=True))
             values["correct"] = base64.b64encode(correct).decode("ascii")
-            own = json.loads(settings)  # not those of the study for which the cell happened to be done
-            known = json.loads(facts) | {key: own.get(key) for key in ("scale", "changes")}
+            known = json.loads(facts) | {key: kept[name].get(key) for key in ("scale", "changes")}
             about = {key: known[key] for key in ABOUT if known.get(key)}
             yield Measured(name, role, json.loads(point), seed, values, macs, params, cell, network, seconds, about)
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import replace
 
 import torch
@@ -17,6 +16,7 @@ from windfirm.evaluate.calibration import calibration, logits
 from windfirm.evaluate.compare import Role, Subject
 from windfirm.evaluate.curves import Sweep
 from windfirm.evaluate.loop import curve, evaluate
+from windfirm.models.copies import copied
 from windfirm.models.cost import cost
 from windfirm.models.latency import latencies
 from windfirm.study.checks import CHECKED, checks
@@ -89,7 +89,7 @@ def timed(
     Only so can they be compared: what else the machine does meets all of them alike.
     """
     place = device or torch.device("cpu")
-    found = latencies([deepcopy(model).to(place) for model in models], to_float(images.images[:1]))
+    found = latencies([copied(model).to(place) for model in models], to_float(images.images[:1]))
     return [replace(subject, latency_ms=1000 * one.median) for subject, one in zip(subjects, found, strict=True)]
 
 

@@ -273,8 +273,8 @@ def _measured(entry: Mapping[str, Any], trials: int | None, at: Callable[[str], 
         if option not in known:
             wanted = f"options out of {', '.join([*OWN[1:], *known])}"
             raise InputError(expected(at(option), wanted, option) + nearest(option, known))
-        if number := misfit(known[option], value):
-            raise InputError(expected(at(option), number, show(value)))
+        if kind := misfit(known[option], value):
+            raise InputError(expected(at(option), kind, show(value)))
     with naming(at("name")):
         attack = build(chosen, **options)
     if trials is not None and attack.average and attack.trials > 1 and "trials" not in options:
