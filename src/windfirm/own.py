@@ -33,7 +33,7 @@ def factory(name: str, known: Mapping[str, Callable[..., Any]], what: str, kind:
 def maker(spec: str, make: Callable[..., Any], kind: type, what: str) -> Callable[..., Any]:
     """``make``, called ``spec``, whose errors and other results than a ``kind`` (``what`` in words) are InputErrors."""
     wanted = f"a function that makes {what}"
-    if not callable(make):
+    if not callable(make) or isinstance(make, kind):  # made already: networks can be called
         raise InputError(expected(spec, wanted, type(make).__name__))
 
     @functools.wraps(make)

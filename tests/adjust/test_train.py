@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from windfirm.adjust.objective import Objective
 from windfirm.adjust.train import Recipe, train
 from windfirm.errors import InputError, TrainingError
 
@@ -125,6 +126,13 @@ def test_a_network_with_more_than_logits_in_training_is_refused() -> None:
     with pytest.raises(InputError) as error:
         train(nn.Sequential(toy(), Auxiliary()), *dark_and_bright(), Recipe(epochs=1, batch=8))
     assert str(error.value) == "model: expected logits alone in training as well, got tuple"
+
+
+@pytest.mark.parametrize(("found", "got"), [(torch.zeros(()), "Tensor"), ((torch.zeros(()), 0.5), "tuple")])
+def test_an_objective_that_keeps_the_logits_to_itself_is_refused(found: Any, got: str) -> None:
+    objective = Objective("mine", lambda *batch: found)
+    with pytest.raises(InputError, match=f"objective mine: expected a loss and the logits, got {got}"):
+        train(toy(), *dark_and_bright(), Recipe(epochs=1, batch=8), objective=objective)
 
 
 def test_data_that_cannot_be_trained_on_is_refused() -> None:

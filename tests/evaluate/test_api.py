@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
@@ -9,6 +10,12 @@ from tests.evaluate.toys import labelled, small_network
 from windfirm.attack import build
 from windfirm.errors import CutError, InputError
 from windfirm.evaluate.api import as_images, attack
+from windfirm.evaluate.calibration import logits
+from windfirm.evaluate.distance import distances
+from windfirm.evaluate.examples import examples
+from windfirm.evaluate.loop import curve
+from windfirm.evaluate.occlusion_map import occlusion_map
+from windfirm.evaluate.transfer import transfer
 
 MODEL = small_network()
 DATA = labelled(MODEL)
@@ -86,6 +93,23 @@ def test_arrays_and_the_names_of_devices_are_taken_as_well() -> None:
     assert outcome.count == 32
     with pytest.raises(InputError, match="device: expected a device of PyTorch such as cpu or cuda:0, got 'gpu'"):
         attack(MODEL, DATA.images, DATA.labels, "clean", device="gpu")
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda device: curve(MODEL, DATA, [0], device=device)[0].correct,
+        lambda device: distances(MODEL, DATA, build("deepfool", 8), device=device).sizes,
+        lambda device: examples({"F": MODEL}, DATA, build("fgsm", 8), [9], device=device)[0].views["F"].image,
+        lambda device: logits(MODEL, DATA, device=device),
+        lambda device: occlusion_map(MODEL, DATA, device=device),
+        lambda device: transfer(MODEL, {"F": MODEL}, DATA, build("fgsm", 8), device=device)["F"].correct,
+    ],
+)
+def test_whatever_is_measured_takes_the_name_of_a_device(measure: Callable[[str | None], Any]) -> None:
+    assert (measure("cpu") == measure(None)).all()
+    with pytest.raises(InputError, match="device: expected a device of PyTorch such as cpu or cuda:0, got 'gpu'"):
+        measure("gpu")
 
 
 def test_an_unknown_attack_has_a_suggestion() -> None:

@@ -329,6 +329,16 @@ def test_neither_name_nor_factory_is_refused(tmp_path: Path) -> None:
     assert complaint(path) == f"{path}: expected the name of an architecture or a factory, got neither"
 
 
+@pytest.mark.parametrize(
+    ("given", "got"), [(toy(), "Sequential"), (lambda: 3, "int"), (lambda width: toy(), "TypeError")]
+)
+def test_what_makes_no_network_is_no_factory(tmp_path: Path, given: Any, got: str) -> None:
+    path = tmp_path / "m.safetensors"
+    save(trained(), path)
+    with pytest.raises(InputError, match=f"factory: expected a function that makes a torch.nn.Module, got {got}"):
+        load(path, given)
+
+
 @pytest.mark.parametrize("name", ["os:system", "timm/hf-hub:some/net", "torchvision/../x", "windfirm.models.resnet"])
 def test_a_name_in_the_file_is_only_ever_looked_up(tmp_path: Path, name: str) -> None:
     path = tmp_path / "m.safetensors"

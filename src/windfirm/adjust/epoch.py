@@ -44,7 +44,7 @@ def epoch(training: Training, network: nn.Module, progress: Progress | None) -> 
         mine = share(len(batch))
         images, target = material.augment(batch, augmentation, mine), labels[sent(batch[mine], device)]
         with seeds.default_stream(seed, "network", number, i, *place), autocast(device):
-            loss, logits = course.objective.loss(network, images, target, randomness)
+            loss, logits = course.objective(network, images, target, randomness)
         training.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss if processes() == 1 else loss * (len(target) / len(batch)))
         join_gradients(training.model)

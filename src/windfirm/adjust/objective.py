@@ -35,6 +35,16 @@ class Objective:
     once: bool = False
     kept: bool = False
 
+    def __call__(
+        self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """The mean loss, and the logits. Raises InputError for a ``loss`` that returns anything but two tensors."""
+        match self.loss(model, images, labels, generator):
+            case (Tensor() as value, Tensor() as logits):
+                return value, logits
+            case other:
+                raise InputError(expected(f"objective {self.name}", "a loss and the logits", type(other).__name__))
+
 
 def cross_entropy(
     model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator

@@ -17,6 +17,7 @@ from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import fetch
 from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import outputs, private
+from windfirm.models.device import placed
 
 BINS = 15
 #: A temperature is looked for between one over this and this, where the first logit is mostly 1 above the second.
@@ -92,12 +93,15 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 @torch.no_grad()
-def logits(model: nn.Module, images: Images, *, batch: int | None = None, device: torch.device | None = None) -> Tensor:
+def logits(
+    model: nn.Module, images: Images, *, batch: int | None = None, device: torch.device | str | None = None
+) -> Tensor:
     """The outputs of ``model`` for ``images`` as the evaluator computes them, in eval mode and float32, widened.
 
     Returns (n, classes) float64 on the CPU, so that what is computed from them is exact to many digits. Raises
     InputError when model and images do not fit together.
     """
+    device = placed(device)
     network = private(model, device)
     batches = batched("logits", images, batch, device)
     ids = torch.arange(len(images))

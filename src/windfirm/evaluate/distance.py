@@ -21,6 +21,7 @@ from windfirm.evaluate.loop import Progress, attacked, fetch, searched
 from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import classify, private
 from windfirm.evaluate.outcome import Outcome
+from windfirm.models.device import placed
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,7 @@ def distances(
     halvings: int = 10,
     seed: int = 0,
     batch: int | None = None,
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
     progress: Progress | None = None,
 ) -> Distances:
     """How far each of ``images`` is from fooling ``model``, as far as ``attack`` and a bisection find out.
@@ -85,6 +86,7 @@ def distances(
     norm = attack.norm
     if halvings < 0:
         raise InputError(expected("distances", "0 or more halvings", halvings))
+    device = placed(device)
     batches = batched("distances", images, batch, device)
     if largest is None:
         largest = 1.0 if norm == "linf" else math.sqrt(images.images[0].numel())

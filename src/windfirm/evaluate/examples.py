@@ -14,6 +14,7 @@ from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import attacked, fetch, searched
 from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import classify, private
+from windfirm.models.device import placed
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ def examples(
     *,
     eps: float | str = 8 / 255,
     seed: int = 0,
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
 ) -> tuple[Example, ...]:
     """``attack`` on the images numbered ``ids``, made on each of ``models`` (role to network) separately.
 
@@ -60,7 +61,7 @@ def examples(
     """
     if not ids or not all(0 <= i < len(images) for i in ids):
         raise InputError(expected("examples", f"image numbers in [0, {len(images)})", list(ids)))
-    eps = attack.size(eps)
+    eps, device = attack.size(eps), placed(device)
     views = {
         role: _views(private(model, device), images, attack, torch.tensor(ids), eps, seed, device)
         for role, model in models.items()

@@ -121,14 +121,14 @@ def curve(
     epses: Sequence[float | str],
     *,
     batch: int | None = None,
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
     progress: Progress | None = None,
 ) -> tuple[Outcome, ...]:
     """FGSM at each of ``epses``: one gradient an image for all of them, from the pass that makes the clean prediction.
 
     ``progress`` counts images. Raises what evaluate raises.
     """
-    sizes = [parse_eps(eps) for eps in epses]
+    sizes, device = [parse_eps(eps) for eps in epses], placed(device)
     network, batches = private(model, device), batched("evaluate", images, batch, device)
     attack = fgsm(0)
     correct = torch.zeros(len(sizes), len(images), dtype=torch.int64)

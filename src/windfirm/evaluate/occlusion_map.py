@@ -11,6 +11,7 @@ from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import attacked, fetch
 from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import classify, private
+from windfirm.models.device import placed
 
 
 @torch.no_grad()
@@ -22,7 +23,7 @@ def occlusion_map(
     stride: int | None = None,
     colour: Colour = "grey",
     batch: int | None = None,
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
 ) -> Tensor:
     """How sure ``model`` is of each image's label with a square at each place of a grid: (n, rows, columns) float32.
 
@@ -34,6 +35,7 @@ def occlusion_map(
     if height != width or not len(images):
         raise InputError(expected("occlusion map", "at least one image, square", f"{len(images)} of {height}×{width}"))
     attack = worst(height, size=size, stride=stride, colour=colour)
+    device = placed(device)
     network = private(model, device)
     classify(network, fetch(images, torch.arange(1), device)[0], images)
     batches = batched("occlusion map", images, batch, device)

@@ -14,6 +14,7 @@ from windfirm.evaluate.loop import attacked, fetch, searched
 from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import classify, private
 from windfirm.evaluate.outcome import Outcome
+from windfirm.models.device import placed
 
 
 @torch.inference_mode(False)  # there no gradient could be had
@@ -28,7 +29,7 @@ def transfer(
     eps: float | str = 8 / 255,
     seed: int = 0,
     batch: int | None = None,
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
 ) -> dict[str, Outcome]:
     """What ``attack``, made on ``source``, called ``name``, does to each of ``targets`` (name to network).
 
@@ -44,7 +45,7 @@ def transfer(
     """
     if not targets:
         raise InputError(expected("transfer", "at least one target", "none"))
-    eps = attack.size(eps)
+    eps, device = attack.size(eps), placed(device)
     batches = batched("transfer", images, batch, device)
     maker = searched(private(source, device), attack, images, device, batches.size)
     judges = {key: private(model, device) for key, model in targets.items()}

@@ -24,8 +24,9 @@ from windfirm.errors import CheckpointError, CutError, InputError, expected
 from windfirm.files import atomic
 from windfirm.models import manifest as description
 from windfirm.models.blueprint import Blueprint, apply, blueprint_of
-from windfirm.models.factory import NAMES, from_spec, is_name, named
+from windfirm.models.factory import NAMES, NETWORK, from_spec, is_name, named
 from windfirm.models.manifest import Manifest
+from windfirm.own import maker
 
 #: The share of a filter's largest weight by which float16 may move any of its weights (its own step is half of this).
 HALF_ERROR = 2.0**-10
@@ -185,7 +186,8 @@ def _fresh(
     """A network as before its first cut. Only a name that the caller gave may lead to an import of the user's code."""
     classes = manifest.classes if classes is None else classes
     if factory is not None:
-        return from_spec(factory, classes)() if isinstance(factory, str) else factory()
+        make = from_spec(factory, classes) if isinstance(factory, str) else maker("factory", factory, *NETWORK)
+        return make()
     if arch is not None:
         return named(arch, classes)()
     if manifest.arch is None:
