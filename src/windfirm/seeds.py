@@ -25,7 +25,7 @@ def stream(seed: int, *purpose: str | int) -> torch.Generator:
 
 @contextmanager
 def default_stream(seed: int, *purpose: str | int) -> Iterator[None]:
-    """Seed torch's default CPU generator inside the block, for code that takes no generator; restore it afterwards."""
+    """Seed torch's default generators, for code that takes none; that of the CPU is afterwards what it was before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(number(seed, *purpose))
         yield

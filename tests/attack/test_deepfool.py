@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from tests.attack.nets import Watched, linear_classes, middling
 from tests.evaluate.toys import small_network
@@ -100,3 +101,29 @@ def test_what_cannot_be_run_is_refused(options: dict[str, Any], message: str) ->
     with pytest.raises(InputError) as error:
         build("deepfool", **options)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_a_border_outside_of_the_box_is_not_stepped_to(norm: Norm) -> None:
+    layer = nn.Linear(4, 3).requires_grad_(False)
+    layer.weight.copy_(torch.tensor([[0.0], [-1.0], [0.5]]).expand(3, 4))
+    layer.bias.copy_(torch.tensor([0.1, 0.0, 0.0]))
+    model, images = nn.Sequential(nn.Flatten(), layer), torch.zeros(1, 1, 2, 2)
+    labels = model(images).argmax(1)  # class 1 is nearer than class 2, and below black
+    changed = build("deepfool", 2, norm=norm).apply(model, images, labels, Budget(1.0))
+    torch.testing.assert_close(changed, torch.full_like(images, 1.02 * 0.05))
+
+
+def test_black_and_white_pixels_fall_at_their_distance() -> None:
+    model, weights, biases = linear_classes(30)
+    biases += torch.linspace(-0.5, 0.5, 30)  # grey is on no border any more
+    images = torch.randint(0, 2, (200, 3, 4, 4), generator=torch.Generator().manual_seed(0)).double()
+    labels = model(images).argmax(1)
+    changed = build("deepfool", 4, targets=29).apply(model, images, labels, Budget(1.0))
+    logits = images.flatten(1) @ weights.T + biases
+    gaps = logits.gather(1, labels[:, None]) - logits
+    slopes = weights[None] - weights[labels][:, None]  # (200, 30, 48)
+    inward = (slopes * (1 - 2 * images.flatten(1)[:, None])).clamp(min=0).sum(2)  # a pixel may only leave its end
+    exact = (gaps / inward).scatter(1, labels[:, None], torch.inf).amin(1)
+    assert (exact < 0.9).sum() > 100
+    torch.testing.assert_close(length(changed - images, "linf")[exact < 0.9], 1.02 * exact[exact < 0.9])

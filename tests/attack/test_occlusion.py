@@ -39,6 +39,13 @@ def test_the_worst_case_tries_every_place_of_the_grid_once() -> None:
     assert set.union(*seen) == set(product(range(0, 25, 4), range(0, 25, 4)))
 
 
+@pytest.mark.parametrize("side", [20, 30, 36, 50])
+def test_the_grid_reaches_the_last_row_and_column(side: int) -> None:
+    attack, images = build("occlusion-worst", side, colour="black"), torch.ones(1, 1, side, side)
+    last = attack.apply(MODEL, images, labels(images), Budget(trial=attack.trials - 1))
+    assert (last[0, 0, -(side // 4) :, -(side // 4) :] == 0).all()
+
+
 def test_the_search_tries_the_places_of_the_average() -> None:
     images = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     average, search = build("occlusion", 8), build("occlusion-search", 8, trials=3)

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -19,6 +19,7 @@ def size(change: Tensor, norm: Norm) -> Tensor:
     return flat.abs().amax(1) if norm == "linf" else (flat * flat).sum(1).sqrt()
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from(["linf", "l2"]), st.floats(0, 1), st.floats(0, 10))
 def test_what_is_projected_is_inside_and_what_was_inside_stays(seed: int, norm: Norm, eps: float, far: float) -> None:
     images = uniform(seed)
@@ -54,3 +55,4 @@ def test_the_steepest_step_is_of_size_1_also_where_squares_round_to_nothing() ->
     torch.testing.assert_close(steepest(gradient, "l2"), torch.tensor([0.6, -0.8]).view(1, 1, 1, 2))
     assert steepest(gradient, "linf").flatten().tolist() == [1, -1]
     assert steepest(torch.zeros(1, 1, 1, 2), "l2").flatten().tolist() == [0, 0]
+    assert steepest(torch.tensor([torch.nan, 2.0]).view(1, 1, 1, 2), "l2").flatten().tolist() == [0, 1]

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from tests.evaluate.toys import labelled, small_network
+from tests.evaluate.toys_masked import AlwaysDropout
 from windfirm.attack import build
 from windfirm.errors import CutError, InputError
 from windfirm.evaluate.api import as_images, attack
@@ -110,6 +111,27 @@ def test_whatever_is_measured_takes_the_name_of_a_device(measure: Callable[[str 
     assert (measure("cpu") == measure(None)).all()
     with pytest.raises(InputError, match="device: expected a device of PyTorch such as cpu or cuda:0, got 'gpu'"):
         measure("gpu")
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda model: attack(model, DATA.images, DATA.labels, "fgsm", seed=3).correct,
+        lambda model: attack(model, DATA.images, DATA.labels, "pgd", seed=3).correct,
+        lambda model: distances(model, DATA, build("deepfool", 8), seed=3).sizes,
+        lambda model: examples({"F": model}, DATA, build("fgsm", 8), range(40), seed=3)[0].views["F"].image,
+        lambda model: transfer(model, {"F": model}, DATA, build("fgsm", 8), seed=3)["F"].correct,
+    ],
+)
+def test_what_a_network_draws_follows_from_the_seed(measure: Callable[[nn.Module], Any]) -> None:
+    random = nn.Sequential(AlwaysDropout(), MODEL)
+    torch.manual_seed(1)
+    first = measure(random)
+    after = torch.rand(1)
+    torch.manual_seed(1)
+    assert torch.rand(1) == after  # and takes nothing from the caller's numbers
+    torch.manual_seed(2)
+    assert (measure(random) == first).all()
 
 
 def test_an_unknown_attack_has_a_suggestion() -> None:

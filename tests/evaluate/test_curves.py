@@ -68,7 +68,10 @@ def test_nested_counts_an_image_fooled_once_as_fooled_from_there_on() -> None:
     assert {outcome.title for outcome in curve.outcomes} == {"a toy, worst of every eps up to it"}
 
 
-@pytest.mark.parametrize("curve", [made([1, 0], eps=False), made([3, 2], trials=4)])
+OF_STEPS = replace(made([1, 0]), what="steps")
+
+
+@pytest.mark.parametrize("curve", [made([1, 0], eps=False), made([3, 2], trials=4), OF_STEPS])
 def test_nested_is_for_worst_cases_at_several_eps(curve: Curve) -> None:
     with pytest.raises(InputError) as error:
         nested(curve)
@@ -132,3 +135,13 @@ def test_what_is_no_sweep_is_refused() -> None:
     with pytest.raises(InputError) as error:
         sweep("occlusion", 8)
     assert str(error.value) == "occlusion: expected an attack that eps limits, got one without a norm"
+
+
+def test_values_may_be_numbers_of_numpy() -> None:
+    model = Counting()
+    points = [
+        *variants("occlusion", 8, "size", list(np.arange(1, 3))),
+        *variants("fog", 8, "severity", list(np.arange(3, 5))),
+    ]
+    curve = against(model, labelled(model), "size", points)
+    assert from_json(json.loads(json.dumps(to_json(curve)))).values == (1, 2, 3, 4)

@@ -311,12 +311,28 @@ def test_attacks_have_their_gradients_inside_inference_mode() -> None:
         assert found() == outside
 
 
+def test_rounding_of_many_pixels_is_no_cheating() -> None:
+    pixels = 0.5 + torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0)) / 2
+    change = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(1))
+    changed = (pixels + 1e-5 * change / change.norm()).clamp(0, 1)
+    attack = Attack("toy", "a toy", nothing, 1, False, "l2")
+    assert (changed - pixels).double().norm() > 1.1e-5
+    assert loop.checked(attack, pixels, changed, 1e-5).equal(changed)
+    with pytest.raises(WindfirmError, match=r"changes of at most 1e-05, got 0\.0001"):
+        loop.checked(attack, pixels, (pixels + 1e-4 * change / change.norm()).clamp(0, 1), 1e-5)
+
+
 def test_progress_ends_at_everything() -> None:
     model = Counting()
     calls: list[tuple[int, int]] = []
     attack = build("occlusion", 8, trials=2)
     evaluate(model, labelled(model), attack, batch=25, progress=lambda *call: calls.append(call))
     assert calls == [(25, 80), (40, 80), (65, 80), (80, 80)]
+    calls.clear()
+    evaluate(
+        model, labelled(model, wrong=40), make(nothing, trials=2), batch=25, progress=lambda *call: calls.append(call)
+    )
+    assert calls == [(25, 120), (40, 120), (120, 120)]  # one look without the attack, and none is left for it
 
 
 def test_a_network_that_does_not_fit_is_refused() -> None:

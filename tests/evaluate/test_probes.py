@@ -122,3 +122,43 @@ def test_a_lack_of_memory_changes_no_finding() -> None:
     assert probes.outputs(Large(plain(), 20), PIXELS, Batches(50)) == []
     (found,) = probes.outputs(Large(Then(after=OfItsBatch()), 20), PIXELS, Batches(50))
     assert found.kind == "outputs depend on the batch"  # and not on the pass, though the first was of two sizes
+
+
+class Masked(nn.Module):
+    """One more class, which is never predicted."""
+
+    def forward(self, logits: torch.Tensor) -> torch.Tensor:
+        return nn.functional.pad(logits, (0, 1), value=-torch.inf)
+
+
+@pytest.mark.parametrize("flaw", [Scaled(), AlwaysDropout(), OfItsBatch(), nn.Identity()])
+def test_a_class_masked_by_minus_infinity_hides_nothing(flaw: nn.Module) -> None:
+    open_, masked = Then(after=flaw), Then(after=nn.Sequential(flaw, Masked()))
+    kinds = [[found.kind for found in probes.outputs(each, PIXELS, Batches(50))] for each in (open_, masked)]
+    assert kinds[0] == kinds[1]
+    if not isinstance(flaw, AlwaysDropout):
+        assert list(gradients(open_)) == list(gradients(masked))
+
+
+def test_a_mask_that_changes_from_pass_to_pass_is_told() -> None:
+    class Sometimes(nn.Module):
+        def forward(self, logits: torch.Tensor) -> torch.Tensor:
+            return logits.masked_fill(torch.rand(logits.shape) < 0.1, -torch.inf)
+
+    (found,) = probes.outputs(Then(after=Sometimes()), PIXELS, Batches(50))
+    assert found.kind == "random forward pass"
+
+
+def test_a_gradient_that_is_no_number_is_none() -> None:
+    class Underflowing(nn.Module):
+        def forward(self, logits: torch.Tensor) -> torch.Tensor:
+            return (300 * logits).softmax(1).log()  # 0 · ∞ on the way back
+
+    network = Then(after=Underflowing())
+    images = PIXELS.clone().requires_grad_()
+    network(images).sum().backward()
+    assert images.grad is not None
+    assert images.grad.isnan().any()
+    found = gradients(network)
+    assert found["zero gradients"].split()[0] == found["vanishing gradients"].split()[0]
+    assert not any(each.isnan().any() for each in probes.slopes(network, PIXELS, IMAGES.labels))

@@ -8,6 +8,9 @@ from windfirm.attack.budget import Norm
 
 _IMAGE = (-3, -2, -1)
 
+#: The share of its way to a plane after which a change counts as there, as far as float32 can tell.
+ARRIVED = 1 - 1e-3
+
 
 def length(change: Tensor, norm: Norm) -> Tensor:
     """How long each change (..., c, h, w) is in ``norm``: (...)."""
@@ -35,7 +38,7 @@ def leads(name: str, model: nn.Module, images: Tensor, labels: Tensor, targets: 
         # Sums over the batch: an image's gradient is then its own, whatever the batch.
         sums = ahead.sum(0).unbind()
         slopes = [torch.autograd.grad(each, images, retain_graph=each is not sums[-1])[0] for each in sums]
-    return ahead.detach(), torch.stack([slope.contiguous() for slope in slopes], 1)
+    return ahead.detach(), torch.stack([slope.contiguous() for slope in slopes], 1).nan_to_num()
 
 
 def distance(ahead: Tensor, slopes: Tensor, norm: Norm) -> Tensor:
@@ -45,6 +48,20 @@ def distance(ahead: Tensor, slopes: Tensor, norm: Norm) -> Tensor:
     """
     steepness = slopes.abs().sum(_IMAGE) if norm == "linf" else length(slopes, norm)  # the dual norm
     return (ahead.abs() / steepness).nan_to_num(torch.inf, torch.inf)
+
+
+def nearest(images: Tensor, slopes: Tensor, gaps: Tensor, norm: Norm) -> Tensor:
+    """The shortest change (b, c, h, w) that leads to one of the planes ``slopes``·δ = ``gaps`` (b, k) inside the box.
+
+    Where the box holds no point of any, the change towards the one that is nearest, the box aside; see ``shortest``.
+    """
+    flat = slopes.flatten(0, 1)
+    ways = shortest(images.repeat_interleave(gaps.shape[1], 0), flat, gaps.flatten(), norm).view_as(slopes)
+    sizes = length(ways, norm)
+    arrive = ((slopes * ways).sum(_IMAGE) >= ARRIVED * gaps) & (sizes > 0)
+    sizes = sizes.where(arrive, torch.inf)
+    which = torch.where(arrive.any(1), sizes.argmin(1), distance(gaps, slopes, norm).argmin(1))
+    return ways[torch.arange(len(images), device=images.device), which]
 
 
 def shortest(images: Tensor, slopes: Tensor, gaps: Tensor, norm: Norm) -> Tensor:

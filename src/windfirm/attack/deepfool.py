@@ -8,7 +8,7 @@ from math import inf
 import torch
 from torch import Tensor, nn
 
-from windfirm.attack.border import distance, leads, length, rivals, shortest
+from windfirm.attack.border import leads, length, nearest, rivals
 from windfirm.attack.budget import Attack, Budget, Norm
 from windfirm.attack.options import NORMS, check, some
 from windfirm.attack.pieces import pieces
@@ -21,8 +21,9 @@ TIE = 2.0**-8
 def deepfool(side: int, *, norm: Norm = "linf", targets: int = 9, steps: int = 50, overshoot: float = 0.02) -> Attack:
     """Steps to the nearest of the borders to the ``targets`` likeliest other classes, until the network is fooled.
 
-    ``overshoot``: by which share the change goes beyond the sum of the steps. The change is made as short as it gets,
-    whatever eps is: one that is longer than eps is taken back in the end.
+    ``overshoot``: by which share the change goes beyond the sum of the steps; with none it ends on the border, and how
+    float32 rounds decides. The change is made as short as it gets, whatever eps is: one that is longer than eps is
+    taken back in the end.
     """
     check("deepfool", norm, targets=targets, steps=steps)
     if not 0 <= overshoot < inf:
@@ -34,11 +35,7 @@ def deepfool(side: int, *, norm: Norm = "linf", targets: int = 9, steps: int = 5
             images: Tensor, here: Tensor, moves: Tensor, labels: Tensor, classes: Tensor, ties: Tensor
         ) -> tuple[Tensor, ...]:
             ahead, slopes = leads("deepfool", model, here, labels, classes)
-            nearest = distance(ahead, slopes, norm).argmin(1)
-            rows = torch.arange(len(images), device=images.device)
-            gaps = -ahead[rows, nearest]
-            gaps = torch.where(gaps == 0, ties, gaps)
-            moves = moves + shortest(here, slopes[rows, nearest], gaps, norm)
+            moves = moves + nearest(here, slopes, torch.where(ahead == 0, ties[:, None], -ahead), norm)
             here = (images + (1 + overshoot) * moves).clamp(0, 1)
             return here, moves, model(here).argmax(1) == labels
 

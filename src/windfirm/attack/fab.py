@@ -27,7 +27,8 @@ class Stride(NamedTuple):
     """How FAB steps, in the paper's letters.
 
     ``alpha``: how much the clean image draws at most. ``eta``: how far a step over a border goes, as a multiple of its
-    way to the border. ``beta``: how much of a change is kept once it fooled.
+    way to the border; at 1 it ends there, and how float32 rounds decides. ``beta``: how much of a change is kept once
+    it fooled.
     """
 
     norm: Norm

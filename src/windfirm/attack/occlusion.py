@@ -26,13 +26,16 @@ def search(side: int, *, size: int | None = None, colour: Colour = "grey", trial
 
 
 def worst(side: int, *, size: int | None = None, stride: int | None = None, colour: Colour = "grey") -> Attack:
-    """A square at each place of a grid; a quarter of the side, an eighth apart when None: 8×8 every 4 at 32×32."""
+    """A square at each place of a grid; a quarter of the side, an eighth apart when None: 8×8 every 4 at 32×32.
+
+    The last row and column of the grid lie at the edge of the image, at whatever distance from those before.
+    """
     size = side // 4 if size is None else size
     stride = max(side // 8, 1) if stride is None else stride
     _check("occlusion-worst", side, size, colour)
     if stride < 1:
         raise InputError(expected("occlusion-worst", "a stride of at least 1", stride))
-    places = range(0, side - size + 1, stride)
+    places = [*range(0, side - size, stride), side - size]
 
     def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
         height, width = images.shape[-2:]

@@ -31,8 +31,14 @@ def random_point(images: Tensor, budget: Budget, norm: Norm, purpose: str) -> Te
 
 
 def steepest(gradient: Tensor, norm: Norm) -> Tensor:
-    """The change of size 1 along which a loss with this ``gradient`` (b, c, h, w) grows most; 0 where that is 0."""
-    return gradient.sign() if norm == "linf" else gradient / lengths(gradient)
+    """The change of size 1 along which a loss with this ``gradient`` (b, c, h, w) grows most.
+
+    It is 0 where the gradient is 0 or no number.
+    """
+    if norm == "linf":
+        return gradient.sign()
+    gradient = gradient.nan_to_num()
+    return gradient / lengths(gradient)
 
 
 def lengths(change: Tensor) -> Tensor:

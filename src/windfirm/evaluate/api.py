@@ -6,6 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from windfirm import seeds
 from windfirm.attack.budget import Attack
 from windfirm.attack.registry import build
 from windfirm.data.augment import to_float
@@ -58,7 +59,7 @@ def as_images(model: nn.Module, images: Tensor | NDArray[Any], labels: Tensor | 
     if images.ndim != 4 or not len(images):
         raise InputError(expected("images", "at least one, of shape (n, c, h, w)", f"shape {shape}"))
     try:
-        with torch.no_grad():
+        with torch.no_grad(), seeds.default_stream(0, "classes"):
             logits = private(model, None)(to_float(pixels[:1]))
     except RuntimeError as error:
         got = f"an error: {first_line(error)}"

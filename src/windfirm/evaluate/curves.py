@@ -101,9 +101,8 @@ def against_eps(
     for an attack to which eps means nothing.
     """
     _limited(attack)
-    if attack == fgsm(0):  # which has nothing random
-        known = {name: value for name, value in options.items() if name != "seed"}
-        return Curve("eps", tuple(epses), curve(model, images, epses, **known))
+    if attack == fgsm(0):
+        return Curve("eps", tuple(epses), curve(model, images, epses, **options))
     still = replace(attack, apply=clean(0).apply)
     outcomes = (evaluate(model, images, attack if eps else still, eps=eps, **options) for eps in epses)
     return Curve("eps", tuple(epses), tuple(outcomes))
@@ -139,7 +138,7 @@ def nested(curve: Curve) -> Curve:
     and it never rises. It is no proof that the network falls: ask the plain curve whether the attack works. Raises
     InputError for a curve of something other than eps, or of averages.
     """
-    if any(outcome.eps is None or outcome.trials > 1 for outcome in curve.outcomes):
+    if curve.what != "eps" or any(outcome.eps is None or outcome.trials > 1 for outcome in curve.outcomes):
         raise InputError(expected(f"curve of {curve.what}", "worst-case outcomes at several eps", "others"))
     least = np.minimum.accumulate([outcome.correct for outcome in curve.outcomes])
     return replace(
@@ -153,7 +152,11 @@ def nested(curve: Curve) -> Curve:
 
 def to_json(curve: Curve) -> dict[str, Any]:
     """Plain values that json.dumps takes; every image's outcome is among them, packed."""
-    return {"what": curve.what, "values": list(curve.values), "outcomes": [pack(outcome) for outcome in curve.outcomes]}
+    return {
+        "what": curve.what,
+        "values": np.array(curve.values).tolist(),
+        "outcomes": [pack(outcome) for outcome in curve.outcomes],
+    }
 
 
 def from_json(values: Mapping[str, Any]) -> Curve:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor, nn
 
+from windfirm import seeds
 from windfirm.attack.border import length
 from windfirm.attack.budget import Attack, Budget, Norm
 from windfirm.data.images import Images
@@ -91,7 +92,6 @@ def distances(
     if largest is None:
         largest = 1.0 if norm == "linf" else math.sqrt(images.images[0].numel())
     network = private(model, device)
-    target = searched(network, attack, images, device, batches.size)
 
     def nearest(ids: Tensor) -> Tensor:
         pixels, labels = fetch(images, ids, device)
@@ -110,10 +110,12 @@ def distances(
         return torch.where(fooled, size, torch.inf)
 
     sizes = torch.zeros(len(images), dtype=torch.float64)
-    for some, found in batches.over(torch.arange(len(images)), nearest):
-        sizes[some] = found
-        if progress:
-            progress(int(some[-1]) + 1, len(images))
+    with seeds.default_stream(seed, "network", "distances", attack.name):
+        target = searched(network, attack, images, device, batches.size)
+        for some, found in batches.over(torch.arange(len(images)), nearest):
+            sizes[some] = found
+            if progress:
+                progress(int(some[-1]) + 1, len(images))
     return Distances(attack.name, attack.title, norm, largest, sizes.numpy())
 
 

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from windfirm import seeds
 from windfirm.attack.budget import Attack, Budget
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
@@ -76,7 +77,6 @@ def _views(
     network: nn.Module, images: Images, attack: Attack, ids: Tensor, eps: float, seed: int, device: torch.device | None
 ) -> list[View]:
     batches = batched("examples", images, None, device)
-    target = searched(network, attack, images, device, batches.size)
 
     def seen(some: Tensor) -> list[View]:
         pixels, labels = fetch(images, some, device)
@@ -91,7 +91,9 @@ def _views(
         rounded = (shown * 255).round().clamp(0, 255).to(torch.uint8)
         return [View(_hwc(image), int(label)) for image, label in zip(rounded, predicted, strict=True)]
 
-    return [view for _, views in batches.over(ids, seen) for view in views]
+    with seeds.default_stream(seed, "network", "examples", attack.name):
+        target = searched(network, attack, images, device, batches.size)
+        return [view for _, views in batches.over(ids, seen) for view in views]
 
 
 def _hwc(image: Tensor) -> NDArray[np.uint8]:

@@ -34,6 +34,9 @@ from windfirm.models.device import in_float32, is_gpu, placed, told_to_round
 #: Room for float32 rounding when the range and the size of a change are checked; a share of sizes above 1.
 TOLERANCE = 1e-6
 
+#: By how much float32 may round a value in [0, 1] that something is added to; in L2 that of all of them adds up.
+ROUNDING = 2.0**-24
+
 #: Batches that are given at once to an attack that packs what is left of them by itself.
 MANY = 20
 
@@ -43,7 +46,8 @@ AT_ONCE = 256 * 32 * 32
 #: Images on which a faster network must agree with the one that it stands for.
 SAMPLE = 4
 
-#: Called after every batch with (done, all), both in images times trials; images that were dropped count as done.
+#: Called after every batch with (done, all), both in images times passes: one for each trial and, unless the attack
+#: averages, one before them without it. Images that were dropped count as done.
 Progress = Callable[[int, int], None]
 
 
@@ -71,39 +75,43 @@ def evaluate(
     attack, device = build(attack, images.side), placed(device)
     eps = attack.size(eps)
     if attack == fgsm(0):
-        return curve(model, images, [eps], batch=batch, device=device, progress=progress)[0]
+        return curve(model, images, [eps], seed=seed, batch=batch, device=device, progress=progress)[0]
     network, batches = private(model, device), batched("evaluate", images, batch, device)
     count = len(images)
+    first = 0 if attack.average else 1
+    steps = (first + attack.trials) * count
     correct = torch.zeros(count, dtype=torch.int64)
     target = cache(partial(searched, network, attack, images, device, batches.size))
 
-    def look(target: nn.Module, ids: Tensor, attack: Attack, budget: Budget) -> Tensor:
-        done = budget.trial * count + count - len(ids)
+    def look(target: nn.Module, ids: Tensor, attack: Attack, budget: Budget, before: int) -> Tensor:
+        done = (before + 1) * count - len(ids)
         found = []
         work = partial(judged, network, target, images, attack, budget, batches, device)
         for some, verdicts in batches.over(ids, work, MANY if attack.packs else 1):
             found.append(verdicts)
             done += len(some)
             if progress:
-                progress(done, attack.trials * count)
+                progress(done, steps)
         return torch.cat(found, 1)
 
-    def survivors(ids: Tensor, attack: Attack, budget: Budget) -> Tensor:
+    def survivors(ids: Tensor, attack: Attack, budget: Budget, before: int) -> Tensor:
         with seeds.default_stream(seed, "network", attack.name, budget.trial):  # one that draws, draws the same again
-            right, fooled = look(target(), ids, attack, budget)
+            right, fooled = look(target(), ids, attack, budget, before)
         early = right & fooled
         if early.any():  # few, of all batches together
             with in_float32():
-                right[early] = look(target(), ids[early], attack, budget)[0]
+                right[early] = look(target(), ids[early], attack, budget, before)[0]
         return ids[right]
 
     left = torch.arange(count)
     if not attack.average:
-        left = survivors(left, clean(0), Budget())
+        left = survivors(left, clean(0), Budget(), 0)
     for trial in range(attack.trials):
         if len(left) == 0:
+            if progress:
+                progress(steps, steps)
             break
-        right = survivors(left, attack, Budget(eps, seed, trial))
+        right = survivors(left, attack, Budget(eps, seed, trial), first + trial)
         if attack.average:
             correct[right] += 1
         else:
@@ -120,13 +128,14 @@ def curve(
     images: Images,
     epses: Sequence[float | str],
     *,
+    seed: int = 0,
     batch: int | None = None,
     device: torch.device | str | None = None,
     progress: Progress | None = None,
 ) -> tuple[Outcome, ...]:
     """FGSM at each of ``epses``: one gradient an image for all of them, from the pass that makes the clean prediction.
 
-    ``progress`` counts images. Raises what evaluate raises.
+    ``seed`` decides what a network draws that is random, ``progress`` counts images. Raises what evaluate raises.
     """
     sizes, device = [parse_eps(eps) for eps in epses], placed(device)
     network, batches = private(model, device), batched("evaluate", images, batch, device)
@@ -144,10 +153,11 @@ def curve(
                 row[right.cpu()] = (classify(network, changed, images) == labels).long().cpu()
         return found
 
-    for some, found in batches.over(torch.arange(len(images)), rows):
-        correct[:, some] = found
-        if progress:
-            progress(int(some[-1]) + 1, len(images))
+    with seeds.default_stream(seed, "network", attack.name, 0):
+        for some, found in batches.over(torch.arange(len(images)), rows):
+            correct[:, some] = found
+            if progress:
+                progress(int(some[-1]) + 1, len(images))
     return tuple(_outcome(attack, eps, row) for eps, row in zip(sizes, correct, strict=True))
 
 
@@ -240,7 +250,10 @@ def checked(attack: Attack, pixels: Tensor, changed: Tensor, eps: float) -> Tens
         raise WindfirmError(expected(where, "images in [0, 1]", f"values in [{low:.6g}, {high:.6g}]"))
     change = changed - pixels
     size = (lengths(change) if attack.norm == "l2" else change.abs()).max().item()
-    if attack.norm and size > eps + TOLERANCE * max(1.0, eps):
+    room = TOLERANCE * max(1.0, eps)
+    if attack.norm == "l2":
+        room += ROUNDING * change[0].numel() ** 0.5
+    if attack.norm and size > eps + room:
         raise WindfirmError(expected(where, f"changes of at most {eps:.6g}", f"{size:.6g}"))
     return changed
 

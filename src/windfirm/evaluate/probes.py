@@ -4,6 +4,8 @@ The probes after Croce et al. (RobustBench's checks) and Pintor et al., "Indicat
 Each takes a network as the evaluator uses it, images (n, c, h, w) in [0, 1] and, where it needs them, labels (n,).
 """
 
+from math import inf
+
 import torch
 import torch.nn.functional as F
 from scipy import stats
@@ -110,7 +112,7 @@ def slopes(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, 
     """Which ``images`` are classified right (b,), and three gradients with respect to them, from one forward pass.
 
     Those of the margin, of the cross-entropy, and of the cross-entropy of each image's logits divided by their standard
-    deviation. Zeros where the outputs have none.
+    deviation. Zeros where the outputs have none, or none that is a number.
     """
     with torch.enable_grad():
         images = images.detach().requires_grad_()
@@ -119,7 +121,7 @@ def slopes(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, 
         if not logits.requires_grad:
             none = torch.zeros_like(images)
             return right, none, none, none
-        spread = logits.detach().std(1, correction=0, keepdim=True).clamp(min=torch.finfo(logits.dtype).tiny)
+        spread = _spread(logits.detach())
         losses = (
             margin(logits, labels),
             F.cross_entropy(logits, labels, reduction="none"),
@@ -129,7 +131,17 @@ def slopes(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, 
             torch.autograd.grad(loss.sum(), images, retain_graph=True, allow_unused=True, materialize_grads=True)[0]
             for loss in losses
         ]
-    return right, found[0], found[1], found[2]
+    of_margin, plain, calm = (gradient.nan_to_num() for gradient in found)
+    return right, of_margin, plain, calm
+
+
+def _spread(logits: Tensor) -> Tensor:
+    """The standard deviation of each row, (n, 1), above 0; of its finite values: masks make of others −infinity."""
+    finite = logits.isfinite()
+    count = finite.sum(1, keepdim=True)
+    off = logits - logits.where(finite, 0).sum(1, keepdim=True) / count
+    variance = off.where(finite, 0).square().sum(1, keepdim=True) / count
+    return variance.sqrt().clamp(min=torch.finfo(logits.dtype).tiny)
 
 
 def _lacking(slopes: Tensor, kind: str, what: str) -> list[Finding]:
@@ -164,7 +176,11 @@ def _run(network: nn.Module, images: Tensor, batches: Batches) -> Tensor:
 
 
 def _distance(first: Tensor, second: Tensor) -> float:
-    return float((F.normalize(first, dim=1) - F.normalize(second, dim=1)).abs().max())
+    """How far apart two passes are; infinite where one is and the other is not."""
+    if bool((first.isinf() != second.isinf()).any()):
+        return inf
+    rows = (F.normalize(each.where(each.isfinite(), 0), dim=1) for each in (first, second))
+    return float((next(rows) - next(rows)).abs().max())
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from windfirm import seeds
 from windfirm.attack.budget import Attack, Budget
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
@@ -37,9 +38,9 @@ def transfer(
     an image is right when the target gets it right unchanged and after every trial.
 
     The attack works against the source alone, and a target judges the image that each trial returns. An attack that
-    lets go of an image as soon as the source is fooled returns one that barely fools the source, and the unchanged one
-    where the source errs without help. Such images carry over less than those of an attack that uses all of its budget,
-    as fgsm does. So read the outcome as one of this attack, and not as a bound.
+    lets go of an image as soon as the source is fooled returns one that barely fools the source, and the unchanged one,
+    or its random start, where the source errs without help. Such images carry over less than those of an attack that
+    uses all of its budget, as fgsm does. So read the outcome as one of this attack, and not as a bound.
 
     Raises what evaluate raises.
     """
@@ -47,7 +48,6 @@ def transfer(
         raise InputError(expected("transfer", "at least one target", "none"))
     eps, device = attack.size(eps), placed(device)
     batches = batched("transfer", images, batch, device)
-    maker = searched(private(source, device), attack, images, device, batches.size)
     judges = {key: private(model, device) for key, model in targets.items()}
     correct = {key: torch.zeros(len(images), dtype=torch.int64) for key in judges}
 
@@ -55,9 +55,11 @@ def transfer(
         pixels, labels = fetch(images, some, device)
         return _counts(maker, judges, images, pixels, labels, attack, Budget(eps, seed, ids=some))
 
-    for some, found in batches.over(torch.arange(len(images)), counts):
-        for key, count in found.items():
-            correct[key][some] = count.cpu()
+    with seeds.default_stream(seed, "network", "transfer", attack.name):
+        maker = searched(private(source, device), attack, images, device, batches.size)
+        for some, found in batches.over(torch.arange(len(images)), counts):
+            for key, count in found.items():
+                correct[key][some] = count.cpu()
     title = f"{attack.title}, made on {name}"
     strength = None if attack.norm is None else eps
     trials = attack.trials if attack.average else 1

@@ -137,5 +137,5 @@ def _title(what: str, severity: int, trials: int) -> str:
 
 
 def _check(where: str, severity: int) -> None:
-    if not isinstance(severity, int) or not 1 <= severity <= 5:
+    if not hasattr(severity, "__index__") or not 1 <= severity <= 5:
         raise InputError(expected(where, "a whole severity from 1 to 5", severity))
