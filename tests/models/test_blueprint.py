@@ -88,9 +88,28 @@ def test_a_residual_branch_that_ends_in_silence_leaves_its_input_as_it_is() -> N
 def test_stand_ins_take_any_further_arguments_and_silence_can_be_added_to_in_place() -> None:
     x = torch.rand(2, 3)
     assert Skip()(x, 1, mask=None) is x
+    assert Skip()(anything=x, mask=None) is x
     zeros = Silence()(x, mask=None)
     assert torch.equal(zeros, torch.zeros(2, 3))
     assert torch.equal(zeros.add_(x), x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "kept", "widths"),
+    [
+        (nn.Conv2d(8, 8, 1, groups=4), {0: [0, 1, 6, 7]}, (4, 4)),
+        (nn.Conv2d(4, 8, 1, groups=4), {0: [0, 1, 6, 7]}, (2, 4)),
+        (nn.ConvTranspose2d(8, 8, 1, groups=4), {0: [0, 1, 6, 7]}, (4, 4)),
+        (nn.ConvTranspose2d(4, 8, 1, groups=4), {0: [0, 3]}, (2, 4)),
+    ],
+)
+def test_a_layer_without_some_of_its_groups_states_the_widths_that_it_has(
+    layer: nn.Conv2d, kept: dict[int, list[int]], widths: tuple[int, int]
+) -> None:
+    model = nn.Sequential(layer)
+    apply(model, Blueprint({"0.weight": kept, "0.bias": {0: [0, 1, 6, 7]}}, {"0.groups": 2}))
+    assert (layer.in_channels, layer.out_channels) == widths
+    assert layer(torch.rand(1, widths[0], 2, 2)).shape[1] == widths[1]
 
 
 def test_sizes_keep_their_type() -> None:

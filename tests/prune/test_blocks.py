@@ -1,5 +1,6 @@
 """Residual branches: which are found, and that a network without one is the network in which it says nothing."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -72,6 +73,51 @@ def test_each_of_two_branches_in_one_module_can_leave(in_place: bool) -> None:
     x = model[1](model[0](images))
     by_hand = model[3](x + model[2].mix(model[2].norm1(x)))
     assert torch.allclose(smaller(images), by_hand, rtol=1e-12, atol=1e-12)
+
+
+PARALLEL: dict[str, tuple[Callable[[Any, Tensor], Tensor], list[str]]] = {
+    "a sum": (lambda m, x: x + (m.a(x) + m.b(x)), ["silence", "silence"]),
+    "a sum around it": (lambda m, x: (m.a(x) + m.b(x)) + x, ["silence", "silence"]),
+    "a gate": (lambda m, x: x + m.a(x) * m.b(x).sigmoid(), ["silence", "skip"]),
+    "a gate a channel": (
+        lambda m, x: x + m.a(x).tanh() * m.b(x).mean((2, 3), keepdim=True).sigmoid(),
+        ["silence", "skip"],
+    ),
+    "a difference": (lambda m, x: x + (m.a(x) - m.b(x) / 2), ["silence", "silence"]),
+}
+
+
+@pytest.mark.parametrize("how", PARALLEL)
+def test_a_branch_of_paths_side_by_side_can_leave(how: str) -> None:
+    run, words = PARALLEL[how]
+    a, b = (nn.Conv2d(4, 4, 3, padding=1) for _ in range(2))
+    model = around(Net(lambda m, x: F.silu(run(m, x)), a=a, b=b))
+    (block,) = blocks(model).values()
+    assert (block.name, dict(block.replaced)) == ("2.b", dict(zip(("2.a", "2.b"), words, strict=True)))
+    smaller = cut(model, Cut({block: (0,)}), EXAMPLE)
+    images = torch.randn(3, 2, 8, 8, dtype=torch.float64)
+    by_hand = model[3](F.silu(model[1](model[0](images))))
+    assert torch.allclose(smaller(images), by_hand, rtol=1e-12, atol=1e-12)
+
+
+def test_a_block_may_be_called_by_keyword() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(4, 4, 3, padding=1)
+
+        def forward(self, feature: Tensor) -> Tensor:
+            return feature + self.conv(feature)  # type: ignore[no-any-return]
+
+    model = around(Net(lambda m, x: m.second(feature=m.first(x)), first=Named(), second=Named()))
+    found = blocks(model)
+    assert {name: dict(block.replaced) for name, block in found.items()} == {
+        "2.first": {"2.first": "skip"},
+        "2.second": {"2.second": "skip"},
+    }
+    smaller = cut(model, Cut({found["2.second"]: (0,)}), EXAMPLE)
+    images = torch.randn(3, 2, 8, 8, dtype=torch.float64)
+    assert torch.equal(smaller(images), model[3](model[2].first(model[1](model[0](images)))))
 
 
 def test_rectifying_again_is_no_identity_for_what_was_not_rectified() -> None:

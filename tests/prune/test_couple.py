@@ -11,6 +11,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from tests.prune.nets import EXAMPLE, Net, frozen, lively, proved
 from windfirm.errors import CutError
+from windfirm.models.cost import cost
 from windfirm.models.resnet import BasicBlock
 from windfirm.prune.cut import cut
 from windfirm.prune.select import Cut
@@ -63,6 +64,21 @@ def written_into_a_part(m: Net, x: Tensor) -> Tensor:
     return whole
 
 
+def written_into_constants(m: Net, x: Tensor) -> Tensor:
+    whole = torch.zeros(x.shape[0], x.shape[1], 10, 10, dtype=x.dtype)
+    whole[:, :, 1:-1, 1:-1] = x
+    return whole
+
+
+def spread_kernel(m: Any, x: Tensor) -> Tensor:
+    return F.conv2d(x, m.k.expand(x.shape[1], -1, -1, -1), padding=1, groups=x.shape[1])
+
+
+def unpooled(m: Net, x: Tensor) -> Tensor:
+    pooled, places = F.max_pool2d(x, 2, return_indices=True)
+    return F.max_unpool2d(pooled, places, (2, 2))
+
+
 def added_to_a_part(m: Net, x: Tensor) -> Tensor:
     x[:, : x.shape[1] // 2].add_(1).mul_(2)
     return x.clone()
@@ -86,16 +102,16 @@ class Standardised(nn.Conv2d):
 class Heads(nn.Module):
     """Attention over positions as it is often written, with the number of heads and their width as attributes."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, norm: nn.Module | None = None) -> None:
         super().__init__()
-        self.heads, self.width = heads, width // heads
+        self.heads, self.width, self.norm = heads, width // heads, norm or nn.Identity()
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         b, _, h, w = x.shape
         tokens = x.flatten(2).transpose(1, 2)
         q, k, v = self.qkv(tokens).view(b, h * w, 3, self.heads, self.width).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v)
+        mixed = F.scaled_dot_product_attention(self.norm(q), k, v)
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return out.transpose(1, 2).view(b, -1, h, w)
 
@@ -115,8 +131,16 @@ CUT = {
     "a rectifier with parameters": between(lambda m, x: m.p(x), p=nn.PReLU(4)),
     "written into a part": between(written_into_a_part, 6),
     "added to a part in place": between(added_to_a_part),
+    "written into constants": between(written_into_constants),
+    "padded in a circle": between(lambda m, x: m.c(x.relu()), c=conv(4, 4, padding_mode="circular")),
+    "norm over space": between(lambda m, x: m.n(x), n=nn.LayerNorm((8, 8))),
+    "pooled and unpooled": between(unpooled),
+    "the place of the largest": between(lambda m, x: x * x.flatten(2).mT.argmax(1)[:, :, None, None]),
+    "one kernel for every channel": between(spread_kernel, k=par(1, 1, 3, 3)),
+    "seldom functions": between(lambda m, x: torch.hypot(x.sinh(), x.trunc() + x.tan())),
     "standardised weights": between(lambda m, x: m.s(x), 5, s=Standardised(4, 5, 3, padding=1)),
     "heads of attention": between(lambda m, x: m.h(x), h=Heads(4, 2)),
+    "heads of attention with normalised queries": between(lambda m, x: m.h(x), h=Heads(4, 2, nn.LayerNorm(2))),
     "the same tensor twice": between(lambda m, x: torch.cat([x, x], 1), 8),
     "squeeze and excite": between(squeeze_excite, down=nn.Linear(4, 2), up=nn.Linear(2, 4)),
     "transposed": between(lambda m, x: m.t(x), 5, t=nn.ConvTranspose2d(4, 5, 2, 2)),
@@ -166,6 +190,7 @@ FROZEN = {
     "the network convolves along this axis": between(per_channel_blur, k=par(1, 1, 3, 3)),
     "no rule for aten.tril.default in the network": between(lambda m, x: x.transpose(1, 2).tril().transpose(1, 2)),
     "aten.sort.default in the network": between(lambda m, x: x.sort(1)[0]),
+    "aten.argmax.default in the network": between(lambda m, x: x * x.mean((2, 3)).argmax(None, True)),
     "the network multiplies tensor by tensor": between(
         lambda m, x: torch.bmm(torch.bmm(x.flatten(2), x.flatten(2).mT), x.flatten(2)).view(x.shape)
     ),
@@ -183,6 +208,37 @@ def test_frozen_with_the_reason_and_the_rest_is_cut(reason: str) -> None:
     assert found is not None
     assert found.startswith(reason), found
     assert proved(FROZEN[reason])[2] < 1e-9
+
+
+def test_heads_leave_also_where_queries_are_normalised() -> None:
+    plain, normalised = (frozen(between(lambda m, x: m.h(x), h=Heads(4, 2, norm))) for norm in (None, nn.LayerNorm(2)))
+    assert plain == normalised
+    assert plain["h.qkv"] is None
+
+
+def test_after_a_write_into_constants_blocks_are_found_and_kernels_count() -> None:
+    model = between(lambda m, x: m.k(written_into_constants(m, x)), k=BasicBlock(4, 4, 1))
+    assert frozen(model) == {"a": None, "b": "an output of the network", "k.conv1": None, "k.bn2": None}
+    model = between(spread_kernel, k=par(1, 1, 3, 3))
+    smaller, chosen, _ = proved(model, ratio=0.5)
+    assert anatomy(model, EXAMPLE).macs(chosen.removed) == cost(smaller, EXAMPLE).macs
+
+
+def test_a_number_that_one_layer_needs_and_another_cannot_lose_freezes_no_third() -> None:
+    class NonLocal(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.width = 6
+            self.query, self.key, self.value, self.out = (nn.Conv2d(*io, 1) for io in ((4, 6), (4, 6), (4, 6), (6, 4)))
+
+        def forward(self, x: Tensor) -> Tensor:
+            value = self.value(x).view(len(x), self.width, -1)
+            query, key = (layer(x).view(len(x), self.width, -1) for layer in (self.query, self.key))
+            return x + self.out((value @ (query.mT @ key)).view(len(x), self.width, *x.shape[2:]))  # type: ignore[no-any-return]
+
+    found = frozen(between(lambda m, x: m.n(x), n=NonLocal()))
+    assert found["a"] is None
+    assert str(found["n.value"]).startswith("a size written into the code: aten.view.default in n gives")
 
 
 def test_a_channel_that_meets_all_others_stays_and_the_others_leave() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from windfirm.errors import CutError, expected, first_line
 from windfirm.models.meta import named_tensors, on_meta
-from windfirm.models.shrink import Kept, compose, shrink
+from windfirm.models.shrink import Kept, compose, restate, shrink
 
 #: A number, or several, that a module holds because its tensors have that size.
 Sizes = int | list[int]
@@ -25,17 +25,22 @@ _ORIGIN = "_windfirm_origin"
 class Skip(nn.Module):
     """Stands where a layer was that left: hands on its first argument."""
 
-    def forward(self, x: Tensor, *_: Any, **__: Any) -> Tensor:
-        """``x`` as it came."""
-        return x
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """The first of all arguments, as it came."""
+        return _first(args, kwargs)
 
 
 class Silence(nn.Module):
     """Stands where a residual branch ended: zeros shaped like its input."""
 
-    def forward(self, x: Tensor, *_: Any, **__: Any) -> Tensor:
-        """Zeros of the shape of ``x``."""
-        return torch.zeros_like(x)  # in memory of its own: the addition that follows may be in place
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Zeros of the shape of the first of all arguments."""
+        return torch.zeros_like(_first(args, kwargs))  # in memory of its own: what follows may be in place
+
+
+def _first(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
+    first: Tensor = next(iter((*args, *kwargs.values())))
+    return first
 
 
 #: What may stand in for a module, by the word that a blueprint uses for it.
@@ -131,10 +136,9 @@ def origin_of(model: nn.Module) -> nn.Module | None:
 def set_sizes(model: nn.Module, path: str, value: Sizes) -> None:
     """Give the attribute at ``path`` a new value, of the type (int, list, tuple …) that the old one has."""
     owner, name, old = _read(model, path, value)
-    if isinstance(value, list):
-        setattr(owner, name, type(old)(value))
-    else:
-        setattr(owner, name, value)
+    setattr(owner, name, type(old)(value) if isinstance(value, list) else value)
+    if name == "groups":
+        restate(owner)  # the widths of a convolution depend on how many it has
 
 
 def _origin(model: nn.Module) -> nn.Module:

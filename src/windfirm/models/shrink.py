@@ -37,7 +37,7 @@ def shrink(model: nn.Module, kept: Mapping[str, Mapping[int, list[int]]]) -> Non
         else:
             owner._buffers[attribute] = smaller[id(old)]
     for path in {name.rpartition(".")[0] for name in shrunk}:
-        _mend(model.get_submodule(path))
+        restate(model.get_submodule(path))
 
 
 def _check(name: str, tensor: Tensor, axis: int, indices: list[int]) -> None:
@@ -79,7 +79,7 @@ def _locate(model: nn.Module, name: str) -> tuple[nn.Module, str]:
 NORMS = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.InstanceNorm1d | nn.InstanceNorm2d | nn.InstanceNorm3d
 
 
-def _mend(module: nn.Module) -> None:
+def restate(module: nn.Module) -> None:
     """Bring the sizes that a layer states in line with the tensors it holds."""
     for hook in module._forward_pre_hooks.values():
         if isinstance(hook, BasePruningMethod):  # what a mask leaves of a weight

@@ -14,7 +14,7 @@ from windfirm.errors import first_line
 from windfirm.models.blueprint import stand_in
 from windfirm.models.inputs import Inputs
 from windfirm.models.meta import on_meta
-from windfirm.prune.rules import RULES
+from windfirm.prune.rules import RULES, operations
 from windfirm.prune.rules.contract import CONTRACTIONS
 from windfirm.prune.structure import Anatomy, Slice, Structure, inside
 from windfirm.prune.trace import Call, Ref, Trace
@@ -23,6 +23,15 @@ from windfirm.prune.watch import output_shapes, without_values
 aten = torch.ops.aten
 ADDITIONS = (aten.add.Tensor, aten.add_.Tensor)
 RECTIFIERS = (aten.relu.default, aten.relu_.default)
+
+#: Operations that are zero where all operands are, where one is, where their first argument is.
+SUMS = operations("add sub cat stack")
+PRODUCTS = operations("mul")
+KEEPING_ZERO = operations(
+    "div relu silu gelu tanh leaky_relu elu hardswish mish neg abs clone detach view _unsafe_view reshape permute "
+    "transpose unsqueeze squeeze expand slice select mean sum avg_pool2d max_pool2d_with_indices _adaptive_avg_pool2d "
+    "upsample_nearest2d upsample_bilinear2d pixel_shuffle native_dropout"
+)
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,34 @@ def _stand_ins(traced: Trace, branch: Branch) -> dict[str, str] | None:
     outside = [call.module for call in live if call.number not in numbers]
     if not paths or any(inside(module, paths) for module in outside):
         return None
-    return dict.fromkeys(paths[:-1], "skip") | {paths[-1]: "silence"}
+    silent = _silencing(traced, branch, whole, prefix) or {paths[-1]}
+    return {path: "silence" if path in silent else "skip" for path in paths}
+
+
+def _silencing(traced: Trace, branch: Branch, whole: str, prefix: str) -> set[str] | None:
+    """Modules that make f zero when they give zeros; None where no one can tell from the operations in between."""
+    f = branch.addition.inputs[branch.argument]
+
+    def zero(ref: Ref) -> set[str] | None:
+        call = traced.makers.get(ref.key)
+        if call is None or ref.key == branch.x.key or ref.key in traced.fixed:
+            return None
+        if call.module != whole:
+            return {_outermost(traced, call.module, prefix)}
+        if call.op in SUMS:
+            parts = [zero(each) for each in call.inputs] if not _scalars(call) else [None]
+            return None if None in parts else set().union(*(part for part in parts if part))
+        if call.op in PRODUCTS:
+            wide = [each for each in call.inputs if each.shape == ref.shape]
+            return next((part for each in wide if (part := zero(each))), None)
+        return zero(call.inputs[0]) if call.op in KEEPING_ZERO else None
+
+    return zero(f)
+
+
+def _scalars(call: Call) -> bool:
+    """Whether a number stands where a tensor might."""
+    return any(isinstance(arg, int | float) for arg in call.args[:2])
 
 
 def _is_exactly(traced: Trace, live: Sequence[Call], branch: Branch, module: str) -> bool:

@@ -65,6 +65,8 @@ def _walk(coupler: Coupler, trace: Trace) -> None:
         inputs = call.inputs
         if all(ref.key in coupler.fixed for ref in inputs):
             coupler.fixed.update(ref.key for ref in call.outputs)
+        else:
+            coupler.fixed.difference_update(ref.key for ref in trace.overwritten(call))
         if call.module in trace.opaque:
             for ref in inputs:
                 coupler.freeze_all(ref, f"{call.module} is recurrent, and cannot be followed")
@@ -94,7 +96,11 @@ def _wrote(coupler: Coupler, call: Call, written: Ref, views: Sequence[Ref]) -> 
     """Every other tensor in the memory that was written to holds the new values now."""
     for axis, nodes in coupler.of(written).items():
         for view in views:
-            if view.key == written.key or (view.shape == written.shape and view.strides == written.strides):
+            if view.key == written.key:
+                continue
+            if view.shape == written.shape and view.strides == written.strides:
+                if view.offset == written.offset:  # the same part, as it was before
+                    coupler.labels.setdefault(view.key, {}).setdefault(axis, nodes)
                 continue
             # The axis of the view that steps through memory as the written one does, and where it starts there.
             stride = written.strides[axis]

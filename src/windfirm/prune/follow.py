@@ -24,12 +24,16 @@ GROUPS = {"aten.convolution.default": 8, "aten.native_group_norm.default": 6}
 
 
 class Departure(Exception):  # noqa: N818 (a finding, not a mistake)
-    """The forward pass departed from what the labels say at ``call``, because of ``reason``."""
+    """The forward pass departed from what the labels say at ``call``, because of ``reason``.
+
+    ``mended`` are the calls before it for which an attribute was changed.
+    """
 
     def __init__(self, call: Call, reason: str) -> None:
         super().__init__(reason)
         self.call = call
         self.reason = reason
+        self.mended: list[Call] = []
 
 
 @dataclass(frozen=True)

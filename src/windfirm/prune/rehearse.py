@@ -37,7 +37,10 @@ def rehearse(model: nn.Module, example_inputs: Inputs, blueprint: Blueprint, bod
     if blueprint.replaced:
         model = on_meta(model)
         stand_in(model, blueprint.replaced)
-        body = groups(model, example_inputs)
+        try:
+            body = groups(model, example_inputs)
+        except TraceError as error:
+            raise CutError(f"without {', '.join(blueprint.replaced)}: {error}") from error
         known = set(body.shapes)
         blueprint = Blueprint({name: axes for name, axes in blueprint.kept.items() if name in known})
     plan = Plan(model, body, gone(body.coupling, blueprint.kept))
@@ -67,7 +70,7 @@ def groups(model: nn.Module, example_inputs: Inputs) -> Anatomy:
                 _mended(model, example_inputs, Blueprint(kept), Plan(model, body, gone(body.coupling, kept)))
             return body
         except Departure as departure:
-            blamed = _blamed(departure.call, free, body)
+            blamed = _blamed(departure, free, body)
             others = other_options(body.coupling, [i for s in blamed for i in _components(body, s)])
             if others:
                 body = grouped(model, traced, {**body.coupling.options, **_alike(body, others), **others}, training)
@@ -124,6 +127,7 @@ def _mended(
     changed = _widths(plan)
     _set(twin, changed)
     known = departed(twin, example_inputs, plan)
+    mended: list[Call] = []
     while known is not None:
         for edits in _remedies(twin, known.call, plan):
             before = {path: _sizes(twin, path) for path in edits}
@@ -131,11 +135,13 @@ def _mended(
             later = departed(twin, example_inputs, plan)
             if later is None or later.call.number > known.call.number:
                 changed |= edits
+                mended.append(known.call)
                 known = later
                 break
             _set(twin, before)
         else:
             if strict or not ends_well(twin, example_inputs, plan):
+                known.mended = mended
                 raise known
             return changed
     return changed
@@ -200,11 +206,15 @@ def _set(twin: nn.Module, edits: Mapping[str, Sizes]) -> None:
         set_sizes(twin, path, value)
 
 
-def _blamed(call: Call, free: Sequence[Structure], body: Anatomy) -> Sequence[Structure]:
-    """The structures whose channels the call sees; when there are none, those that its module sees, or one around."""
-    calls, path = [call], call.module
-    while not (found := _reaching(calls, free, body)) and path:
-        calls = [other for other in body.traced.calls if inside(other.module, [path])]
+def _blamed(departure: Departure, free: Sequence[Structure], body: Anatomy) -> Sequence[Structure]:
+    """The structures whose channels the call sees; when there are none, those that its module sees, or one around.
+
+    In a module those come first for which an attribute was changed: the call may have needed it as it was.
+    """
+    found, path = _reaching([departure.call], free, body), departure.call.module
+    while not found and path:
+        for calls in (departure.mended, body.traced.calls):
+            found = found or _reaching([call for call in calls if inside(call.module, [path])], free, body)
         path = path.rpartition(".")[0]
     return found or free
 

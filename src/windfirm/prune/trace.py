@@ -112,6 +112,8 @@ class Trace:
         for call in self.calls:
             if all(ref.key in found for ref in call.inputs):
                 found.update(ref.key for ref in call.outputs)
+            else:
+                found -= {ref.key for ref in self.overwritten(call)}
         return frozenset(found)
 
     @cached_property
@@ -122,6 +124,23 @@ class Trace:
             if call.inputs and all(ref.key in found for ref in call.inputs):
                 sources = frozenset().union(*(found[ref.key] for ref in call.inputs))
                 found |= {ref.key: sources for ref in call.outputs}
+            else:
+                for ref in self.overwritten(call):
+                    found.pop(ref.key, None)
+        return found
+
+    def overwritten(self, call: Call) -> Sequence[Ref]:
+        """The tensors that hold what ``call`` wrote into their memory: all of the trace that lie in the same."""
+        if not call.op._schema.is_mutable:
+            return ()
+        return [ref for out in call.outputs for ref in self.stored.get(out.storage, ())]
+
+    @cached_property
+    def stored(self) -> Mapping[int, Sequence[Ref]]:
+        """The tensors by the memory that they lie in."""
+        found: dict[int, list[Ref]] = {}
+        for ref in (*self.parameters.values(), *(ref for call in self.calls for ref in (*call.inputs, *call.outputs))):
+            found.setdefault(ref.storage, []).append(ref)
         return found
 
     @property

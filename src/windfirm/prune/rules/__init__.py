@@ -38,6 +38,7 @@ from windfirm.prune.rules.point import (
     softmax,
     unchanged,
     unfolded,
+    unpooled,
 )
 
 #: Rule → the operations that follow it; every overload, and the in-place form where there is one.
@@ -66,7 +67,9 @@ OPERATIONS: dict[Rule, str] = {
         "clamp_max neg abs exp expm1 log log1p log2 sqrt rsqrt reciprocal square pow sin cos atan erf sign "
         "floor ceil round maximum minimum fmax fmin where masked_fill eq ne lt le gt ge logical_and "
         "logical_or logical_not bitwise_and bitwise_not isnan nan_to_num lerp addcmul addcdiv native_dropout "
-        "bernoulli hardshrink softshrink remainder fmod"
+        "bernoulli hardshrink softshrink remainder fmod floor_divide trunc frac sgn copysign heaviside "
+        "tan asin acos sinh cosh asinh acosh atanh atan2 hypot sinc erfc erfinv logit logaddexp logaddexp2 xlogy "
+        "logical_xor bitwise_or bitwise_xor rrelu_with_noise"
     ),
     copied: "copy",
     unchanged: "clone detach alias _to_copy contiguous lift_fresh",
@@ -82,8 +85,9 @@ OPERATIONS: dict[Rule, str] = {
         "adaptive_max_pool3d upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_bilinear2d "
         "upsample_bicubic2d upsample_linear1d upsample_trilinear3d _upsample_nearest_exact2d "
         "_upsample_bilinear2d_aa _upsample_bicubic2d_aa reflection_pad1d reflection_pad2d replication_pad1d "
-        "replication_pad2d grid_sampler_2d"
+        "replication_pad2d replication_pad3d grid_sampler_2d"
     ),
+    unpooled: "max_unpool2d max_unpool3d",
     unfolded: "im2col",
     folded: "col2im",
     batch_norm: (
@@ -94,20 +98,21 @@ OPERATIONS: dict[Rule, str] = {
     group_norm: "native_group_norm",
     softmax: "_softmax _log_softmax _safe_softmax",
     reduced: "mean sum amax amin max min var std var_mean std_mean linalg_vector_norm norm logsumexp prod all any",
-    scanned: "cumsum cumprod sort topk argmax argmin argsort",
+    scanned: "cumsum cumprod cummax cummin logcumsumexp sort topk median kthvalue mode argmax argmin argsort",
 }
 
 
+def operations(names: str) -> list[Any]:
+    """Every overload of the operations of these names, apart by spaces, and of their in-place forms."""
+    forms = (form for name in names.split() for form in (name, f"{name}_"))
+    packets = [packet for form in forms if (packet := getattr(torch.ops.aten, form, None)) is not None]
+    return [getattr(packet, overload) for packet in packets for overload in packet.overloads()]
+
+
 def _table() -> dict[Any, Rule]:
-    table: dict[Any, Rule] = {}
-    for rule, names in OPERATIONS.items():
-        for name in names.split():
-            for form in (name, f"{name}_"):
-                packet = getattr(torch.ops.aten, form, None)
-                for overload in packet.overloads() if packet is not None else ():
-                    # The larger of two tensors is found index by index.
-                    table[getattr(packet, overload)] = pointwise if overload == "other" else rule
-    return table
+    table = {operation: rule for rule, names in OPERATIONS.items() for operation in operations(names)}
+    # The larger of two tensors is found index by index.
+    return table | {operation: pointwise for operation in table if operation._overloadname == "other"}
 
 
 RULES: dict[Any, Rule] = _table()

@@ -14,9 +14,16 @@ def convolution(c: Coupler, call: Call) -> None:
     """Reads axis 1 of its input by the weight's input axis and makes axis 1 of its output from the other one."""
     x, weight, bias, _stride, _padding, _dilation, transposed, _output_padding, groups = call.args
     (out,) = call.outputs
-    axes = c.of(weight)
-    _count(c, call, math.prod((x if transposed else out).shape) * math.prod(weight.shape[1:]), axes.values())
     freeze_axes(c, x, [axis for axis in c.of(x) if axis != 1], f"{call.where} convolves along this axis")
+    alike = weight.key in c.uniform or 0 in c.spread.get(weight.key, ())
+    single = (
+        alike and bias is None and groups == x.shape[1] == weight.shape[0]
+    )  # each channel by itself
+    axes = {1: axis_of(c, x, 1)} if single else c.of(weight)
+    _count(c, call, math.prod((x if transposed else out).shape) * math.prod(weight.shape[1:]), axes.values())
+    if single:
+        c.numbers[call.number] = (groups, axes[1])
+        return c.give(out, axes)
     if 0 not in axes or 1 not in axes or weight.key not in c.fixed:
         c.role(c.source(weight).get(int(transposed), nobody(0)), "out")
         return give_up(c, call, f"{call.where} computes its weight")

@@ -75,6 +75,17 @@ def over_space(c: Coupler, call: Call) -> None:
     freeze_axes(c, x, [axis for axis in c.of(x) if axis >= spatial], f"{call.op} in {call.where} changes this axis")
 
 
+def unpooled(c: Coupler, call: Call) -> None:
+    """Max pooling undone: values go back to where their partners, the indices, say."""
+    x, indices = call.args[:2]
+    first = len(x.shape) - (3 if "3d" in str(call.op) else 2)
+    reason = f"{call.op} in {call.where}"
+    for ref in (x, indices):
+        freeze_axes(c, ref, [axis for axis in c.of(ref) if axis >= first], f"{reason} changes this axis")
+    axes = {axis for axis in (*c.of(x), *c.of(indices)) if axis < first}
+    c.give(call.outputs[0], {axis: meet(c, [axis_of(c, ref, axis) for ref in (x, indices)], reason) for axis in axes})
+
+
 def unfolded(c: Coupler, call: Call) -> None:
     """im2col: each channel becomes the entries of its patches."""
     x, out = call.args[0], call.outputs[0]
@@ -127,6 +138,8 @@ def layer_norm(c: Coupler, call: Call) -> None:
             labels[axis] = meet(c, parts, f"the input of {call.where}")
             c.mix(call, axis, labels[axis], [axis], keeps=True)
     c.give(call.outputs[0], labels)
+    for statistics in call.outputs[1:]:
+        c.give(statistics, {axis: nodes for axis, nodes in labels.items() if axis < len(x.shape) - len(shape)})
 
 
 def group_norm(c: Coupler, call: Call) -> None:
@@ -174,8 +187,14 @@ def reduced(c: Coupler, call: Call) -> None:
 def scanned(c: Coupler, call: Call) -> None:
     """Sorting, running sums and the like along one axis, where nothing can leave; the others pass."""
     x = call.args[0]
-    dim = call.argument("dim", -1) % len(x.shape)
+    rank, dim = len(x.shape), call.argument("dim", -1)
+    if dim is None:  # all of them, as of one
+        freeze_axes(c, x, c.of(x), f"{call.op} in {call.where}")
+        vary(c, call, range(rank))
+        return
+    dim %= rank
     freeze_axes(c, x, [dim], f"{call.op} in {call.where}")
     for out in call.outputs:
-        c.give(out, {axis: nodes for axis, nodes in c.of(x).items() if axis != dim})
+        lost = rank - len(out.shape)  # one, when the axis goes
+        c.give(out, {axis - (lost if axis > dim else 0): nodes for axis, nodes in c.of(x).items() if axis != dim})
     vary(c, call, [dim])
