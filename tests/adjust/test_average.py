@@ -3,8 +3,9 @@ import pytest
 import torch
 from torch import nn
 
-from tests.adjust.toys import data, toy
+from tests.adjust.toys import assert_equal, data, toy
 from windfirm.adjust.average import average_of, settle, update
+from windfirm.adjust.probe import hold_out
 from windfirm.adjust.statistics import restate
 from windfirm.adjust.train import Extras, Recipe, train
 from windfirm.data.images import Images
@@ -61,6 +62,17 @@ def test_statistics_come_from_the_images_at_the_rows_alone_and_weights_stay() ->
     restate(clean, Images(images[8:], torch.zeros(24, dtype=torch.int64), ("a",), "noise"))
     for name, value in clean.state_dict().items():
         torch.testing.assert_close(average.state_dict()[name], value)
+
+
+def test_held_out_images_have_no_part_in_the_average_s_statistics() -> None:
+    images, labels = data()
+    others = images.clone()
+    _, held = hold_out(len(images), 8)
+    others[held] = 255 - others[held]
+    models = [toy(), toy()]
+    for model, pixels in zip(models, (images, others), strict=True):
+        train(model, pixels, labels, Recipe(epochs=1, batch=8), extras=Extras(probe=8, ema=0.9))
+    assert_equal(*models)
 
 
 def test_a_network_without_statistics_can_be_averaged() -> None:

@@ -12,6 +12,16 @@ from windfirm.adjust.train import Extras, Recipe, train
 from windfirm.errors import InputError
 
 
+def halved() -> tuple[nn.Module, Tensor, Tensor, Tensor]:
+    """A linear network, images of which one in two is on either side of its border, their labels and distances."""
+    weights = torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(60, 200, (120, 3, 4, 4), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+    pixels = images / 255
+    sums = (pixels * weights).sum((1, 2, 3))
+    bias = -float(sums.quantile(0.5))  # between two images: on the border itself, rounding would decide
+    return linear_binary(weights, bias), images, (sums + bias > 0).long(), linear_radius(weights, bias, pixels)
+
+
 @pytest.mark.parametrize(("count", "held"), [(1, 0), (10, 3), (100, 99)])
 def test_every_image_is_either_trained_on_or_held_out(count: int, held: int) -> None:
     rows, out = hold_out(count, held)
@@ -25,16 +35,18 @@ def test_a_larger_probe_holds_the_images_of_a_smaller_one() -> None:
 
 
 def test_a_network_is_judged_by_what_is_right_and_what_stays_right() -> None:
-    weights = torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(0))
-    images = torch.randint(60, 200, (120, 3, 4, 4), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
-    pixels = images / 255
-    sums = (pixels * weights).sum((1, 2, 3))
-    bias = -float(sums.quantile(0.5))  # between two images: on the border itself, rounding would decide
-    labels = (sums + bias > 0).long()
+    model, images, labels, radii = halved()
     labels[:30] = 1 - labels[:30]  # wrong, and FGSM moves them further away
-    firm = linear_radius(weights, bias, pixels)[30:] > EPS
+    firm = radii[30:] > EPS
     assert 0 < int(firm.sum()) < 90
-    assert judge(linear_binary(weights, bias), images, labels) == {"clean": 90, "fgsm": int(firm.sum())}
+    assert judge(model, images, labels) == {"clean": 90, "fgsm": int(firm.sum())}
+
+
+def test_the_probe_s_fgsm_is_of_8_255() -> None:
+    model, images, labels, radii = halved()
+    counts = [int((radii > eps / 255).sum()) for eps in (7, 8, 9)]
+    assert counts[0] > counts[1] > counts[2]
+    assert judge(model, images, labels)["fgsm"] == counts[1]
 
 
 def test_a_network_in_training_is_judged_as_it_will_be_used_and_left_alone() -> None:

@@ -17,6 +17,11 @@ def toy(seed: int = 0) -> nn.Module:
     )
 
 
+def linear() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+
+
 def dark_and_bright(count: int = 32) -> tuple[Tensor, Tensor]:
     """Two classes that differ in brightness, which neither a crop nor a flip can hide."""
     generator = torch.Generator().manual_seed(0)
@@ -47,7 +52,7 @@ def test_one_plain_step_is_gradient_descent(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("windfirm.models.device.has_bfloat16", lambda _: False)
     images = torch.full((4, 3, 8, 8), 255, dtype=torch.uint8)
     seen: list[Tensor] = []
-    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+    model = linear()
     hook = model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     weight, bias = (parameter.detach().clone() for parameter in model.parameters())
     weight.requires_grad_()
@@ -57,6 +62,27 @@ def test_one_plain_step_is_gradient_descent(monkeypatch: pytest.MonkeyPatch) -> 
     logits = seen[0].flatten(1) @ weight.T + bias
     (gradient,) = torch.autograd.grad((logits.logsumexp(1) - logits[:, 0]).mean(), weight)
     torch.testing.assert_close(model.get_parameter("1.weight"), weight - 0.5 * gradient)
+
+
+def test_steps_are_nesterov_s_and_every_weight_decays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sutskever et al. (ICML 2013) as PyTorch writes it down, step by step: v = μv + g, w = w - lr (g + μv)."""
+    monkeypatch.setattr("windfirm.models.device.has_bfloat16", lambda _: False)
+    model, seen = linear(), list[Tensor]()
+    model.register_forward_pre_hook(lambda _, args: seen.append(args[0].clone()))
+    values = [parameter.detach().clone() for parameter in model.parameters()]
+    velocities = [torch.zeros_like(value) for value in values]
+    recipe = Recipe(epochs=4, lr=0.02, batch=8, schedule="step", momentum=0.8, weight_decay=0.1)
+    train(model, dark_and_bright(8)[0], torch.zeros(8, dtype=torch.int64), recipe)
+    for x, rate in zip(seen, (0.02, 0.02, 0.002, 0.0002), strict=True):
+        weight, bias = leaves = [value.clone().requires_grad_() for value in values]
+        logits = x.flatten(1) @ weight.T + bias
+        slopes = torch.autograd.grad((logits.logsumexp(1) - logits[:, 0]).mean(), leaves)
+        for i, slope in enumerate(slopes):
+            slope = slope + 0.1 * values[i]
+            velocities[i] = 0.8 * velocities[i] + slope
+            values[i] = values[i] - rate * (slope + 0.8 * velocities[i])
+    for parameter, value in zip(model.parameters(), values, strict=True):
+        torch.testing.assert_close(parameter, value, rtol=1e-4, atol=1e-6)
 
 
 def test_the_rate_follows_the_schedule_within_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,6 +111,18 @@ def test_progress_hears_of_every_step_and_of_the_last_loss() -> None:
     assert [loss for _, _, loss in heard[2:]] == [history[0].loss] * 2
 
 
+def test_the_loss_of_an_epoch_is_the_mean_over_images_also_where_the_last_batch_is_small() -> None:
+    model, seen = linear(), list[Tensor]()
+    model.register_forward_hook(lambda _, args, out: seen.append(out.detach().float()))
+    images = dark_and_bright(12)[0]
+    (epoch,) = train(model, images, torch.zeros(12, dtype=torch.int64), Recipe(epochs=1, lr=0.5, batch=8))
+    assert [len(logits) for logits in seen] == [8, 4]
+    losses = torch.cat([logits.logsumexp(1) - logits[:, 0] for logits in seen])
+    assert abs(float(losses[:8].mean() - losses[8:].mean())) > 0.1
+    assert epoch.loss == pytest.approx(float(losses.mean()), rel=1e-5)
+    assert epoch.accuracy == float((torch.cat(seen).argmax(1) == 0).float().mean())
+
+
 def test_a_rest_of_one_image_joins_the_batch_before_it() -> None:
     seen: list[int] = []
     model = toy()
@@ -93,6 +131,18 @@ def test_a_rest_of_one_image_joins_the_batch_before_it() -> None:
     train(model, *dark_and_bright(18), Recipe(epochs=1, lr=0.01, batch=8))
     train(model, *dark_and_bright(1), Recipe(epochs=1, lr=0.01, batch=8))
     assert seen == [8, 9, 8, 8, 2, 1]
+
+
+def test_every_epoch_has_an_order_and_an_augmentation_of_its_own() -> None:
+    model, seen = linear(), list[Tensor]()
+    model.register_forward_pre_hook(lambda _, args: seen.append(args[0].clone()))
+    images = (20 * torch.arange(12) + 10).view(12, 1, 1, 1).expand(12, 3, 8, 8).to(torch.uint8)  # told by brightness
+    train(model, images.contiguous(), torch.zeros(12, dtype=torch.int64), Recipe(epochs=3, lr=0.01, batch=12))
+    assert len(seen) == 3
+    orders, moved = [x.amax((1, 2, 3)).argsort() for x in seen], [x > 0 for x in seen]  # padding is black
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert not torch.equal(orders[one], orders[other])
+        assert not torch.equal(moved[one], moved[other])  # by place, not by image
 
 
 def test_the_mode_of_the_model_is_put_back() -> None:

@@ -70,6 +70,32 @@ def test_the_climb_is_that_of_a_plain_transcription(norm: Norm, eps: float) -> N
         torch.testing.assert_close(changed[i], truth, rtol=0, atol=1e-7)
 
 
+@pytest.mark.parametrize("name", ["apgd-dlr", "apgd-t"])
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.02), ("l2", 0.06)])
+def test_the_ratios_of_logits_are_climbed_as_a_plain_transcription_does(name: str, norm: Norm, eps: float) -> None:
+    model, images = curved(), middling(3)
+    with torch.no_grad():
+        model.get_parameter("5.bias")[0] += 5  # nobody is fooled
+    logits = model(images)
+    labels, budget = logits.argmax(1), Budget(eps, seed=1)
+    changed = build(name, 4, norm=norm, **({"targets": 1} if name == "apgd-t" else {})).apply(
+        model, images, labels, budget
+    )
+    start = random_point(images, budget, norm, name)
+    for i, target in enumerate(logits.topk(2).indices[:, 1].tolist()):
+
+        def loss(z: Tensor, target: int = target) -> Tensor:
+            """Equations 6 and 7, of class 0, which has the highest logit."""
+            scores: Tensor = model(z[None])[0]
+            first, second, third, fourth = scores.topk(4).values.unbind()
+            if name == "apgd-dlr":
+                return (second - first) / (first - third)
+            return (scores[target] - first) / (first - (third + fourth) / 2)
+
+        truth = transcribed(loss, images[i], start[i], eps, norm)
+        torch.testing.assert_close(changed[i], truth, rtol=0, atol=1e-7)
+
+
 def test_the_step_size_is_looked_at_ever_more_often() -> None:
     assert apgd.checkpoints(100) == [22, 41, 57, 70, 80, 87, 93, 99]
     assert apgd.checkpoints(50) == [11, 21, 29, 35, 40, 44, 47, 50]
@@ -131,6 +157,22 @@ def test_an_image_climbs_towards_the_likeliest_other_class_first() -> None:
     assert int(held.sum()) > 5
     assert (gains[0] > 0)[held].all()
     assert (gains.argmax(0) == 0)[held].float().mean() > 0.5
+
+
+def test_an_image_is_fooled_by_all_targets_together_if_it_is_by_any_alone() -> None:
+    images, model, eps = middling(30), curved(), 0.005
+    logits = model(images)
+    labels, others = logits.argmax(1), logits.sort(1, descending=True).indices[:, 1:]
+    alone = []
+    for trial, target in enumerate(others.unbind(1)):
+        start = random_point(images, Budget(eps, trial=trial), "linf", "apgd-t")
+        aims = torch.stack((labels, target), 1)
+        moved, _ = apgd.climb("toy", model, images, aims, start, Budget(eps), targeted_dlr, 10, "linf")
+        alone.append(model(moved).argmax(1) != labels)
+    changed = build("apgd-t", 4, steps=10).apply(model, images, labels, Budget(eps))
+    fooled = model(changed).argmax(1) != labels
+    assert torch.equal(fooled, torch.stack(alone).any(0))
+    assert 0 < int(alone[0].sum()) < int(fooled.sum()) < 30
 
 
 def test_every_target_and_restart_has_a_random_start_of_its_own() -> None:

@@ -2,12 +2,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from tests.attack.nets import Watched, linear_classes, middling
+from tests.attack.nets import Watched, curved, linear_classes, middling
 from tests.evaluate.toys import small_network
 from tests.oracles import linear_distances, shortest_change
 from windfirm.attack.border import length
 from windfirm.attack.budget import Budget, Norm
+from windfirm.attack.fab import Stride, search, step
 from windfirm.attack.registry import build
 from windfirm.errors import InputError
 
@@ -42,6 +44,39 @@ def test_the_ends_of_the_box_are_gone_around(norm: Norm) -> None:
         assert size < 1.05 * length(best.view_as(images[i]), norm)
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("alpha", [0.1, 0.4])
+def test_a_step_is_that_of_the_paper(norm: Norm, alpha: float) -> None:
+    """Croce & Hein (ICML 2020), equations 6 and 9, image by image, with a solver's projections onto the plane."""
+    model, images, eta = curved(), middling(6), 1.05
+    labels = model(images).argmax(1)
+    aims = torch.stack((labels, (labels + 1) % 5), 1)
+    order = float("inf") if norm == "linf" else 2
+
+    def projection(image: Tensor, at: Tensor, aim: list[int]) -> Tensor:
+        """The shortest change of ``image`` to the border as it seems from ``at``."""
+        z = at[None].clone().requires_grad_()
+        logits = model(z)[0]
+        lead = logits[aim[1]] - logits[aim[0]]
+        slope = torch.autograd.grad(lead, z)[0].flatten()
+        gap = float(slope @ (at - image).flatten()) - float(lead.detach())
+        return shortest_change(image.flatten(), slope, gap, norm).view(3, 4, 4)
+
+    here = images + 0.02 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for i in (0, 1, 2):  # not far from the border
+        here[i] = images[i] + 0.97 * projection(images[i], images[i], aims[i].tolist())
+    moved, fooled = step(model, Stride(norm, alpha, eta, 0.9), images, here, aims)
+    drawn = []
+    for i, aim in enumerate(aims.tolist()):
+        way, direct = projection(here[i], here[i], aim), projection(images[i], here[i], aim)
+        far, near = (float(torch.linalg.vector_norm(change, order)) for change in (way, direct))
+        drawn.append(min(far / (far + near), alpha))
+        wanted = (1 - drawn[-1]) * (here[i] + eta * way) + drawn[-1] * (images[i] + eta * direct)
+        torch.testing.assert_close(moved[i], wanted.clamp(0, 1), rtol=0, atol=1e-6)
+    assert min(drawn) < alpha == max(drawn)
+    assert torch.equal(fooled, model(moved).argmax(1) != labels)
+
+
 @pytest.mark.parametrize("eps", [0.001, 0.003, 0.01])
 def test_what_is_returned_is_within_eps_and_fools_wherever_that_is_possible(eps: float) -> None:
     model, weights, biases = linear_classes(5)
@@ -69,6 +104,26 @@ def test_images_leave_once_a_change_within_eps_is_found() -> None:
     left = 35 - int(near[5:].sum())
     assert model.counts[-1] <= left < 30
     assert len(model.counts) == 1 + 3 * 3 * 2  # fewer targets than asked for, as there are no more classes
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_the_shortest_of_all_changes_that_fooled_is_kept(norm: Norm) -> None:
+    model, images = curved(), middling(40)
+    labels = model(images).argmax(1)
+    aims = torch.stack((labels, (labels + 1) % 5), 1)
+    stride = Stride(norm, 0.1, 1.05, 0.9)
+    here, sizes = images, []
+    for _ in range(12):
+        moved, fooled = step(model, stride, images, here, aims)
+        sizes.append(torch.where(fooled, length(moved - images, norm), torch.inf))
+        here = torch.where(fooled[:, None, None, None], 0.1 * images + 0.9 * moved, moved)
+    best, lengths = search(model, stride, images, aims, 12, enough=0.0, batch=None)
+    shortest = torch.stack(sizes).amin(0)
+    assert (shortest < sizes[-1]).any()
+    torch.testing.assert_close(lengths, shortest)
+    found = shortest.isfinite()
+    torch.testing.assert_close(length(best - images, norm)[found], shortest[found])
+    assert torch.equal(model(best).argmax(1) != labels, found)
 
 
 def test_the_shortest_change_is_no_longer_than_the_first_within_eps() -> None:

@@ -31,12 +31,29 @@ def test_the_square_is_whole_grey_and_anywhere() -> None:
     assert (first[:, top : top + 4, left : left + 4] == 0.5).all()
 
 
+@pytest.mark.parametrize(("height", "width"), [(4, 9), (9, 4)])
+def test_the_square_is_anywhere_in_an_image_that_is_not_square(height: int, width: int) -> None:
+    images = torch.ones(600, 1, height, width)
+    changed = build("occlusion", 4, size=3).apply(MODEL, images, labels(images), Budget())
+    assert ((changed == 0.5).sum((1, 2, 3)) == 9).all()
+    assert corners(changed) == set(product(range(height - 2), range(width - 2)))
+
+
 def test_the_worst_case_tries_every_place_of_the_grid_once() -> None:
     attack = build("occlusion-worst", 32)
     assert attack.trials == 49
     images = torch.ones(1, 3, 32, 32)
     seen = [corners(attack.apply(MODEL, images, labels(images), Budget(trial=trial))) for trial in range(49)]
     assert set.union(*seen) == set(product(range(0, 25, 4), range(0, 25, 4)))
+
+
+def test_the_squares_of_the_worst_case_are_whole_and_have_their_colour() -> None:
+    images = torch.ones(1, 3, 32, 32)
+    attack = build("occlusion-worst", 32, colour="black")
+    for trial, (top, left) in enumerate(product(range(0, 25, 4), repeat=2)):
+        wanted = images.clone()
+        wanted[:, :, top : top + 8, left : left + 8] = 0
+        assert torch.equal(attack.apply(MODEL, images, labels(images), Budget(trial=trial)), wanted)
 
 
 @pytest.mark.parametrize("side", [20, 30, 36, 50])
@@ -61,6 +78,14 @@ def test_the_square_has_the_colour_asked_for(colour: str, value: float) -> None:
     images[:, :, :2, :2] = 1
     changed = build("occlusion", 4, size=4, colour=colour).apply(MODEL, images, labels(images), Budget())
     assert (changed == value).all()
+
+
+def test_mean_is_that_of_each_channel_of_each_image() -> None:
+    images = torch.rand(3, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    changed = build("occlusion", 4, size=4, colour="mean").apply(MODEL, images, labels(images), Budget())
+    for image, result in zip(images, changed, strict=True):
+        for channel, values in zip(image, result, strict=True):
+            torch.testing.assert_close(values, torch.full((4, 4), float(channel.sum()) / 16))
 
 
 def test_noise_belongs_to_the_image() -> None:

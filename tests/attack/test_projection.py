@@ -50,6 +50,23 @@ def test_random_points_fill_the_ball_and_belong_to_the_image(norm: Norm) -> None
     assert torch.equal(alone[0], change[3])
 
 
+def test_random_points_fill_a_ball_of_eight_dimensions() -> None:
+    images = torch.full((4000, 2, 2, 2), 0.5, dtype=torch.float64)
+    sizes = size(random_point(images, Budget(0.1), "l2", "toy") - images, "l2")
+    for share in (0.1, 0.5, 0.9):  # of the volume, within share^(1/8) of the radius
+        assert (sizes < 0.1 * share ** (1 / 8)).double().mean().item() == pytest.approx(share, abs=0.03)
+
+
+def test_random_points_of_l2_lie_in_every_direction_alike() -> None:
+    images = torch.full((4000, 1, 1, 2), 0.5, dtype=torch.float64)
+    x, y = (random_point(images, Budget(0.1), "l2", "toy") - images).flatten(1).unbind(1)
+    angles = torch.atan2(y, x)
+    # The means of cos kθ and sin kθ are 0, give or take 1/√(2n); of points of a square that of cos 4θ is -0.14.
+    for k in (1, 2, 4):
+        assert (k * angles).cos().mean().abs() < 5 / 8000**0.5
+        assert (k * angles).sin().mean().abs() < 5 / 8000**0.5
+
+
 def test_the_steepest_step_is_of_size_1_also_where_squares_round_to_nothing() -> None:
     gradient = torch.tensor([3e-30, -4e-30]).view(1, 1, 1, 2)
     torch.testing.assert_close(steepest(gradient, "l2"), torch.tensor([0.6, -0.8]).view(1, 1, 1, 2))

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +21,14 @@ def test_hue_shifts_by_the_number_of_the_image() -> None:
     numbers = uniform(torch.arange(6), 1, 4, "semantic", 2)
     for image, result, number in zip(images, changed, numbers, strict=True):
         torch.testing.assert_close(result, turned(image, number.item() - 0.5), rtol=0, atol=1e-5)
+
+
+def test_a_narrow_arc_of_hues_is_as_wide_as_asked_for() -> None:
+    images = random_images(side=4)
+    changed = build("semantic", 4, turn=0.25).apply(MODEL, images, LABELS, Budget(seed=4, trial=2))
+    numbers = uniform(torch.arange(6), 1, 4, "semantic", 2)
+    for image, result, number in zip(images, changed, numbers, strict=True):
+        torch.testing.assert_close(result, turned(image, (number.item() - 0.5) / 4), rtol=0, atol=1e-5)
 
 
 def test_hue_leaves_saturation_and_value_alone() -> None:
@@ -45,6 +54,15 @@ def test_shift_moves_the_image_and_fills_with_zeros() -> None:
     edges = build("semantic-shift", 9, pixels=8).apply(MODEL, torch.ones(500, 1, 9, 9), LABELS, Budget())
     assert edges.sum((1, 2, 3)).min() < 10
     assert edges.sum((1, 2, 3)).max() > 60
+
+
+@pytest.mark.parametrize(("height", "width"), [(4, 9), (9, 4)])
+def test_shift_moves_an_image_that_is_not_square(height: int, width: int) -> None:
+    images = torch.arange(1.0, height * width + 1).view(1, 1, height, width).repeat(200, 1, 1, 1) / 100
+    changed = build("semantic-shift", 4, pixels=1).apply(MODEL, images, LABELS, Budget())
+    padded = nn.functional.pad(images[0, 0], (1, 1, 1, 1))
+    moved = {tuple(padded[y : y + height, x : x + width].flatten().tolist()) for y in range(3) for x in range(3)}
+    assert {tuple(image.flatten().tolist()) for image in changed} == moved
 
 
 def test_shift_by_no_pixels_changes_nothing() -> None:

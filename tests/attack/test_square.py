@@ -1,3 +1,4 @@
+from itertools import product
 from typing import Any
 
 import pytest
@@ -19,6 +20,26 @@ class Firm(nn.Module):
         return torch.stack((torch.full((len(x),), 1e3).to(x), x.sum((1, 2, 3))), 1)
 
 
+class Noted(nn.Module):
+    """As sure of class 0 of every image, so that no query is kept; what it was shown, query by query."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.shown.append(x.clone())
+        return torch.tensor([[1.0, 0.0]]).expand(len(x), 2)
+
+
+def shown(images: Tensor, queries: int, **options: float) -> list[Tensor]:
+    """What square asks, of class 0, at eps 0.1."""
+    model = Noted()
+    labels = torch.zeros(len(images), dtype=torch.int64)
+    build("square", images.shape[2], queries=queries, **options).apply(model, images, labels, Budget(0.1))
+    return model.shown
+
+
 @pytest.mark.parametrize(
     ("query", "side"),
     # The root of 0.8·32·32 / 2^halvings: 28.6, 20.2, 14.3, 10.1, 7.2, 5.1, 3.6, 2.5, 1.8, 1.3.
@@ -38,9 +59,39 @@ def test_the_times_at_which_squares_shrink_are_rescaled_to_the_queries() -> None
     ]
 
 
+def test_squares_go_on_shrinking_from_one_block_of_numbers_to_the_next() -> None:
+    asked = shown(torch.full((40, 3, 16, 16), 0.5), 300)
+    for query in (1, 99, 100, 101, 199, 200, 201, 299):
+        halvings = sum(10_000 * query / 300 > t for t in (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000))
+        side = round((0.8 / 2**halvings * 16 * 16) ** 0.5)
+        differs = (asked[query] != asked[0]).any(1)
+        spans = [int(i.max() - i.min()) + 1 for one in differs if one.any() for i in one.nonzero().unbind(1)]
+        assert max(spans) == side, query
+
+
 def test_a_square_is_inside_the_image() -> None:
     assert side_of_square(1, 100, 1.0, 8, 32) == 8
     assert side_of_square(99, 100, 0.01, 4, 4) == 1
+
+
+def test_squares_reach_every_place_of_an_image_that_is_not_square() -> None:
+    for height, width in ((3, 9), (9, 3)):
+        stripes, changed = shown(torch.full((1_000, 3, height, width), 0.5), 2, share=0.01)
+        places = {tuple(place) for place in (changed != stripes).any(1).nonzero()[:, 1:].tolist()}
+        assert places == set(product(range(height), range(width)))
+
+
+def test_the_first_query_is_of_vertical_stripes_with_a_sign_a_channel() -> None:
+    images = torch.full((60, 3, 4, 8), 0.5)
+    (changed,) = shown(images, 1)
+    signs = ((changed - images) / 0.1).round()
+    torch.testing.assert_close(changed, images + 0.1 * signs)
+    assert set(signs.flatten().tolist()) == {-1, 1}
+    assert torch.equal(signs, signs[:, :, :1].expand_as(signs))
+    # Of 60 images, 3 channels and 8 stripes each sign is tossed for by itself.
+    stripes = signs[:, :, 0].flatten(1)
+    assert len({tuple(row) for row in stripes.tolist()}) == 60
+    assert (stripes.T.corrcoef() - torch.eye(24)).abs().max() < 5 / 60**0.5
 
 
 def test_a_linear_network_is_fooled_exactly_within_its_margin_given_enough_queries() -> None:

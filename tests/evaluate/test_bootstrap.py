@@ -17,6 +17,14 @@ def test_many_images_give_the_normal_interval_of_the_mean() -> None:
     assert (low, high) != bootstrap(differences, 2)
 
 
+@pytest.mark.parametrize("level", [0.5, 0.95])
+def test_the_level_is_the_share_of_draws_inside(level: float) -> None:
+    differences = np.random.default_rng(0).normal(0, 1, 2_000)
+    low, high = bootstrap(differences, 0, level)
+    z = stats.norm.ppf((1 + level) / 2)
+    assert high - low == pytest.approx(2 * z * differences.std() / 2_000**0.5, rel=0.08)
+
+
 def test_it_agrees_with_scipys() -> None:
     differences = np.random.default_rng(3).integers(-4, 6, 300) / 5
     truth = stats.bootstrap(

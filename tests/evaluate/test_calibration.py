@@ -59,6 +59,19 @@ def test_scaling_mends_a_network_that_is_too_sure() -> None:
     assert found.nll > found.scaled_nll
 
 
+def test_the_temperature_is_fitted_on_every_second_image_and_measured_on_the_others() -> None:
+    true, labels = drawn(1.0)
+    logits = true.clone()
+    logits[::2] *= 3
+    logits[1::2] *= 0.5
+    found = calibration(logits, labels)
+    assert found.temperature == pytest.approx(3 * temperature(true[::2], labels[::2]), rel=1e-4)
+    others = labels[1::2, None]
+    for scale, measured in ((1.0, found.nll), (found.temperature, found.scaled_nll)):
+        truth = -(logits[1::2] / scale).log_softmax(1).gather(1, others).mean()
+        assert measured == pytest.approx(float(truth), rel=1e-9)
+
+
 def test_logits_that_are_always_right_ask_for_a_temperature_far_below_1() -> None:
     assert temperature(torch.eye(3), torch.arange(3)) < 0.1
 

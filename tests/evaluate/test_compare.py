@@ -3,9 +3,12 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from tests.report.made import Numbers
+from tests.report.made import delta as by_hand
 from windfirm.errors import InputError
 from windfirm.evaluate import Outcome, Subject, compare, difference, holm, with_average
 from windfirm.evaluate.compare import Role
+from windfirm.evaluate.power import smallest
 
 TRIALS = {"clean": 1, "semantic": 10, "occlusion": 10, "fgsm": 1}
 
@@ -45,6 +48,50 @@ def test_p_values_are_corrected_for_the_whole_table() -> None:
     for delta in found.deltas:  # what would show is about what Holm's first test finds
         if delta.points >= delta.smallest:
             assert delta.verdict == "more"
+
+
+def test_what_would_have_shown_is_told_at_the_level_of_the_first_of_holms_tests() -> None:
+    subjects = {s.role: s for s in (subject("F", 0.5), subject("F'", 0.6), subject("control", 0.55))}
+    found = compare([*subjects.values()], data="toy/test", seed=0, margin=2.5)
+    assert found.margin == 2.5
+    for row in found.deltas:
+        ours, theirs = (
+            next(o for o in with_average(subjects[role].outcomes) if o.attack == row.attack)
+            for role in ("F'", row.versus)
+        )
+        assert row.smallest == smallest(ours, theirs, 0.05 / 10)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "adjusted", "verdict"),  # points, low, high, p
+    [
+        ((2.0, 1.0, 3.0, 0.001), 0.049, "more"),
+        ((2.0, 1.0, 3.0, 0.001), 0.05, "none shown"),  # the corrected p-value alone decides
+        ((2.0, -0.1, 4.1, 0.001), 0.01, "none shown"),  # and the interval has to agree
+        ((-2.0, -3.0, -1.0, 0.001), 0.049, "less"),
+        ((-2.0, -3.0, -1.0, 0.001), 0.05, "none shown"),
+        ((-2.0, -4.1, 0.1, 0.001), 0.01, "none shown"),
+    ],
+)
+def test_a_difference_is_named_where_the_corrected_p_and_the_interval_agree(
+    numbers: Numbers, adjusted: float, verdict: str
+) -> None:
+    assert by_hand("fgsm", "F", numbers, adjusted).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("numbers", "lost"),
+    [
+        ((-0.4, -0.9, 0.1, 0.049), True),  # its p-value before any correction
+        ((-0.4, -0.9, -0.1, 0.06), True),  # or its interval
+        ((-0.4, -0.9, 0.1, 0.06), False),
+        ((0.4, 0.1, 0.9, 0.001), False),
+    ],
+)
+def test_a_loss_of_clean_accuracy_is_admitted_sooner(numbers: Numbers, lost: bool) -> None:
+    assert by_hand("clean", "F", numbers, 0.3).lost == lost
+    assert by_hand("clean", "F", numbers, 0.3).verdict == ("less" if lost else "none shown")
+    assert by_hand("fgsm", "F", numbers, 0.3).verdict == "none shown"
 
 
 def test_two_attacks_of_one_name_are_refused() -> None:

@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy import stats
+from torch import Tensor, nn
 
-from tests.evaluate.toys import Counting, labelled, small_network
+from tests.evaluate.toys import Counting, labelled, make, small_network
 from tests.oracles import linear_binary, linear_radius
-from windfirm.attack import build
+from windfirm.attack import Budget, build
 from windfirm.data.images import Images
 from windfirm.errors import InputError
 from windfirm.evaluate import Outcome, evaluate
@@ -49,6 +51,20 @@ def test_points_come_in_order_with_the_outcomes_of_evaluate() -> None:
         assert outcome.title == alone.title
     assert curve.accuracies[0] == evaluate(model, images, build("clean", 8)).accuracy
     assert curve.bands() == tuple(interval(outcome) for outcome in curve.outcomes)
+
+
+def test_no_attack_is_run_at_eps_0_and_bands_are_of_the_level_asked_for() -> None:
+    model, seen = small_network(), list[float]()
+
+    def noted(_: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        seen.append(budget.eps)
+        return images
+
+    found = against_eps(model, labelled(model), make(noted, norm=True), (0.0, 0.1, 0.2))
+    assert seen == [0.1, 0.2]
+    for (low, high), outcome in zip(found.bands(0.5), found.outcomes, strict=True):
+        truth = stats.binomtest(outcome.count, 40).proportion_ci(0.5, "wilson")
+        assert (low, high) == pytest.approx((truth.low, truth.high), abs=1e-9)
 
 
 @pytest.mark.parametrize(("name", "option", "values"), [("semantic", "turn", (0, 0.5, 1)), ("fog", "severity", (1, 5))])

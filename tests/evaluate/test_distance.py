@@ -65,6 +65,14 @@ def test_what_is_not_fooled_is_infinitely_far_and_what_is_wrong_is_at_no_distanc
     assert (found.attack, found.title, found.largest) == ("toy", "a toy", 0.25)
 
 
+@pytest.mark.parametrize(("norm", "longest"), [("linf", 1.0), ("l2", (3 * 8 * 8) ** 0.5)])
+def test_by_default_it_is_looked_as_far_as_from_black_to_white(norm: Norm, longest: float) -> None:
+    model = small_network()
+    found = distances(model, labelled(model), build("deepfool", 8, norm=norm, steps=1))
+    assert found.largest == pytest.approx(longest)
+    assert torch.linalg.vector_norm(torch.ones(3 * 8 * 8), float("inf") if norm == "linf" else 2) == longest
+
+
 def test_the_nearest_of_all_trials_counts() -> None:
     model = small_network()
     images = labelled(model)
@@ -81,6 +89,17 @@ def test_the_nearest_of_all_trials_counts() -> None:
     half = distances(model, images, make(every_other, norm=True)).sizes
     assert np.isinf(half[9::2]).all()
     assert np.isfinite(half[::2]).all()
+
+
+def test_the_attack_is_given_the_seed_the_largest_change_and_every_trial() -> None:
+    model, seen = Counting(), list[tuple[int, int, float]]()
+
+    def noted(_: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        seen.append((budget.seed, budget.trial, budget.eps))
+        return images
+
+    distances(model, labelled(model), make(noted, trials=2, norm=True), largest=0.25, seed=5, batch=40)
+    assert seen == [(5, 0, 0.25), (5, 1, 0.25)]
 
 
 def test_the_batch_changes_nothing() -> None:

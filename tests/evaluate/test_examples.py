@@ -63,6 +63,19 @@ def test_the_first_trial_that_fools_is_shown() -> None:
     assert view.predicted == predictions[first]
 
 
+def test_of_an_attack_that_averages_the_first_draw_is_shown() -> None:
+    model = Counting()
+    images, ids = labelled(model), torch.arange(8, 20)
+    attack = build("occlusion", 8, trials=5)
+    found = examples({"F": model}, images, attack, ids.tolist(), seed=3)
+    first = attack.apply(model, images.images[ids] / 255, images.labels[ids], Budget(seed=3, ids=ids))
+    predicted = model(first).argmax(1)
+    assert (predicted == images.labels[ids]).any()  # which a later draw would be asked about
+    for entry, image, label in zip(found, first, predicted.tolist(), strict=True):
+        assert entry.views["F"].predicted == label
+        assert torch.equal(torch.from_numpy(entry.views["F"].image), (image * 255).round().byte().permute(1, 2, 0))
+
+
 def test_a_lack_of_memory_changes_no_picture() -> None:
     model = small_network()
     images = labelled(model)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from windfirm.evaluate import holm
@@ -21,6 +21,7 @@ def test_holm_by_hand(ps: list[float], adjusted: list[float]) -> None:
     assert holm(ps) == pytest.approx(adjusted)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), max_size=8), st.floats(0.001, 0.5))
 def test_what_is_below_a_level_is_what_stepping_down_leaves(ps: list[float], level: float) -> None:
     rejected = 0

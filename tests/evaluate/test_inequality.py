@@ -1,10 +1,12 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from tests.report.made import CLEAN, GAIN, LOSS, NOTHING, Numbers, comparison, every, on_clean
 from windfirm.errors import InputError
 from windfirm.evaluate import inequality
+from windfirm.evaluate.score import equivalence
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,20 @@ def test_few_images_of_which_none_differs_show_no_equality() -> None:
     made = comparison(every(GAIN), images=200)  # a loss of one image in 100 shows on none of them once in 7 times
     assert not inequality(on_clean(made, 0, 0)).close
     assert inequality(on_clean(replace(made, images=400), 0, 0)).close
+
+
+def test_the_control_in_the_place_of_f_is_set_against_by_its_own_images_and_attacks() -> None:
+    made = on_clean(comparison(every(GAIN), every(LOSS, CLEAN)), 0, 4)
+    control = next(s for s in on_clean(made, 40, 4).subjects if s.role == "control")
+    made = replace(made, subjects=tuple(control if s.role == "control" else s for s in made.subjects))
+    f, other = inequality(made), inequality(made, "control")
+    assert (f.versus, f.more, f.less) == ("F", ("semantic", "occlusion", "fgsm"), ())
+    assert (other.versus, other.more, other.less) == ("control", (), ("semantic", "occlusion", "fgsm"))
+    # F' is wrong on the first 4 images, F on none, the control on the first 40.
+    alone = np.zeros(1000)
+    alone[4:40] = 1
+    assert other.p == pytest.approx(equivalence(alone, 0.01))
+    assert (f.close, other.close) == (True, False)
 
 
 def test_without_clean_accuracy_there_is_no_inequality() -> None:

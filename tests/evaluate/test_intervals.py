@@ -25,6 +25,12 @@ def test_draws_that_always_agree_are_worth_one() -> None:
     assert interval(outcome([10] * 37 + [0] * 13, 10)) == pytest.approx(wilson(37, 50), abs=1e-12)
 
 
+@pytest.mark.parametrize("right", [0, 10])
+def test_draws_that_are_all_right_or_all_wrong_are_worth_one_an_image(right: int) -> None:
+    truth = stats.binomtest(5 * right, 50).proportion_ci(0.95, "wilson")
+    assert interval(outcome([right] * 50, 10)) == pytest.approx((truth.low, truth.high), abs=1e-12)
+
+
 def test_draws_that_do_not_depend_on_the_image_are_worth_themselves() -> None:
     correct = np.random.default_rng(0).binomial(10, 0.7, 5000)
     low, high = interval(Outcome("toy", "a toy", None, 10, correct))

@@ -43,6 +43,13 @@ def test_values_are_log_odds_at_each_place_in_order() -> None:
             torch.testing.assert_close(odds[:, row, column], torch.logit(shares), rtol=1e-4, atol=1e-4)
 
 
+def test_the_noise_of_a_square_belongs_to_the_image_whatever_the_batch() -> None:
+    model = Counting()
+    images = labelled(model, count=6)
+    odds = [occlusion_map(model, images, size=4, stride=4, colour="noise", batch=batch) for batch in (4, 6)]
+    torch.testing.assert_close(*odds)
+
+
 def test_the_map_agrees_with_the_worst_case_attack() -> None:
     class Halves(nn.Module):
         """Two classes, for which the log odds are above 0 exactly where the prediction is right."""

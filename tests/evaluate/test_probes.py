@@ -2,7 +2,7 @@ import re
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tests.evaluate.toys import Large
 from tests.evaluate.toys_masked import (
@@ -49,6 +49,22 @@ def test_saturated_logits_have_no_gradient_of_the_cross_entropy() -> None:
     assert found == gradients(Then(after=Scaled()), batch=7)
 
 
+@pytest.mark.parametrize(("deaf", "told"), [(1, []), (2, ["zero gradients", "vanishing gradients"])])
+def test_one_image_in_a_hundred_may_lack_a_gradient(deaf: int, told: list[str]) -> None:
+    right = plain()(PIXELS).argmax(1) == IMAGES.labels
+    assert 100 <= int(right.sum()) < 200
+    darkest = PIXELS[right].sum((1, 2, 3)).sort().values
+    end = (darkest[deaf - 1] + darkest[deaf]) / 2
+
+    class Deaf(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.where((x.sum((1, 2, 3)) > end)[:, None, None, None], x, x.detach())
+
+    found = gradients(Then(before=Deaf()))
+    assert list(found) == told
+    assert all(text.startswith(f"{deaf} of {int(right.sum())} rightly") for text in found.values())
+
+
 @pytest.mark.parametrize("sign", [0, -1])
 def test_a_backward_pass_that_is_not_that_of_the_forward_pass_is_told(sign: int) -> None:
     found = gradients(Then(before=Pretended(sign)))
@@ -91,6 +107,26 @@ def test_a_network_that_is_always_wrong_has_nothing_to_attack() -> None:
 )
 def test_outputs_that_mislead(network: nn.Module, kind: str) -> None:
     assert [finding.kind for finding in probes.outputs(network.eval(), PIXELS, Batches(50))] == [kind]
+
+
+@pytest.mark.parametrize(("noise", "told"), [(1e-3, ["random forward pass"]), (1e-6, [])])
+def test_outputs_may_differ_between_passes_by_as_much_as_rounding_does(noise: float, told: list[str]) -> None:
+    class Noisy(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * (1 + noise * torch.randn_like(x))
+
+    found = probes.outputs(Then(after=Noisy()).eval(), PIXELS, Batches(50))
+    assert [finding.kind for finding in found] == told
+
+
+def test_outputs_that_sum_to_1_but_are_negative_are_no_probabilities() -> None:
+    class Centred(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x - x.mean(1, keepdim=True) + 1 / 4
+
+    network = Then(after=Centred()).eval()
+    assert torch.allclose(network(PIXELS).sum(1), torch.ones(len(PIXELS)), atol=5e-6)
+    assert probes.outputs(network, PIXELS, Batches(50)) == []
 
 
 def test_modules_that_eval_does_not_reach_are_named() -> None:

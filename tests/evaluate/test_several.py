@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 
 from windfirm.errors import InputError
-from windfirm.evaluate import Outcome, combine
+from windfirm.evaluate import Outcome, bootstrap, combine
 
 
 def outcome(correct: NDArray[np.int64], trials: int = 1, attack: str = "toy") -> Outcome:
@@ -33,6 +33,14 @@ def test_mean_and_spread_by_hand() -> None:
     assert found.spread == pytest.approx(((20**2 + 10**2 + 30**2) / 2) ** 0.5)
     assert found.low < 30 < found.high
     assert combine([(one, zero) for one in ours]) == found
+
+
+def test_the_ends_are_percentage_points_around_the_mean() -> None:
+    random = np.random.default_rng(1)
+    draws = random.binomial(4, [[0.7], [0.6]], (4, 2, 500))
+    found = combine([(outcome(ours, 4), outcome(theirs, 4)) for ours, theirs in draws])
+    low, high = bootstrap((draws[:, 0] - draws[:, 1]) / 4, 5)
+    assert (found.low, found.high) == pytest.approx((100 * low, 100 * high), abs=0.3)
 
 
 def test_it_covers_other_trainings_on_other_images() -> None:

@@ -34,6 +34,17 @@ def test_white_box_attacks_are_taken_together_image_by_image() -> None:
     assert black_box(left("square", 30), halves) == []
 
 
+def test_several_draws_of_an_image_count_as_one_that_is_right_when_all_are() -> None:
+    draws = Outcome("square", "a square", 0.1, 2, np.array([2, 1, 2, 0]))
+    other = Outcome("pgd", "a pgd", 0.1, 3, np.array([3, 3, 2, 0]))
+    assert worst_of([draws, other]).correct.tolist() == [1, 0, 0, 0]
+    # Of 400 images 45 are right in both draws, which is chance; that others are so in one says nothing.
+    correct = left("fgsm", 45).correct * 2
+    correct[100:300] = 1
+    curve = [left("fgsm", 380, 0), Outcome("fgsm", "a fgsm", 0.5, 2, correct)]
+    assert along(curve, LABELS) == []
+
+
 def test_six_images_are_the_fewest_that_a_test_can_speak_of() -> None:
     # Eight images one way have p = 2/256 < 0.01, seven have 2/128.
     assert black_box(left("square", 93), [left("pgd", 100)]) == []
@@ -54,6 +65,14 @@ def test_losses_that_are_far_apart() -> None:
     )
     assert kinds(losses_apart(left("apgd-ce", 100), left("apgd-dlr", 160))) == ["losses far apart"]
     assert losses_apart(left("apgd-ce", 112), left("apgd-dlr", 100)) == []  # sure, and 3 points
+
+
+def test_losses_are_far_apart_where_the_whole_interval_is() -> None:
+    # 6 points: ± 2.3 on 400 images, ± 0.5 on 10,000.
+    for few, many in ((100, 124), (124, 100)):
+        assert losses_apart(left("apgd-ce", few), left("apgd-dlr", many)) == []
+        more = [left(name, 25 * n, images=10_000) for name, n in (("apgd-ce", few), ("apgd-dlr", many))]
+        assert kinds(losses_apart(*more)) == ["losses far apart"]
 
 
 def test_more_steps_that_still_help() -> None:
@@ -129,6 +148,11 @@ def test_accuracy_that_does_not_reach_chance() -> None:
     assert along([left("fgsm", n, eps) for eps, n in ((0, 380), (0.25, 80))], LABELS) == []  # not yet
     mostly_one = np.where(np.arange(400) < 80, 0, LABELS)  # a network that always says 0 is right in 112
     assert along([left("fgsm", n, eps) for eps, n in ((0, 380), (0.5, 112))], mostly_one) == []
+
+
+def test_at_127_of_255_every_image_can_be_made_grey() -> None:
+    for eps, told in ((127 / 255, ["accuracy above chance at large eps"]), (126 / 255, [])):
+        assert kinds(along([left("fgsm", n, at) for at, n in ((0, 380), (eps, 80))], LABELS)) == told
 
 
 def test_no_curve_says_nothing() -> None:

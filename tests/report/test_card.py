@@ -1,6 +1,6 @@
 """Cards are read back by a parser of Markdown that is not ours."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -103,6 +103,7 @@ def test_what_the_record_lacks_is_left_out() -> None:
         assert headings(card({name: value for name, value in FULL.items() if name != key}))[1:] == SECTIONS
 
 
+@settings(deadline=None)
 @given(st.text() | st.sampled_from([EVIL, "`", "``", " ` ", "\\", "1. x", "- x", "> x", "www.a.b", "a_b_", "&lt;"]))
 def test_names_and_words_mean_nothing_but_themselves(text: str) -> None:
     wanted = flat(text)
@@ -120,6 +121,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(FULL, VALUES)), st.lists(st.text(), max_size=2))
 def test_no_record_whatever_it_holds_adds_markup(record: dict[str, object], found: list[str]) -> None:
     text = card(record, found=found)

@@ -119,6 +119,7 @@ def test_looks_differ_and_go_by_position() -> None:
     assert looks([Series("a", ()), *roles])[0] == many[3]
 
 
+@settings(deadline=None)
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6), st.integers(2, 9))
 def test_marked_values_are_round_few_and_around_the_values(low: float, length: float, about: int) -> None:
     ticks = steps(low, low + length, about)

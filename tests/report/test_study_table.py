@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.report.studied import THREE, four, rows
@@ -103,6 +103,7 @@ def test_records_have_ten_digits_as_the_last_ones_are_not_the_same_on_every_proc
     assert all(len(number.partition("e")[0].replace(".", "").lstrip("0")) <= 11 for number in numbers)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_text_breaks_out_of_a_markdown_cell(text: str) -> None:
     shown = md(text)
@@ -110,6 +111,7 @@ def test_no_text_breaks_out_of_a_markdown_cell(text: str) -> None:
     assert not re.search(r"(?<!\\)(\\\\)*[|<`*_\[\]]", shown)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_text_breaks_out_of_a_latex_cell(text: str) -> None:
     shown = re.sub(r"\\(text[a-z]+|ldots)\{\}|\\[{}$&#_%]|\$(-|'|\\ell|\\pm)\$", "", tex(text))

@@ -3,6 +3,7 @@ import torch
 
 from tests.evaluate.toys import labelled, small_network
 from windfirm.attack.registry import build
+from windfirm.evaluate.curves import sweep
 from windfirm.evaluate.loop import evaluate
 from windfirm.study.measure import measure
 
@@ -18,6 +19,23 @@ def test_fgsm_of_the_table_is_the_point_of_the_curve_and_what_the_evaluator_says
         assert (outcome.title, outcome.eps, outcome.trials) == (alone.title, alone.eps, alone.trials)
         assert outcome.correct.tolist() == alone.correct.tolist()
     assert 0 < alone.count < subject.outcomes[1].count
+
+
+def test_every_attack_and_every_point_of_a_sweep_is_measured_with_the_seed_and_eps_asked_for() -> None:
+    model = small_network()
+    images = labelled(model)
+    attacks = [build("occlusion", 8, trials=3), build("pgd", 8, steps=2), build("fgsm", 8)]
+    sweeps = [sweep("pgd", 8, "steps", (1, 4)), sweep("occlusion", 8, "size", (2, 6), trials=2)]
+    subject = measure("F", "toy", model, images, attacks, eps=0.03, epses=(0.01,), sweeps=sweeps, checked=0, seed=5)
+    found = [*subject.outcomes, *(outcome for curve in subject.sweeps for outcome in curve.outcomes)]
+    asked = [*attacks, *(attack for one in sweeps for _, attack in one.points)]
+    assert len(found) == 7
+    for attack, outcome in zip(asked, found, strict=True):
+        alone = evaluate(model, images, attack, eps=0.03, seed=5)
+        assert (outcome.title, outcome.eps) == (alone.title, alone.eps)
+        assert outcome.correct.tolist() == alone.correct.tolist()
+    drawn = evaluate(model, images, attacks[0], eps=0.03)  # by another seed
+    assert found[0].correct.tolist() != drawn.correct.tolist()
 
 
 def test_calibration_is_measured_on_the_images_that_the_temperature_did_not_see() -> None:

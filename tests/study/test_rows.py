@@ -3,7 +3,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from windfirm.errors import InputError
@@ -51,6 +51,7 @@ def test_rows_of_before_changes_were_told_can_be_read() -> None:
     assert [*read_csv(io.StringIO(old), "rows.csv")] == [ONE]
 
 
+@settings(deadline=None)
 @given(values)
 def test_any_value_on_an_axis_comes_back(value: Any) -> None:
     point = {"my.axis": value}

@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from windfirm.study.cell import Cell
@@ -73,6 +73,7 @@ def graphs(draw: st.DrawFn) -> list[Cell]:
     return cells
 
 
+@settings(deadline=None)
 @given(graphs(), st.integers(1, 4), st.data())
 def test_every_cell_ends_once_in_any_order_of_ends_with_any_failures(
     cells: list[Cell], slots: int, data: st.DataObject

@@ -129,6 +129,18 @@ def test_the_batch_size_does_not_matter(name: str) -> None:
     assert_same(whole, by_name(name, model, batches(*[1] * 12)))
 
 
+@pytest.mark.parametrize("name", [name for name in LOOKING if name != "taylor"])
+def test_halves_are_what_even_and_odd_images_give_alone(name: str) -> None:
+    model, (images, labels) = network(), data(11)
+    free, parts = found(model), torch.split(torch.arange(11), [5, 6])  # the second begins with an odd image
+    halves = scores([name], model, free, [(images[i], labels[i]) for i in parts])[name].halves
+    assert halves is not None
+    for half, values in enumerate(halves):
+        own = [part[part % 2 == half] for part in parts]
+        alone = score(name, model, free, [(images[i], labels[i]) for i in own])
+        assert_same({s.name: v for s, v in alone.items()}, {s.name: v for s, v in values.items()}, rel=1e-9)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_images_may_be_of_another_precision(name: str) -> None:
     model = network()

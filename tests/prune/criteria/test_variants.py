@@ -49,6 +49,15 @@ def read_silently(model: nn.Module, names: Sequence[str], channel: int) -> Tenso
     return logits
 
 
+def features(model: Any, names: Sequence[str], channel: int) -> Tensor:
+    """What the last layer then reads."""
+    seen: list[Tensor] = []
+    hook = model.d.register_forward_hook(lambda _m, args, _o: seen.append(args[0].clone()))
+    read_silently(model, names, channel)
+    hook.remove()
+    return seen[0]
+
+
 def plain_kl(logits: Tensor, silent: Tensor) -> Tensor:
     q = silent.softmax(1)
     return (q * (q.log() - logits.softmax(1).log())).sum(1).mean()
@@ -94,18 +103,25 @@ def test_cka_compares_what_the_last_layer_reads() -> None:
     model = residual().eval()
     body = anatomy(model, IMAGES[:1])
     found = named(score("cka", model, body.structures, [(IMAGES, LABELS)], body=body))
-
-    def features(names: Sequence[str], channel: int) -> Tensor:
-        seen: list[Tensor] = []
-        hook = model.d.register_forward_hook(lambda _m, args, _o: seen.append(args[0].clone()))
-        read_silently(model, names, channel)
-        hook.remove()
-        return seen[0]
-
-    whole = features([], 0)
+    whole = features(model, [], 0)
     for name, by in {"b": ["c"], "a": ["b", "d"]}.items():
-        wanted = [1 - plain_cka(whole, features(by, u)) for u in range(len(found[name]))]
+        wanted = [1 - plain_cka(whole, features(model, by, u)) for u in range(len(found[name]))]
         assert found[name].tolist() == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+
+
+def test_cka_sums_its_terms_over_batches() -> None:
+    model = residual().eval()
+    body = anatomy(model, IMAGES[:1])
+    found = named(score("cka", model, body.structures, BATCHES, body=body))
+    whole = features(model, [], 0)
+    for name, by in {"b": ["c"], "a": ["b", "d"]}.items():
+        for unit, value in enumerate(found[name].tolist()):
+            silent = features(model, by, unit)
+            terms = torch.zeros(3, dtype=torch.float64)
+            for rows in (slice(0, 4), slice(4, 7)):
+                x, y = (f[rows] - f[rows].mean(0) for f in (whole, silent))
+                terms += torch.stack([(y.T @ x).square().sum(), (x.T @ x).square().sum(), (y.T @ y).square().sum()])
+            assert value == pytest.approx(1 - float(terms[0] / (terms[1] * terms[2]).sqrt()), rel=1e-9, abs=1e-12)
 
 
 CHANNELS: dict[str, Callable[[], nn.Module]] = {
