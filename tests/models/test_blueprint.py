@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from windfirm.errors import CutError
-from windfirm.models.blueprint import Blueprint, Silence, Skip, apply, blueprint_of, origin_of, set_sizes
+from windfirm.models.blueprint import Blueprint, Silence, Skip, Zero, apply, blueprint_of, origin_of, set_sizes
 from windfirm.models.shrink import Kept
 
 
@@ -92,6 +92,7 @@ def test_stand_ins_take_any_further_arguments_and_silence_can_be_added_to_in_pla
     zeros = Silence()(x, mask=None)
     assert torch.equal(zeros, torch.zeros(2, 3))
     assert torch.equal(zeros.add_(x), x)
+    assert torch.equal(x.double() + Zero()(mask=x.double()), x.double())
 
 
 @pytest.mark.parametrize(
@@ -212,9 +213,9 @@ def test_json_that_describes_no_blueprint_is_refused(values: dict[str, Any]) -> 
 
 
 WRONG = [
-    (Blueprint(replaced={"third": "skip"}), "third: expected a module and skip or silence for it, got skip"),
-    (Blueprint(replaced={"": "skip"}), ": expected a module and skip or silence for it, got skip"),
-    (Blueprint(replaced={"stem": "noise"}), "stem: expected a module and skip or silence for it, got noise"),
+    (Blueprint(replaced={"third": "skip"}), "third: expected a module and skip or silence or zero for it, got skip"),
+    (Blueprint(replaced={"": "skip"}), ": expected a module and skip or silence or zero for it, got skip"),
+    (Blueprint(replaced={"stem": "noise"}), "stem: expected a module and skip or silence or zero for it, got noise"),
     (Blueprint(attributes={"window.tails": 1}), "window.tails: expected an attribute of the network, got none of that"),
     (Blueprint(attributes={"door.heads": 1}), "door.heads: expected an attribute of the network, got none of that"),
     (Blueprint(attributes={"window.width": 1}), "window.width: expected an attribute that can be set, got a property"),

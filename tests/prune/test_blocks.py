@@ -100,6 +100,25 @@ def test_a_branch_of_paths_side_by_side_can_leave(how: str) -> None:
     assert torch.allclose(smaller(images), by_hand, rtol=1e-12, atol=1e-12)
 
 
+WIDENING = {
+    "joined": lambda m, x: x + m.out(torch.cat([m.a(x), m.b(x)], 1)),
+    "down and up": lambda m, x: x + m.out(F.interpolate(m.a(F.max_pool2d(x, 2)).tile(1, 2, 1, 1), scale_factor=2)),
+}
+
+
+@pytest.mark.parametrize("how", WIDENING)
+def test_a_branch_that_ends_with_another_shape_than_it_began_can_leave(how: str) -> None:
+    a, b, out = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(8, 4, 1)
+    modules: dict[str, nn.Module] = {"a": a, "b": b, "out": out} if how == "joined" else {"a": a, "out": out}
+    model = around(Net(lambda m, x: F.silu(WIDENING[how](m, x)), **modules))
+    (block,) = blocks(model).values()
+    assert (block.frozen, block.replaced["2.out"]) == (None, "zero")
+    smaller = cut(model, Cut({block: (0,)}), EXAMPLE)
+    images = torch.randn(3, 2, 6, 6, dtype=torch.float64)
+    by_hand = model[3](F.silu(model[1](model[0](images))))
+    assert torch.allclose(smaller(images), by_hand, rtol=1e-12, atol=1e-12)
+
+
 def test_a_block_may_be_called_by_keyword() -> None:
     class Named(nn.Module):
         def __init__(self) -> None:

@@ -38,13 +38,21 @@ class Silence(nn.Module):
         return torch.zeros_like(_first(args, kwargs))  # in memory of its own: what follows may be in place
 
 
+class Zero(nn.Module):
+    """Stands where a residual branch ended that brings its input to another shape: one zero, for every value."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """A zero without axes, of the type of the first of all arguments."""
+        return _first(args, kwargs).new_zeros(())
+
+
 def _first(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
     first: Tensor = next(iter((*args, *kwargs.values())))
     return first
 
 
 #: What may stand in for a module, by the word that a blueprint uses for it.
-STAND_INS: dict[str, type[nn.Module]] = {"skip": Skip, "silence": Silence}
+STAND_INS: dict[str, type[nn.Module]] = {"skip": Skip, "silence": Silence, "zero": Zero}
 
 
 @dataclass(frozen=True)

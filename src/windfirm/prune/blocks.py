@@ -1,7 +1,7 @@
 """Residual branches that can be removed: every ``add(x, f(x))`` where all of f comes from x.
 
 Where a module computes exactly that, the whole module gives way to identity. Else the modules of the branch give way
-one by one: the last to zeros, the others to identity.
+one by one: those that f ends with to zeros, the others to identity.
 """
 
 from collections.abc import Iterator, Sequence
@@ -216,9 +216,15 @@ def _runs(model: nn.Module, example_inputs: Inputs, replaced: dict[str, str], tr
 
 
 def tried(model: nn.Module, example_inputs: Inputs, block: Structure, traced: Trace) -> Structure:
-    """The block, frozen with the reason when the network does not run without it."""
+    """The block, frozen with the reason when the network does not run without it.
+
+    Where its last modules have inputs of another shape than what is added, a zero without a shape stands for them.
+    """
     reason = _runs(model, example_inputs, dict(block.replaced), traced)
     if reason is None:
         return block
+    shapeless = {path: "zero" if word == "silence" else word for path, word in block.replaced.items()}
+    if shapeless != block.replaced and _runs(model, example_inputs, shapeless, traced) is None:
+        return replace(block, replaced=shapeless)
     frozen = f"the network does not run without it: {reason}"
     return replace(block, frozen=frozen)

@@ -16,9 +16,7 @@ def convolution(c: Coupler, call: Call) -> None:
     (out,) = call.outputs
     freeze_axes(c, x, [axis for axis in c.of(x) if axis != 1], f"{call.where} convolves along this axis")
     alike = weight.key in c.uniform or 0 in c.spread.get(weight.key, ())
-    single = (
-        alike and bias is None and groups == x.shape[1] == weight.shape[0]
-    )  # each channel by itself
+    single = alike and bias is None and groups == x.shape[1] == weight.shape[0]  # each channel by itself
     axes = {1: axis_of(c, x, 1)} if single else c.of(weight)
     _count(c, call, math.prod((x if transposed else out).shape) * math.prod(weight.shape[1:]), axes.values())
     if single:
