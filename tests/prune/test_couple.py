@@ -70,6 +70,12 @@ def written_into_constants(m: Net, x: Tensor) -> Tensor:
     return whole
 
 
+def clipped_in_place(m: Net, x: Tensor) -> Tensor:
+    y = x.clone()
+    y[y < 0.1] = 0.1
+    return y
+
+
 def spread_kernel(m: Any, x: Tensor) -> Tensor:
     return F.conv2d(x, m.k.expand(x.shape[1], -1, -1, -1), padding=1, groups=x.shape[1])
 
@@ -132,6 +138,7 @@ CUT = {
     "written into a part": between(written_into_a_part, 6),
     "added to a part in place": between(added_to_a_part),
     "written into constants": between(written_into_constants),
+    "clipped in place by a mask": between(clipped_in_place),
     "padded in a circle": between(lambda m, x: m.c(x.relu()), c=conv(4, 4, padding_mode="circular")),
     "norm over space": between(lambda m, x: m.n(x), n=nn.LayerNorm((8, 8))),
     "pooled and unpooled": between(unpooled),
@@ -190,6 +197,9 @@ FROZEN = {
     "the network convolves along this axis": between(per_channel_blur, k=par(1, 1, 3, 3)),
     "no rule for aten.tril.default in the network": between(lambda m, x: x.transpose(1, 2).tril().transpose(1, 2)),
     "aten.sort.default in the network": between(lambda m, x: x.sort(1)[0]),
+    "no rule for aten.index_put_.default in the network": between(
+        lambda m, x: x.clone().index_put_((torch.tensor([0]), torch.tensor([1])), torch.ones(8, 8, dtype=x.dtype))
+    ),
     "aten.argmax.default in the network": between(lambda m, x: x * x.mean((2, 3)).argmax(None, True)),
     "the network multiplies tensor by tensor": between(
         lambda m, x: torch.bmm(torch.bmm(x.flatten(2), x.flatten(2).mT), x.flatten(2)).view(x.shape)

@@ -32,6 +32,7 @@ from windfirm.prune.rules.point import (
     layer_norm,
     over_space,
     pointwise,
+    put,
     reduced,
     restrided,
     scanned,
@@ -72,6 +73,7 @@ OPERATIONS: dict[Rule, str] = {
         "logical_xor bitwise_or bitwise_xor rrelu_with_noise"
     ),
     copied: "copy",
+    put: "index_put",
     unchanged: "clone detach alias _to_copy contiguous lift_fresh",
     restrided: "as_strided",
     constant: (

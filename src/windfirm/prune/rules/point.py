@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from windfirm.prune.coupling import Coupler, Labels
-from windfirm.prune.rules.base import axis_of, freeze_axes, meet, tie_rows, vary
+from windfirm.prune.rules.base import axis_of, freeze_axes, give_up, meet, tie_rows, vary
 from windfirm.prune.trace import Call, Ref
 
 
@@ -58,6 +58,15 @@ def constant(c: Coupler, call: Call) -> None:
     """One value everywhere: a tensor that takes whatever size the code asks for."""
     for out in call.outputs:
         c.uniform.add(out.key)
+
+
+def put(c: Coupler, call: Call) -> None:
+    """One value where a mask of the same shape says so, index by index; other places could not be followed."""
+    x, places, values = call.args[:3]
+    if [(p.shape, p.dtype) for p in places if p is not None] == [(x.shape, torch.bool)] and values.shape == ():
+        pointwise(c, call)
+    else:
+        give_up(c, call, f"no rule for {call.op} in {call.where}")
 
 
 def filled(c: Coupler, call: Call) -> None:
