@@ -83,6 +83,11 @@ PARALLEL: dict[str, tuple[Callable[[Any, Tensor], Tensor], list[str]]] = {
         lambda m, x: x + m.a(x).tanh() * m.b(x).mean((2, 3), keepdim=True).sigmoid(),
         ["silence", "skip"],
     ),
+    "a scaled sum": (
+        lambda m, x: x + 2 * (m.a(x).mean((2, 3), keepdim=True).expand_as(x) + m.b(x)),
+        ["silence", "silence"],
+    ),
+    "a number beside": (lambda m, x: x + (m.a(x) + 1) * m.b(x), ["skip", "silence"]),
     "a difference": (lambda m, x: x + (m.a(x) - m.b(x) / 2), ["silence", "silence"]),
 }
 

@@ -79,7 +79,7 @@ def evaluate(
     network, batches = private(model, device), batched("evaluate", images, batch, device)
     count = len(images)
     first = 0 if attack.average else 1
-    steps = (first + attack.trials) * count
+    total = (first + attack.trials) * count
     correct = torch.zeros(count, dtype=torch.int64)
     target = cache(partial(searched, network, attack, images, device, batches.size))
 
@@ -91,7 +91,7 @@ def evaluate(
             found.append(verdicts)
             done += len(some)
             if progress:
-                progress(done, steps)
+                progress(done, total)
         return torch.cat(found, 1)
 
     def survivors(ids: Tensor, attack: Attack, budget: Budget, before: int) -> Tensor:
@@ -109,7 +109,7 @@ def evaluate(
     for trial in range(attack.trials):
         if len(left) == 0:
             if progress:
-                progress(steps, steps)
+                progress(total, total)
             break
         right = survivors(left, attack, Budget(eps, seed, trial), first + trial)
         if attack.average:

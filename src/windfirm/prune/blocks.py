@@ -143,20 +143,15 @@ def _silencing(traced: Trace, branch: Branch, whole: str, prefix: str) -> set[st
             return None
         if call.module != whole:
             return {_outermost(traced, call.module, prefix)}
-        if call.op in SUMS:
-            parts = [zero(each) for each in call.inputs] if not _scalars(call) else [None]
-            return None if None in parts else set().union(*(part for part in parts if part))
+        if call.op in SUMS and len(call.inputs) > 1:  # and no number for one of them
+            parts = [part for each in call.inputs if (part := zero(each))]
+            return set().union(*parts) if len(parts) == len(call.inputs) else None
         if call.op in PRODUCTS:
             wide = [each for each in call.inputs if each.shape == ref.shape]
             return next((part for each in wide if (part := zero(each))), None)
         return zero(call.inputs[0]) if call.op in KEEPING_ZERO else None
 
     return zero(f)
-
-
-def _scalars(call: Call) -> bool:
-    """Whether a number stands where a tensor might."""
-    return any(isinstance(arg, int | float) for arg in call.args[:2])
 
 
 def _is_exactly(traced: Trace, live: Sequence[Call], branch: Branch, module: str) -> bool:

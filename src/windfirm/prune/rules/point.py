@@ -197,7 +197,7 @@ def scanned(c: Coupler, call: Call) -> None:
     """Sorting, running sums and the like along one axis, where nothing can leave; the others pass."""
     x = call.args[0]
     rank, dim = len(x.shape), call.argument("dim", -1)
-    if dim is None:  # all of them, as of one
+    if dim is None or not call.outputs[0].shape:  # along all axes, as along one
         freeze_axes(c, x, c.of(x), f"{call.op} in {call.where}")
         vary(c, call, range(rank))
         return
