@@ -124,6 +124,21 @@ def test_a_branch_that_ends_with_another_shape_than_it_began_can_leave(how: str)
     assert torch.allclose(smaller(images), by_hand, rtol=1e-12, atol=1e-12)
 
 
+def test_each_branch_has_the_end_that_it_needs() -> None:
+    def run(m: Net, x: Tensor) -> Tensor:
+        joined = x + m.out(torch.cat([m.a(x), m.b(x)], 1))
+        y: Tensor = m.c(F.silu(joined))
+        y += joined
+        return y
+
+    a, b, c = (nn.Conv2d(4, 4, 1) for _ in range(3))
+    found = blocks(around(Net(run, a=a, b=b, out=nn.Conv2d(8, 4, 1), c=c)))
+    assert {name: (block.frozen, block.replaced[name]) for name, block in found.items()} == {
+        "2.out": (None, "zero"),
+        "2.c": (None, "silence"),
+    }
+
+
 def test_a_block_may_be_called_by_keyword() -> None:
     class Named(nn.Module):
         def __init__(self) -> None:

@@ -59,10 +59,11 @@ def blocks(model: nn.Module, example_inputs: Inputs, body: Anatomy) -> list[Stru
             frozen = f"{several} returns more than one tensor" if several else None
             found[name] = Structure(name, "block", 1, slices, frozen, replaced, silent, stage=branch.x.shape[1:])
     # A whole module that only adds a branch hands on what it gets; one that loses parts has to be tried.
-    parted = [b.replaced for b in found.values() if b.frozen is None and "silence" in b.replaced.values()]
-    together = {path: word for replaced in parted for path, word in replaced.items()}
-    if not together or _runs(model, example_inputs, together, body.traced) is None:
-        return list(found.values())
+    for each in (list(found.values()), [_shapeless(block) for block in found.values()]):
+        parted = [b.replaced for b in each if b.frozen is None and set(b.replaced.values()) != {"skip"}]
+        together = {path: word for replaced in parted for path, word in replaced.items()}
+        if not together or _runs(model, example_inputs, together, body.traced) is None:
+            return each
     return [b if b.frozen else tried(model, example_inputs, b, body.traced) for b in found.values()]
 
 
@@ -218,8 +219,12 @@ def tried(model: nn.Module, example_inputs: Inputs, block: Structure, traced: Tr
     reason = _runs(model, example_inputs, dict(block.replaced), traced)
     if reason is None:
         return block
-    shapeless = {path: "zero" if word == "silence" else word for path, word in block.replaced.items()}
-    if shapeless != block.replaced and _runs(model, example_inputs, shapeless, traced) is None:
-        return replace(block, replaced=shapeless)
+    other = _shapeless(block)
+    if other.replaced != block.replaced and _runs(model, example_inputs, dict(other.replaced), traced) is None:
+        return other
     frozen = f"the network does not run without it: {reason}"
     return replace(block, frozen=frozen)
+
+
+def _shapeless(block: Structure) -> Structure:
+    return replace(block, replaced={p: "zero" if word == "silence" else word for p, word in block.replaced.items()})
