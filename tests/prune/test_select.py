@@ -32,6 +32,11 @@ def test_global_ranking_takes_the_lowest_scores_of_all() -> None:
     assert left(select((A, B), TABLE, ratio=0.6, floor=0)) == {"a": (1, 2), "b": (0,)}
 
 
+def test_a_share_of_all_units_is_rounded_to_the_nearest_number_of_them() -> None:
+    # 0.5, 1.5, 1.75 and 2.5 of five; half a unit goes to the even neighbour, as round has it.
+    assert [select((A, B), TABLE, ratio=ratio, floor=0).units for ratio in (0.1, 0.3, 0.35, 0.5)] == [0, 2, 2, 2]
+
+
 def test_per_layer_ranking_takes_the_same_share_of_each() -> None:
     assert left(select((A, B), TABLE, ratio=0.4, floor=0, ranking="per-layer")) == {"a": (1,), "b": (0,)}
     assert left(select((A, B), TABLE, ratio=0.6, floor=0, ranking="per-layer")) == {"a": (1, 2), "b": (0,)}
@@ -132,6 +137,14 @@ def test_per_layer_ranking_takes_the_same_share_of_each_stage() -> None:
     assert names(departures(STAGES, MARKS, ranking="per-layer", floor=0.1)) == ["layer1.0", "layer2.1", "layer1.1"]
     assert left(select(STAGES, MARKS, ratio=0.3, ranking="per-layer")) == {"layer1.0": (0,), "layer2.1": (0,)}
     assert left(select(STAGES, MARKS, ratio=0.2, ranking="per-layer")) == {"layer1.0": (0,)}
+
+
+def test_per_layer_ranking_takes_from_wide_and_narrow_layers_by_the_share_that_has_left() -> None:
+    wide, narrow = group("wide", 4), group("narrow", 2)
+    scores = {narrow: torch.tensor([9.0, 8.0]), wide: torch.tensor([1.0, 2.0, 3.0, 4.0])}
+    order = departures((narrow, wide), scores, ranking="per-layer", floor=0)
+    # A quarter of the wide one, half of either, three quarters of the wide one.
+    assert order == [(wide, 0), (narrow, 1), (wide, 1), (wide, 2)]
 
 
 def test_blocks_without_scores_are_among_those_that_stay() -> None:

@@ -9,7 +9,7 @@ from windfirm.models.cost import cost
 from windfirm.models.registry import build
 from windfirm.models.shrink import shrink
 from windfirm.prune.select import eligible
-from windfirm.prune.structure import Anatomy, Slice, anatomy, structures
+from windfirm.prune.structure import Anatomy, Slice, anatomy, inside, structures
 
 IMAGE = torch.zeros(1, 3, 32, 32)
 
@@ -101,6 +101,15 @@ def test_the_cost_of_a_cut_is_foretold_exactly(arch: str) -> None:
     assert Fraction(real.macs, network.macs()) < 1
 
 
+def test_the_cost_without_a_block_is_less_by_all_that_is_in_it() -> None:
+    network = body("resnet20")
+    removed = {network.named(name): (0,) for name in ("layer1.1", "layer3.2")}
+    parts = [(16, 32), (64, 8)]  # channels, and the side of their maps: two convolutions and two normalisations each
+    assert network.macs() - network.macs(removed) == sum(2 * 9 * wide**2 * side**2 for wide, side in parts)
+    assert network.params() - network.params(removed) == sum(2 * 9 * wide**2 + 4 * wide for wide, _ in parts)
+    assert network.params(dict.fromkeys(removed, ())) == network.params()
+
+
 def test_the_cost_is_per_image_and_counts_attention_and_shared_layers() -> None:
     def run(m: Net, x: Tensor) -> Tensor:
         y = m.b(m.b(m.a(x))).flatten(2)
@@ -110,6 +119,12 @@ def test_the_cost_is_per_image_and_counts_attention_and_shared_layers() -> None:
     expected = 36 * 4 * 2 * 9 + 2 * 36 * 16 + 4 * 36 * 4
     assert anatomy(model, EXAMPLE).macs() == expected == cost(model, EXAMPLE).macs
     assert anatomy(model, EXAMPLE.expand(5, -1, -1, -1)).macs() == expected
+
+
+def test_the_tenth_block_is_not_inside_the_first() -> None:
+    assert inside("layer1.1", ["layer1.1"])
+    assert inside("layer1.1.conv1.weight", ["layer2.0", "layer1.1"])
+    assert not inside("layer1.10.conv1.weight", ["layer2.0", "layer1.1"])
 
 
 def test_a_network_without_parameters_has_no_structures() -> None:

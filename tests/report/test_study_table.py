@@ -15,6 +15,7 @@ from windfirm.report.markup import md, tex
 from windfirm.report.study_table import agreement, best, latex, markdown, missing, records, tidy_csv
 from windfirm.report.study_words import answer
 from windfirm.report.summary import Summary, summary
+from windfirm.report.words import interval, poster
 
 BETTER = THREE | {"F'": four(75, 85, 24, 94)}
 
@@ -43,6 +44,16 @@ def test_gains_that_are_alike_are_all_the_best_unless_no_gain_is_less() -> None:
     assert best(summary([row for row in made if row.point["prune.criterion"] != "pls"]), "F") == set()
 
 
+def test_the_best_is_told_from_what_is_printed() -> None:
+    right = {"l1": 3030, "l2": 3031, "pls": 3027}  # +0.300, +0.310 and +0.270 of 10,000, so 3 more are 0.03 points
+    made = [
+        row
+        for name, count in right.items()
+        for row in rows("table3", {"prune.criterion": name}, {"F": {"fgsm": 3000}, "F'": {"fgsm": count}}, total=10_000)
+    ]
+    assert best(summary(made), "F") == {("L2", "fgsm")}
+
+
 def test_a_single_line_has_no_best() -> None:
     assert best(summary(rows("table3", {"prune.criterion": "pls"}, THREE)), "F") == set()
 
@@ -63,6 +74,13 @@ def test_signs_that_agree_with_the_poster_are_counted() -> None:
     assert agreement(table()) == (7, 10, 2)
 
 
+def test_a_sign_that_is_not_the_posters_does_not_agree_however_sure_it_is() -> None:
+    # Of PLS the poster's numbers are all gains; here semantic alone is one, and the loss under FGSM is no chance.
+    found = summary(rows("table3", {"prune.criterion": "pls"}, THREE | {"F'": four(72, 78, 5, 92)}))
+    assert found.lines[0].gains["F"]["fgsm"].delta.verdict == "less"
+    assert agreement(found) == (1, 5, 0)
+
+
 def test_places_without_a_number_are_listed() -> None:
     lacking = missing(table())
     assert len(lacking) == 15
@@ -76,6 +94,50 @@ def test_markdown_has_a_table_of_accuracies_and_one_for_each_comparison() -> Non
     assert first.startswith("| ℓ1-norm | **(+) 5.00** [")
     assert first.count("; poster (") == 5
     assert "; poster" not in parts[2]
+
+
+def test_networks_that_lines_do_not_share_stand_with_each_line() -> None:
+    made = [
+        *rows("mine", {"prune.ratio": 0.1}, THREE),
+        *rows("mine", {"prune.ratio": 0.3}, THREE | {"F": four(60, 80, 20, 93)}),
+    ]
+    cells = [line.split(" | ")[:2] for line in markdown(summary(made)).split("\n\n")[0].splitlines()[2:]]
+    assert cells == [
+        ["| control", "71.00"],
+        ["| ratio 0.1: F", "70.00"], ["| ratio 0.1: F′", "72.00"],
+        ["| ratio 0.3: F", "60.00"], ["| ratio 0.3: F′", "72.00"],
+    ]  # fmt: skip
+
+
+def test_each_difference_stands_with_its_own_interval_in_the_table_of_its_comparison() -> None:
+    found = table()
+    tables = zip(found.versus(), latex(found).split("\n\n"), markdown(found).split("\n\n")[1:], strict=True)
+    for versus, text, piped in tables:
+        plain = re.sub(r"\$\^\{\*\}\$|\\textbf\{|\{\\scriptsize |\}", "", text.replace(r"$\pm$", "±")).replace(
+            "$-$", "−"
+        )
+        printed = [line.removesuffix(r" \\[2pt]").removesuffix(r" \\").split(" & ")[1:] for line in plain.splitlines()]
+        for line, shown in zip(found.lines, piped.splitlines()[2:], strict=True):
+            deltas = [line.gains[versus][column].delta for column in found.columns]
+            points, ends = [poster(d.points) for d in deltas], [f"[{interval(d.low, d.high)}]" for d in deltas]
+            assert printed[printed.index(points) + 1] == ends
+            told = [cell.replace("*", "").partition(",")[0] for cell in shown.split(" | ")[1:]]
+            assert told == [f"{a} {b}" for a, b in zip(points, ends, strict=True)]
+
+
+def test_a_star_is_for_what_is_beyond_chance_after_the_correction() -> None:
+    found = table()
+    gain = next(line for line in found.lines if line.label == "PLS").gains["control"]["fgsm"].delta
+    assert gain.p < 0.05 < gain.adjusted
+    assert r"& \textbf{(+) 6.00} &" in latex(found).split("\n\n")[1]
+    assert r"& \textbf{(+) 10.00}$^{*}$ &" in latex(found).split("\n\n")[0]
+
+
+def test_the_posters_number_stands_beside_ours() -> None:
+    over_f = markdown(table()).split("\n\n")[1].splitlines()
+    fgsm = next(line for line in over_f if line.startswith("| PLS |")).split(" | ")[3]
+    assert fgsm.startswith("**(+) 10.00** [")
+    assert fgsm.endswith("; poster (+) 3.68")
 
 
 def test_latex_has_booktabs_rules_intervals_and_stars() -> None:
@@ -95,6 +157,27 @@ def test_one_record_stands_for_each_number_and_csv_has_the_same() -> None:
     lines = list(csv.DictReader(io.StringIO(tidy_csv([table()]))))
     assert [float(line["points"]) for line in lines] == [entry["points"] for entry in made]
     assert {line["point.prune.criterion"] for line in lines} == {"pls", "l1"}
+
+
+def test_a_record_of_two_seeds_by_hand() -> None:
+    made = [
+        row
+        for seed, right in enumerate((30, 26))
+        for row in rows("mine", {"prune.ratio": 0.5}, {"F": {"fgsm": 20}, "F'": {"fgsm": right}}, seeds=(seed,))
+    ]
+    found = summary(made)
+    (entry,) = records([found])
+    delta = found.lines[0].gains["F"]["fgsm"].delta
+    numbers = {name: entry.pop(name) for name in ("low", "high", "p", "adjusted", "smallest")}
+    assert numbers == {name: pytest.approx(getattr(delta, name), rel=1e-9) for name in numbers}
+    assert entry == {
+        "study": "mine", "line": found.lines[0].label, "point": {"prune.ratio": 0.5}, "column": "fgsm", "versus": "F",
+        "accuracy": 28.0, "accuracy_versus": 20.0, "points": 8.0, "verdict": delta.verdict,
+        "seeds": {"0": 10.0, "1": 6.0}, "spread": pytest.approx(8**0.5), "macs_left": 0.9, "published": None,
+        "sign_agrees": None,
+    }  # fmt: skip
+    (line,) = csv.DictReader(io.StringIO(tidy_csv([found])))
+    assert (line["seeds"], line["points"], line["macs_left"], line["published"]) == ("2", "8.0", "0.9", "")
 
 
 def test_records_have_ten_digits_as_the_last_ones_are_not_the_same_on_every_processor() -> None:

@@ -1,7 +1,7 @@
 """Counts are chosen, so that every mean is known."""
 
-from tests.report.studied import THREE, four, rows
-from windfirm.report.study_words import answer
+from tests.report.studied import THREE, four, outcome, row, rows
+from windfirm.report.study_words import answer, doubts
 from windfirm.report.summary import Summary, summary
 
 
@@ -36,3 +36,65 @@ def test_means_are_of_all_lines_where_each_has_a_control_and_where_none_has() ->
 def test_networks_that_are_not_smaller_are_left_out_of_what_was_removed() -> None:
     grows = [sentence for sentence in answer(beside_a_defence()) if "Does it grow" in sentence]
     assert grows[0].endswith("each kind of cut was made once, of 10 % of the MACs.")
+
+
+def clean(*counts: int) -> Summary:
+    """Lines of as many ratios, of whose 100 clean images F is right on 93."""
+    points = [{"prune.ratio": (number + 1) / 10} for number in range(len(counts))]
+    found = zip(points, counts, strict=True)
+    return summary([entry for p, n in found for entry in rows("a", p, {"F": {"clean": 93}, "F'": {"clean": n}})])
+
+
+def test_a_loss_of_clean_accuracy_is_told_of_the_lines_that_have_one() -> None:
+    begin = "On clean images F′ − F is "
+    (said,) = (line for line in answer(clean(80, 95, 92)) if line.startswith(begin))
+    assert said == begin + "between −13.00 and +2.00 points; F′ is less accurate in ratio 0.1."
+    (said,) = (line for line in answer(clean(92, 92)) if line.startswith(begin))
+    assert said == begin + "−1.00 points; no loss is shown."
+
+
+def test_five_lines_that_lose_are_named_and_six_are_counted() -> None:
+    named = "ratio 0.1, ratio 0.2, ratio 0.3, ratio 0.4 and ratio 0.5"
+    for lines, where in ((5, named), (6, "6 of 7 cases")):
+        said = answer(clean(*[70] * lines, *[93] * (lines == 6)))
+        assert any(line.endswith(f"F′ is less accurate in {where}.") for line in said)
+
+
+def test_one_in_a_hundred_that_withstands_is_no_floor() -> None:
+    for right, floor in ((9, True), (10, False)):
+        counts = {role: {"pgd": right} for role in ("F", "F'")}
+        said = answer(summary(rows("a", {}, counts, total=1000)))
+        wanted = ["Every network is at the floor under pgd (at most 0.90 %)."] if floor else []
+        assert [line for line in said if "floor" in line] == wanted
+
+
+def test_two_of_three_seeds_are_not_all() -> None:
+    two = {role: THREE[role] for role in ("F", "F'")}
+    made = [*rows("a", {}, two, seeds=(0, 1)), *rows("a", {}, {role: {"clean": 90} for role in two}, seeds=(2,))]
+    assert "Not all is there: 4 of 5 differences are of fewer than 3 seeds." in answer(summary(made))
+
+
+def test_two_seeds_say_something_of_other_trainings_and_one_does_not() -> None:
+    one, two = (answer(summary(rows("a", {}, THREE, seeds=seeds)))[-1] for seeds in ((0,), (0, 1)))
+    assert one.startswith("On 100 images of embedded/test and 1 seed; intervals and p-values are for other images, not")
+    assert two.startswith("On 100 images of embedded/test and 2 seeds; intervals are for other images and other train")
+    assert "after Holm’s correction for all 10 tests of the table" in one
+
+
+def test_signs_of_the_poster_are_counted_and_those_beyond_chance_among_them() -> None:
+    made = rows("table3", {"prune.criterion": "pls"}, THREE)
+    said = "Of the poster’s 25 numbers in its table 3, 5 have a counterpart here; 3 of them have its sign, 1 beyond "
+    assert said + "chance; 20 were not measured." in answer(summary(made))
+
+
+def test_eight_warnings_are_told_and_of_more_the_rest_is_counted() -> None:
+    for seeds, last in ((4, "Warning, "), (5, "2 more warnings of this kind.")):
+        made = [
+            row("a", role, {}, seed, outcome(attack, right, eps=8 / 255))  # many steps do less than one
+            for role in ("F", "F'")
+            for seed in range(seeds)
+            for attack, right in (("fgsm", 20), ("pgd", 60))
+        ]
+        told = doubts(summary(made))
+        assert len(told) == 8 + (seeds > 4)
+        assert told[-1].startswith(last)

@@ -72,6 +72,37 @@ def test_the_posters_numbers_stand_beside_those_against_f_and_nowhere_else() -> 
     assert all(g.published is None for g in summary(rows("mine", PLS, THREE)).lines[0].gains["F"].values())
 
 
+def test_what_is_left_of_the_macs_is_a_share_of_those_of_f_and_the_mean_over_the_seeds() -> None:
+    made = [
+        entry
+        for seed, left in enumerate((900, 600))
+        for entry in rows("mine", {}, THREE, seeds=(seed,), macs={"F": 1000, "control": 500, "F'": left})
+    ]
+    assert summary(made).lines[0].left == pytest.approx(0.75)
+
+
+def test_what_would_have_shown_is_larger_where_more_is_tested() -> None:
+    few = {role: {"fgsm": found["fgsm"]} for role, found in THREE.items()}
+    alone, among = (summary(rows("mine", {}, right)) for right in (few, THREE))
+    assert (alone.tests, among.tests) == (2, 10)
+    one, other = (found.lines[0].gains["F"]["fgsm"].delta for found in (alone, among))
+    assert (one.points, one.p) == (other.points, other.p)
+    assert one.smallest < other.smallest
+
+
+def test_values_of_a_point_in_another_order_are_the_same_place() -> None:
+    made = rows("mine", {"prune.ratio": 0.5, "prune.criterion": "l1"}, {"F": THREE["F"]})
+    made += rows("mine", {"prune.criterion": "l1", "prune.ratio": 0.5}, {"F'": THREE["F'"]})
+    assert [line.gains["F"]["fgsm"].delta.points for line in summary(made).lines] == [10.0]
+
+
+def test_every_number_of_images_is_told() -> None:
+    made = [
+        row("mine", role, {}, 0, outcome(*what)) for role in ("F", "F'") for what in (("clean", 90), ("fog", 9, 20))
+    ]
+    assert summary(made).images == (20, 100)
+
+
 def test_table_4_brings_attacks_together_as_the_poster_does() -> None:
     line = summary(rows("table4", {"defend.name": "mixup"}, THREE)).lines[0]
     gains = {column: gain.delta.points for column, gain in line.gains["F"].items()}

@@ -59,6 +59,86 @@ def test_f_is_pruned_and_adjusted_round_by_round_and_the_control_is_adjusted_ali
     assert pruned == control
 
 
+EVERYTHING = """\
+seeds = [7]
+network.arch = "resnet20"
+data = { train = 40, test = 20 }
+train = { epochs = 5, lr = 0.3, batch = 64, schedule = "step", weight-decay = 0.25, defence = "pgd-at", eps = 0.125 }
+adjust = { name = "fine-tuning", epochs = 3, lr = 0.02, defence = "pgd-at", eps = 0.25 }
+[prune]
+structure = "both"
+criterion = "pls"
+ratio = 0.5
+ranking = "per-layer"
+floor = 0.2
+protect = ["conv1"]
+choose = "coin"
+plain-layers = true
+images = 30
+[[attack]]
+name = "pgd"
+steps = 3
+eps = 0.5
+"""
+
+
+def test_every_setting_stands_in_the_cells_that_use_it(tmp_path: Path) -> None:
+    graph = of(tmp_path, text=EVERYTHING)
+    data = {"name": "embedded", "images": 40}
+    recipe = {"epochs": 5, "lr": 0.3, "batch": 64, "schedule": "step", "weight-decay": 0.25}
+    said = {cell.kind: cell.settings for cell in graph.cells.values()}
+    assert said["train"] == {
+        "arch": "resnet20", "recipe": recipe, "defence": {"name": "pgd-at", "eps": 0.125}, "seed": 7, "data": data
+    }  # fmt: skip
+    assert said["prune"] == {
+        "structure": "both", "criterion": "pls", "budget": "ratio", "share": 0.5, "round": 1, "rounds": 1,
+        "ranking": "per-layer", "floor": 0.2, "protect": ["conv1"], "choose": "coin", "plain": True, "seed": 7,
+        "data": {"name": "embedded", "images": 30},
+    }  # fmt: skip
+    assert said["adjust"] == {
+        "name": "fine-tuning", "epochs": 3, "lr": 0.02, "defence": {"name": "pgd-at", "eps": 0.25}, "round": 1,
+        "seed": 7, "data": data,
+    }  # fmt: skip
+    assert said["attack"] == {
+        "attack": "pgd", "options": {"steps": 3}, "seed": 7, "data": {"name": "embedded", "images": 20}, "eps": 0.5
+    }  # fmt: skip
+
+
+def test_a_defence_beside_f_has_its_own_eps(tmp_path: Path) -> None:
+    text = EVERYTHING.replace("[prune]", 'defend = { name = "pgd-at", eps = 0.375 }\n[prune]')
+    trained = [
+        cell.settings["defence"]["eps"] for cell in of(tmp_path, text=text).cells.values() if cell.kind == "train"
+    ]
+    assert trained == [0.125, 0.375]
+
+
+@pytest.mark.parametrize(
+    ("changes", "images"),
+    [
+        (["prune.criterion=l1"], 1),  # which tells its shape
+        (["prune.criterion=pls"], 40),
+        (["prune.criterion=l1", "prune.structure=both", "prune.choose=alternate"], 1),
+        (["prune.criterion=l1", "prune.structure=both", "prune.choose=cka"], 40),
+        (["prune.criterion=l1", "prune.choose=cka"], 1),  # there is nothing to choose from
+        (["prune.criterion=my.module:criterion"], 40),
+    ],
+)
+def test_cells_that_look_at_no_image_do_not_depend_on_how_many_there_are(
+    tmp_path: Path, changes: list[str], images: int
+) -> None:
+    graph = of(tmp_path, "data.train=40", *changes)
+    assert {cell.settings["data"]["images"] for cell in graph.cells.values() if cell.kind == "prune"} == {images}
+
+
+@pytest.mark.parametrize(("whole", "own", "images"), [("100", "20", 20), ("20", "100", 20), (None, "20", 20)])
+def test_an_attack_takes_no_more_images_than_there_are(
+    tmp_path: Path, whole: str | None, own: str, images: int
+) -> None:
+    text = BASE.replace('name = "clean"', f'name = "fgsm"\nimages = {own}')
+    graph = of(tmp_path, *([f"data.test={whole}"] if whole else []), text=text)
+    assert {cell.settings["data"]["images"] for cell in graph.cells.values() if cell.kind == "attack"} == {images}
+
+
 def test_what_need_not_be_done_twice_is_one_cell(tmp_path: Path) -> None:
     graph = of(tmp_path, text=BASE + "[[grid]]\nprune.ratio = [0.1, 0.3, 0.5]\n")
     assert kinds(graph) == {"train": 1, "prune": 6, "adjust": 2 + 6, "attack": 1 + 1 + 3}

@@ -145,6 +145,37 @@ def test_a_budget_takes_the_place_of_another_one(tmp_path: Path) -> None:
     assert (settings["prune.macs"], settings["prune.ratio"]) == (0.3, None)
 
 
+def test_a_budget_on_an_axis_takes_the_place_of_that_of_the_file(tmp_path: Path) -> None:
+    points = of(tmp_path, STUDY.replace("[[grid]]\n", "[[grid]]\nprune.macs = [0.3, 0.7]\n", 1)).points
+    assert {(p.settings["prune.macs"], p.settings["prune.ratio"]) for p in points} == {(0.3, None), (0.7, None)}
+
+
+def test_the_same_place_of_several_grids_is_one_point(tmp_path: Path) -> None:
+    more = "[[grid]]\nnetwork.arch = ['resnet56', 'vgg16-bn']\nprune.criterion = 'l1'\n\n[[attack]]"
+    points = of(tmp_path, STUDY.replace("[[attack]]", more, 1)).points
+    assert [tuple(point.axes.values()) for point in points] == [
+        ("resnet20", "l1"), ("resnet20", "random"), ("resnet56", "l1"), ("resnet56", "random"), ("vgg16-bn", "l1")
+    ]  # fmt: skip
+
+
+def test_seeds_and_the_name_are_those_of_the_file_each_once(tmp_path: Path) -> None:
+    plan = of(tmp_path, STUDY.replace('"sweep"', '"mine"').replace("[0, 1]", "[3, 1, 3]"))
+    assert (plan.name, plan.seeds) == ("mine", (3, 1))
+    bare = of(tmp_path, '[[attack]]\nname = "fgsm"\n')  # in sweep.toml
+    assert (bare.name, bare.seeds, [entry.eps for entry in bare.measurements]) == ("sweep", (0,), [8 / 255])
+
+
+def test_a_plan_tells_what_was_put_over_the_file_but_not_the_seeds_which_rows_have(tmp_path: Path) -> None:
+    plan = of(tmp_path, STUDY, "prune.rounds=4", "seeds=[7]", "name=my study")
+    assert (plan.name, plan.changes) == ("my study", ("prune.rounds=4", "name=my study"))
+    assert plan.to_json()["changes"] == "prune.rounds=4 'name=my study'"
+
+
+def test_the_scale_that_is_asked_for_goes_before_the_one_of_the_file(tmp_path: Path) -> None:
+    text = 'default-scale = "smoke"\n' + STUDY + "[scale.paper]\nseeds = [5]\n"
+    assert [of(tmp_path, text, scale=scale).seeds for scale in (None, "paper")] == [(3,), (5,)]
+
+
 def test_whole_numbers_and_fractions_are_one_setting(tmp_path: Path) -> None:
     one, other = (of(tmp_path, STUDY, f"train.lr={text}") for text in ("1", "1.0"))
     assert one == other
@@ -260,6 +291,12 @@ def test_a_scale_changes_every_attack_of_a_name_and_leaves_the_others(tmp_path: 
         ("fgsm", 8 / 255, 8),
         ("semantic", None, None),
     ]
+
+
+def test_what_a_scale_says_of_an_attack_goes_before_what_its_table_says(tmp_path: Path) -> None:
+    text = STUDY.replace("prune = { rounds = 1 }", 'attack = { fgsm = { eps = "1/255" }, semantic = { turn = 0.25 } }')
+    found = [(m.attack, m.eps, dict(m.options)) for m in of(tmp_path, text, scale="smoke").measurements]
+    assert found == [("fgsm", 1 / 255, {}), ("semantic", None, {"turn": 0.25})]
 
 
 @pytest.mark.parametrize(

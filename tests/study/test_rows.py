@@ -1,3 +1,4 @@
+import csv
 import io
 from dataclasses import replace
 from typing import Any
@@ -42,6 +43,21 @@ def test_a_line_has_a_column_for_each_axis_and_all_that_tables_need() -> None:
 def test_rows_come_back_as_they_were() -> None:
     other = replace(ONE, role="F", point={"network.arch": "resnet56"}, row=ROW | {"eps": None}, network=None)
     assert again(ONE, other) == [ONE, other]
+
+
+def test_costs_and_accuracy_stand_under_their_own_names() -> None:
+    (back,) = again(replace(ONE, macs=90, params=7))
+    assert (back.macs, back.params, back.seconds) == (90, 7, 1.5)
+    file = io.StringIO()
+    write_csv([replace(ONE, row=ROW | {"count": 30, "total": 40})], file)
+    (line,) = csv.DictReader(io.StringIO(file.getvalue()))
+    assert (line["accuracy"], line["count"], line["total"]) == ("0.75", "30", "40")
+
+
+@pytest.mark.parametrize("text", ["1", "0.5", "true", "null", '"quoted"', "[1]", "NaN", "-Infinity", "", " ", "a\nb"])
+def test_a_text_that_looks_like_something_else_stays_a_text(text: str) -> None:
+    point = {"my.axis": text}
+    assert again(replace(ONE, point=point))[0].point == point
 
 
 def test_rows_of_before_changes_were_told_can_be_read() -> None:

@@ -39,6 +39,28 @@ def test_a_rectifier_by_another_name_is_looked_behind(rectifier: Callable[[Tenso
     assert values.tolist() == pytest.approx([3 / 4, 6 / 4, 1.5 / 4])
 
 
+SMOOTH = (nn.SiLU, nn.GELU, nn.Hardswish, nn.LeakyReLU, nn.ELU, nn.Mish, nn.Sigmoid, nn.Tanh, nn.Hardsigmoid)
+
+
+@pytest.mark.parametrize("activation", [*SMOOTH, nn.Softplus, nn.PReLU, nn.ReLU6])
+def test_any_activation_is_looked_behind(activation: type[nn.Module]) -> None:
+    model = three_filters(activation())
+    with torch.no_grad():
+        maps = model[1](model[0](IMAGES))
+    (values,) = found(model).values()
+    assert values.tolist() == pytest.approx(maps.abs().mean((0, 2, 3)).tolist())
+
+
+def test_where_a_layer_is_read_twice_its_own_output_counts() -> None:
+    def run(m: Net, x: Tensor) -> Tensor:
+        y = m.a(x)
+        return (m.b(y.relu()) + m.c(y)).flatten(1)  # type: ignore[no-any-return]
+
+    model = Net(run, a=three_filters()[0], b=nn.Conv2d(3, 2, 1), c=nn.Conv2d(3, 2, 1))
+    (values,) = found(model).values()
+    assert values.tolist() == [6 / 4, 12 / 4, 3 / 4]
+
+
 def test_by_hand_where_nothing_is_rectified() -> None:
     (values,) = found(three_filters()).values()
     assert values.tolist() == [6 / 4, 12 / 4, 3 / 4]

@@ -77,6 +77,7 @@ def test_a_block_has_the_mean_share_of_the_rank_that_its_output_could_have() -> 
     [
         (nn.Linear, (2, 2)),
         (nn.Linear, (2, 5, 2)),
+        (nn.Linear, (2, 5, 4, 2)),
         (lambda i, o: nn.Conv1d(i, o, 1), (2, 2, 5)),
         (lambda i, o: nn.Conv3d(i, o, 1), (2, 2, 3, 3, 3)),
     ],

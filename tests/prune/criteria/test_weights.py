@@ -11,7 +11,8 @@ from torch.nn.utils.prune import custom_from_mask
 
 from tests.prune.nets import EXAMPLE, Net, lively
 from windfirm.prune.criteria import score
-from windfirm.prune.structure import Structure, structures
+from windfirm.prune.criteria.members import mean_over_members
+from windfirm.prune.structure import Slice, Structure, structures
 
 
 def filled(layer: Any, rows: list[list[float]], axis: int = 0) -> Any:
@@ -49,6 +50,16 @@ def test_filters_that_leave_together_have_their_mean(name: str, wanted: list[flo
     b = filled(nn.Conv2d(2, 2, 1), [[-4, 0], [1, 0]])
     model = Net(lambda m, x: m.c(m.a(x) + m.b(x)), a=a, b=b, c=nn.Conv2d(2, 1, 1)).double()
     assert found(name, model) == {"a": wanted}
+
+
+def test_filters_without_a_score_do_not_count_and_a_unit_of_them_alone_leaves_its_group_without_one() -> None:
+    pieces = Slice("a.weight", 0, 1, "out", ((0,), ())), Slice("b.weight", 0, 2, "out", ((0,), (1,)))
+    group = Structure("a", "filters", 2, pieces)
+    known = {"a.weight": torch.tensor([3.0]), "b.weight": torch.tensor([1.0, 5.0])}
+    assert mean_over_members([group], lambda piece: known[piece.tensor])[group].tolist() == [2, 5]
+    assert mean_over_members([group], lambda piece: known[piece.tensor] if piece.tensor[0] == "a" else None) == {}
+    (b_alone,) = mean_over_members([group], lambda p: known[p.tensor] if p.tensor[0] == "b" else None).values()
+    assert b_alone.tolist() == [1, 5]
 
 
 def test_a_transposed_convolution_has_its_filters_along_its_second_axis() -> None:
