@@ -45,8 +45,8 @@ def test_p_values(p: float, cell: str, phrase: str) -> None:
 
 
 def test_quantities_and_changes() -> None:
-    values = (64, 999, 1_000, 853_018, 125_485_000, 61_200_000, 4_090_000_000, 2e13)
-    expected = ["64", "999", "1.000 k", "853.0 k", "125.5 M", "61.20 M", "4.090 G", "20000 G"]
+    values = (64, 999, 1_000, 853_018, 999_960, 99_999_999, 125_485_000, 61_200_000, 4_090_000_000, 2e13)
+    expected = ["64", "999", "1.000 k", "853.0 k", "1.000 M", "100.0 M", "125.5 M", "61.20 M", "4.090 G", "20000 G"]
     assert [words.quantity(value) for value in values] == expected
     assert [words.change(200, 100), words.change(100, 100), words.change(0, 1), words.change(100, 112.34)] == [
         "−50.0 %",

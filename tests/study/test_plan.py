@@ -218,6 +218,12 @@ def test_the_plan_is_plain_values(tmp_path: Path) -> None:
             "did you mean prune.criterion?",
         ),
         (
+            "prune.criterion =",
+            "attacks.trials = [1, 10]\nprune.criterion =",
+            "sweep.toml:11: grid.attacks.trials: expected attacks.trials outside of [[grid]]: all are attacked alike, "
+            "got one inside",
+        ),
+        (
             "seeds = [0, 1]",
             "seed = 3",
             "sweep.toml:2: seed: expected a setting that there is, got seed; did you mean seeds?",

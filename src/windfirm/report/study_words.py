@@ -43,7 +43,11 @@ def doubts(summary: Summary) -> list[str]:
                     who = f"{words.prime(role)} of {line.label}, seed {seed}"
                     found[f"Warning, {who}: {finding.kind}: {finding.text}."] = None
     lines = [*found]
-    return lines if len(lines) <= TOLD else [*lines[:TOLD], f"{len(lines) - TOLD:,} more warnings of this kind."]
+    return (
+        lines
+        if len(lines) <= TOLD
+        else [*lines[:TOLD], f"{words.several(len(lines) - TOLD, 'more warning')} of this kind."]
+    )
 
 
 def _robust(summary: Summary) -> str:

@@ -75,9 +75,10 @@ def verdict(delta: Delta) -> str:
 
 def quantity(value: float) -> str:
     """A count in four digits with its unit: ``125.5 M``, ``61.20 M``, ``64``."""
+    rounded = float(f"{value:.4g}")
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.{max(4 - len(str(int(value / size))), 0)}f} {unit}"
+        if rounded >= size:
+            return f"{value / size:.{max(4 - len(str(int(rounded / size))), 0)}f} {unit}"
     return f"{value:.0f}"
 
 

@@ -215,6 +215,10 @@ def _points(grids: Any, fixed: Mapping[str, Any], overrides: Mapping[str, Any], 
         values: dict[str, list[Any]] = {}
         for dotted, value in _flat(grid):
             place = lines.where("grid", index, dotted)
+            if dotted == "attacks.trials":
+                raise InputError(
+                    expected(place, "attacks.trials outside of [[grid]]: all are attacked alike", "one inside")
+                )
             several = value if dotted in SETTINGS and listed(dotted, value) else [value]
             values[dotted] = [_checked(place, dotted, one) for one in several]
             named[dotted] = several is value or named.get(dotted, False)
