@@ -2,6 +2,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -17,6 +18,7 @@ from windfirm.evaluate.examples import examples
 from windfirm.evaluate.loop import curve
 from windfirm.evaluate.occlusion_map import occlusion_map
 from windfirm.evaluate.transfer import transfer
+from windfirm.study.checks import checks
 
 MODEL = small_network()
 DATA = labelled(MODEL)
@@ -121,6 +123,9 @@ def test_whatever_is_measured_takes_the_name_of_a_device(measure: Callable[[str 
         lambda model: distances(model, DATA, build("deepfool", 8), seed=3).sizes,
         lambda model: examples({"F": model}, DATA, build("fgsm", 8), range(40), seed=3)[0].views["F"].image,
         lambda model: transfer(model, {"F": model}, DATA, build("fgsm", 8), seed=3)["F"].correct,
+        lambda model: logits(model, DATA),
+        lambda model: occlusion_map(model, DATA),
+        lambda model: np.array([finding.text for finding in checks(model, DATA).findings]),
     ],
 )
 def test_what_a_network_draws_follows_from_the_seed(measure: Callable[[nn.Module], Any]) -> None:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from scipy import optimize
 from torch import Tensor, nn
 
+from windfirm import seeds
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import fetch
@@ -109,4 +110,5 @@ def logits(
     def widened(some: Tensor) -> Tensor:
         return outputs(network, fetch(images, some, device)[0], images).double().cpu()
 
-    return torch.cat([found for _, found in batches.over(ids, widened)])
+    with seeds.default_stream(0, "network", "logits"):
+        return torch.cat([found for _, found in batches.over(ids, widened)])

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from windfirm import seeds
 from windfirm.adjust.objective import margin
 from windfirm.attack.budget import Budget
 from windfirm.attack.occlusion import Colour, worst
@@ -37,7 +38,6 @@ def occlusion_map(
     attack = worst(height, size=size, stride=stride, colour=colour)
     device = placed(device)
     network = private(model, device)
-    classify(network, fetch(images, torch.arange(1), device)[0], images)
     batches = batched("occlusion map", images, batch, device)
 
     def places(some: Tensor) -> Tensor:
@@ -48,5 +48,7 @@ def occlusion_map(
         return torch.stack([-margin(network(x), labels).cpu() for x in changed], 1)
 
     side = round(attack.trials**0.5)  # the grid has as many rows as columns
-    rows = [found for _, found in batches.over(torch.arange(len(images)), places)]
+    with seeds.default_stream(0, "network", "occlusion map"):
+        classify(network, fetch(images, torch.arange(1), device)[0], images)  # raises where they do not fit
+        rows = [found for _, found in batches.over(torch.arange(len(images)), places)]
     return torch.cat(rows).view(-1, side, side)

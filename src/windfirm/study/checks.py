@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from windfirm import seeds
 from windfirm.attack.pgd import pgd
 from windfirm.data.images import Images
 from windfirm.evaluate import probes, warnings
@@ -42,10 +43,10 @@ def checks(
     some = images[_spread(len(images), count)]
     network = private(model, device)
     pixels, labels = fetch(some, torch.arange(len(some)), device)
-    classify(network, pixels[:1], images)  # raises where they do not fit
     pixels = pixels.contiguous(memory_format=torch.channels_last)
     batches = batched("checks", some, None, device)
-    with as_judged(pixels.device):
+    with as_judged(pixels.device), seeds.default_stream(0, "network", "checks"):
+        classify(network, pixels[:1], images)  # raises where they do not fit
         found = [
             *probes.training_mode(network),
             *probes.outputs(network, pixels[:REPEATED], batches),
