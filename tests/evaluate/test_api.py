@@ -107,6 +107,7 @@ def test_arrays_and_the_names_of_devices_are_taken_as_well() -> None:
         lambda device: logits(MODEL, DATA, device=device),
         lambda device: occlusion_map(MODEL, DATA, device=device),
         lambda device: transfer(MODEL, {"F": MODEL}, DATA, build("fgsm", 8), device=device)["F"].correct,
+        lambda device: np.array([finding.text for finding in checks(MODEL, DATA, device=device).findings]),
     ],
 )
 def test_whatever_is_measured_takes_the_name_of_a_device(measure: Callable[[str | None], Any]) -> None:

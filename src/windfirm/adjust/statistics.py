@@ -43,7 +43,7 @@ class _Moments:
         self.count = total
 
 
-def restate(model: nn.Module, images: Images, *, seed: int = 0, device: torch.device | None = None) -> None:
+def restate(model: nn.Module, images: Images, *, seed: int = 0, device: torch.device | str | None = None) -> None:
     """Set the running mean and the unbiased running variance of every batch normalisation to those of ``images``.
 
     One pass over the training images as they are, not augmented, in an order that follows from ``seed``, in float32.

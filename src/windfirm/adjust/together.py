@@ -29,7 +29,7 @@ def train_together(
     recipe: Recipe,
     *,
     seeds: Sequence[int],
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
     objective: Objective = PLAIN,
     checkpoints: Sequence[Path] | None = None,
     starts: Sequence[str] | None = None,

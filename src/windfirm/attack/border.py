@@ -38,7 +38,7 @@ def leads(name: str, model: nn.Module, images: Tensor, labels: Tensor, targets: 
         # Sums over the batch: an image's gradient is then its own, whatever the batch.
         sums = ahead.sum(0).unbind()
         slopes = [torch.autograd.grad(each, images, retain_graph=each is not sums[-1])[0] for each in sums]
-    return ahead.detach(), torch.stack([slope.contiguous() for slope in slopes], 1).nan_to_num()
+    return ahead.detach(), torch.stack([slope.contiguous() for slope in slopes], 1).nan_to_num_()
 
 
 def distance(ahead: Tensor, slopes: Tensor, norm: Norm) -> Tensor:

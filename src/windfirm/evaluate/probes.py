@@ -179,8 +179,8 @@ def _distance(first: Tensor, second: Tensor) -> float:
     """How far apart two passes are; infinite where one is and the other is not."""
     if bool((first.isinf() != second.isinf()).any()):
         return inf
-    rows = (F.normalize(each.where(each.isfinite(), 0), dim=1) for each in (first, second))
-    return float((next(rows) - next(rows)).abs().max())
+    one, other = (F.normalize(each.where(each.isfinite(), 0), dim=1) for each in (first, second))
+    return float((one - other).abs().max())
 
 
 @torch.no_grad()

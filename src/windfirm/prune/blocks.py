@@ -6,6 +6,7 @@ one by one: those that f ends with to zeros, the others to identity.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from torch import nn
@@ -138,6 +139,7 @@ def _silencing(traced: Trace, branch: Branch, whole: str, prefix: str) -> set[st
     """Modules that make f zero when they give zeros; None where no one can tell from the operations in between."""
     f = branch.addition.inputs[branch.argument]
 
+    @cache
     def zero(ref: Ref) -> set[str] | None:
         call = traced.makers.get(ref.key)
         if call is None or ref.key == branch.x.key or ref.key in traced.fixed:

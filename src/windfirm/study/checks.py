@@ -14,6 +14,7 @@ from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import as_judged, classify, private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.warnings import Checks
+from windfirm.models.device import placed
 
 #: Images that are looked at.
 CHECKED = 200
@@ -34,13 +35,14 @@ def checks(
     outcomes: Sequence[Outcome] = (),
     *,
     count: int = CHECKED,
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
 ) -> Checks:
     """Probe ``model`` on up to ``count`` of ``images``, evenly spread over them, and ``outcomes`` on all of them.
 
     Raises InputError when model and images do not fit together.
     """
     some = images[_spread(len(images), count)]
+    device = placed(device)
     network = private(model, device)
     pixels, labels = fetch(some, torch.arange(len(some)), device)
     pixels = pixels.contiguous(memory_format=torch.channels_last)
