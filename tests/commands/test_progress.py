@@ -8,6 +8,7 @@ from windfirm.study.work import Ended, Result
 
 F = Cell("train", {"arch": "resnet56", "seed": 2})
 FGSM = Cell("attack", {"attack": "fgsm", "eps": 8 / 255, "seed": 2}, {"network": F.key})
+OTHER = Cell("train", {"arch": "resnet20", "seed": 2})
 CLEAN = Cell("attack", {"attack": "clean", "seed": 2}, {"network": F.key})
 
 
@@ -65,3 +66,16 @@ def test_the_time_of_several_cells_is_shared_by_the_workers_and_unknown_when_one
     assert total([10.0, 20.0], 2) == 15.0
     assert total([10.0, None], 2) is None
     assert total([], 0) == 0.0
+
+
+def test_what_a_failure_blocks_and_what_another_run_has_done_takes_no_time_any_more() -> None:
+    told: list[str] = []
+    board = Board([F, FGSM, CLEAN, OTHER])
+    tell = telling(board, lambda cell: 100.0, 1, lambda done, of, note: told.append(note))
+    board.take(2)
+    board.fail(F.key, "no")
+    board.elsewhere(OTHER.key)
+    tell(board, [])
+    board.done(OTHER.key)
+    tell(board, [])
+    assert told == ["1 elsewhere, 1 failed, 2 blocked, 2 min left", "1 failed, 2 blocked"]

@@ -108,9 +108,15 @@ def test_rows_of_other_stores_stand_beside_a_study_each_with_its_own_hardware(
 
 def test_a_comparison_a_pruning_and_a_training_have_their_pages(capsys: Capture, tmp_path: Path) -> None:
     compared = to_json(comparison(every((2.0, 1.0, 3.0, 0.0001))))
+    compared["cautions"] = ["Warning, weights: as the function makes them."]
+    compared["subjects"][0]["checks"] = {"images": 9, "findings": [{"kind": "softmax at the end", "text": "so it is"}]}
     (tmp_path / "mine.json").write_text(json.dumps(compared))
     run(capsys, "report", tmp_path / "mine.json", "--out", tmp_path / "c")
     assert "Is the pruned network" in (tmp_path / "c" / "report.html").read_text()
+    for name in ("report.html", "report.md"):
+        text = (tmp_path / "c" / name).read_text()
+        for said in ("as the function makes them", "softmax at the end", "≈ means within ±1 point"):
+            assert said in text
     for name, record in (
         ("prune", {"model": "m", "rounds": []}),
         ("train", {"recipe": {}, "epochs": [{"loss": 1.0, "accuracy": 0.5}]}),

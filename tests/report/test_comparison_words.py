@@ -155,7 +155,7 @@ def test_p_and_interval_must_agree_before_a_gain_is_claimed() -> None:
 def test_without_a_control_the_answer_says_what_is_missing() -> None:
     sentences = answer(comparison(every(GAIN)))
     assert sentences[1].endswith(
-        "No control was trained, so the cut cannot be told from any training that followed it."
+        "No control was measured, so the cut cannot be told from any training that followed it."
     )
     assert sentences[2] == f"{INEQUALITY} holds here under all semantic, occlusion and fgsm; {CLOSE}."
 

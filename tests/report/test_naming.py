@@ -42,3 +42,8 @@ def test_names_that_would_be_alike_are_whole() -> None:
     numbers = [{"train.epochs": 1, "adjust.epochs": 2}, {"train.epochs": 2, "adjust.epochs": 1}]
     assert naming.labels(numbers, naming.varying(numbers), None)[0] == "train.epochs 1, adjust.epochs 2"
     assert naming.labels(POINTS, naming.varying(POINTS), None)[0] == "layers, rounds 10"
+
+
+def test_an_axis_that_other_grids_have_is_in_no_name_of_this_one() -> None:
+    points = [{"prune.ratio": 0.1, "prune.rate": None}, {"prune.ratio": None, "prune.rate": 0.1}]
+    assert naming.labels(points, naming.varying(points), None) == ["ratio 0.1", "rate 0.1"]

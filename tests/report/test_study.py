@@ -205,3 +205,13 @@ def test_drawings_of_studies_whose_names_look_alike_are_different_files() -> Non
     one, other = ([replace(entry, study=name) for entry in table3()] for name in ("日本", "中国"))
     files = written([summary(one), summary(other)], title="Mine", provenance={})
     assert [name for name in files if name.endswith(".svg")] == ["---1-1.svg", "---2-1.svg"]
+
+
+def test_a_curve_against_eps_is_of_one_norm() -> None:
+    made = []
+    for role in ROLES:
+        for eps in (1, 2, 8):
+            one = outcome("pgd", 50 - eps, eps=eps / 255)
+            made += [row("s", role, {}, 0, one), row("s", role, {}, 0, replace(one, title="L2", eps=10 * eps / 255))]
+    titles = [figure.title for figure in study_figures.figures(summary(made))]
+    assert titles == ["pgd against eps", "pgd L2 against eps"]

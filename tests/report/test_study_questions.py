@@ -6,6 +6,7 @@ from tests.report.studied import THREE, four, outcome, row, rows
 from tests.report.test_study import swept
 from windfirm.report.study_questions import questions
 from windfirm.report.summary import summary
+from windfirm.study.listing import Measured
 
 
 def test_what_the_training_alone_does_is_told_apart_from_what_the_cut_does() -> None:
@@ -71,3 +72,28 @@ def test_two_amounts_are_not_one() -> None:
     ]
     said = "no kind of cut was made in three amounts, of 10 to 30 % of the MACs."
     assert questions(summary(made))[-1].endswith(said)
+
+
+def test_what_the_training_does_is_told_of_the_seeds_that_have_a_control() -> None:
+    def fgsm(role: str, seed: int, right: int) -> Measured:
+        return row("mine", role, {}, seed, outcome("fgsm", right, eps=8 / 255))
+
+    made = [fgsm("F", 0, 20), fgsm("control", 0, 30), fgsm("F'", 0, 30), fgsm("F", 1, 50), fgsm("F'", 1, 20)]
+    assert questions(summary(made))[0] == (
+        "Is it the cut, or the training after it? Over all attacks F′ − F is +10.00 points on average, of which the "
+        "training alone makes +10.00 and the cut 0.00."
+    )
+    assert summary(made).mean_gain("F", "fgsm") == 10
+
+
+def test_growth_is_told_of_the_amounts_that_have_a_control_and_not_denied_where_one_has() -> None:
+    def growth(rows_: list[Measured]) -> list[str]:
+        return [line for line in questions(summary(rows_)) if "grow" in line]
+
+    def ratio(measured: Measured) -> float:
+        return float(measured.point["prune.ratio"])
+
+    made = [entry for entry in swept() if entry.point["prune.criterion"] == "pls"]
+    some = [entry for entry in made if entry.role != "control" or ratio(entry) < 0.5]
+    assert "F′, from 10 % to 30 % of the MACs removed: F′ − control goes" in growth(some)[0]
+    assert growth([entry for entry in made if entry.role != "control" or ratio(entry) < 0.2]) == []

@@ -29,7 +29,7 @@ def test_means_are_of_all_lines_where_each_has_a_control_and_where_none_has() ->
     )
     two = {role: THREE[role] for role in ("F", "F'")}
     said = answer(summary(rows("a", {}, two)))[0]
-    assert "; no control was trained, so the cut cannot be told from any training that followed it. " in said
+    assert "; no control was measured, so the cut cannot be told from any training that followed it. " in said
     assert "Mean gain in points: semantic +2.00 over F; occlusion −2.00 over F; fgsm +10.00 over F." in said
 
 
@@ -98,3 +98,17 @@ def test_eight_warnings_are_told_and_of_more_the_rest_is_counted() -> None:
         told = doubts(summary(made))
         assert len(told) == 8 + (seeds > 4)
         assert told[-1].startswith(last)
+
+
+def test_without_f_nothing_is_said_against_it() -> None:
+    said = answer(summary(rows("a", {}, {role: THREE[role] for role in ("control", "F'")})))[0]
+    assert said.startswith("Compared with the control, which had the same extra training, F′ differs beyond chance in ")
+
+
+def test_an_autoattack_with_numbers_of_its_own_is_a_strong_attack_as_well() -> None:
+    made = [
+        row("mine", role, {}, 0, outcome(attack, 50, eps=8 / 255)) for role in THREE for attack in ("fgsm", "ensemble")
+    ]
+    said = " ".join(answer(summary(made)))
+    assert "under ensemble" in said
+    assert "FGSM takes a single step" not in said

@@ -8,7 +8,7 @@ from scipy import stats
 from tests.report.made import comparison, every
 from tests.report.studied import ABOUT, THREE, four, outcome, row, rows
 from windfirm.errors import InputError
-from windfirm.evaluate.outcome import pack
+from windfirm.evaluate.outcome import Outcome, pack
 from windfirm.report.study_table import agreement, missing
 from windfirm.report.summary import rows_of, summaries, summary
 
@@ -169,9 +169,12 @@ def test_studies_of_one_file_are_summed_up_one_by_one() -> None:
     assert [found.study for found in summaries(made)] == ["table3", "mine"]
 
 
-def test_a_measurement_that_comes_twice_is_refused() -> None:
+def test_a_measurement_that_comes_twice_is_refused_unless_it_tells_the_same() -> None:
+    made = rows("mine", {}, THREE)
+    assert summary(made * 2).lines[0].shares == summary(made).lines[0].shares
+    other = replace(made[0], row=pack(outcome("semantic", 1)))
     with pytest.raises(InputError) as error:
-        summary(rows("mine", {}, THREE) * 2)
+        summary([*made, other])
     assert str(error.value) == (
         "report mine: expected each measurement of a network once, got semantic of F with seed 0 twice"
     )
@@ -230,3 +233,39 @@ def test_several_lines_in_a_row_of_the_posters_say_what_tells_them_apart_and_non
     assert published == [True, False, False]
     assert agreement(found)[1] == 5
     assert len(missing(found)) == 20
+
+
+def test_data_of_different_sizes_at_different_points_have_one_column_and_their_clean_accuracy_is_clean() -> None:
+    right = {"F": four(7, 7, 2, 9), "F'": four(7, 7, 2, 3)}
+    made = [*rows("mine", {"data.name": "a"}, right, total=10), *rows("mine", {"data.name": "b"}, right, total=20)]
+    found = summary(made)
+    assert found.columns == ("semantic", "occlusion", "fgsm", "clean", "average")
+    assert [line.gains["F"]["clean"].delta.verdict for line in found.lines] == ["less", "less"]  # 6 of 6 pairs
+    assert found.images == (10, 20)
+
+
+def test_an_attack_in_two_norms_says_which_column_is_which() -> None:
+    def l2(right: int, eps: float) -> Outcome:
+        return replace(outcome("pgd", right, eps=eps), title="steps, L2, white-box")
+
+    sizes = [outcome("pgd", 50, eps=1 / 255), outcome("pgd", 40, eps=2 / 255), l2(60, 0.25), l2(50, 0.5)]
+    made = [row("mine", role, {}, 0, one) for role in THREE for one in sizes]
+    assert summary(made).columns == ("pgd 1/255", "pgd 2/255", "pgd 63.75/255 L2", "pgd 127.5/255 L2")
+
+
+def test_clean_accuracy_under_the_name_of_the_posters_fourth_table_is_admitted_to_be_lost_as_well() -> None:
+    made = rows("table4", PLS, {"F": four(70, 70, 20, 93), "F'": four(70, 70, 20, 87)})
+    gains = summary(made).lines[0].gains["F"]
+    assert gains["generalization"].delta.p == pytest.approx(2 * 0.5**6)  # six images of 100, all one way
+    assert gains["generalization"].delta.adjusted > 0.05
+    assert {column for column, gain in gains.items() if gain.delta.verdict == "less"} >= {"clean", "generalization"}
+
+
+def test_every_attack_is_told_with_its_sizes_and_its_images() -> None:
+    made = [row("mine", "F'", {}, 0, outcome("fgsm", 5, eps=eps / 255)) for eps in (1, 8)]
+    made += [row("mine", "F'", {}, 0, outcome("fog", 5, 20)), row("mine", "F'", {}, 1, outcome("hue", 1, 1))]
+    assert summary(made).attacks == (
+        ("fgsm", "fgsm in words, eps 1/255 and 8/255, on 100 images"),
+        ("fog", "fog in words, on 20 images"),
+        ("hue", "hue in words, on 1 image"),
+    )

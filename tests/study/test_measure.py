@@ -1,7 +1,9 @@
 import pytest
 import torch
+from torch import Tensor, nn
 
 from tests.evaluate.toys import labelled, small_network
+from windfirm.attack.budget import Attack
 from windfirm.attack.registry import build
 from windfirm.evaluate.curves import sweep
 from windfirm.evaluate.loop import evaluate
@@ -49,3 +51,33 @@ def test_calibration_is_measured_on_the_images_that_the_temperature_did_not_see(
     truth = -logits.log_softmax(1)[range(20), images.labels[1::2]].mean()
     assert subject.calibration.nll == pytest.approx(float(truth), rel=1e-5)
     assert measure("F", "toy", model, images[:1], [], epses=()).calibration is None
+
+
+def test_an_attack_of_ones_own_is_asked_itself_whatever_its_name() -> None:
+    model = small_network()
+    images = labelled(model)
+    mine = Attack("fgsm", "does nothing", lambda model, images, labels, budget: images, 1, False, "linf")
+    subject = measure("F", "toy", model, images, [mine], eps=4 / 255, epses=(4 / 255,), checked=0)
+    assert subject.outcomes[0].title == "does nothing"
+    assert subject.outcomes[0].count == evaluate(model, images, "clean").count > subject.curve[0].count
+
+
+def test_a_network_that_draws_is_measured_with_the_seed_whether_or_not_there_is_a_curve() -> None:
+    class Drawing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = small_network()
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.inner(x + 0.3 * torch.randn_like(x))
+            return logits
+
+    model = Drawing()
+    images = labelled(model.inner)
+    one = build("fgsm", 8)
+    found = [
+        measure("F", "toy", model, images, [one], eps=0.01, epses=epses, checked=0, seed=1).outcomes[0].correct.tolist()
+        for epses in ((), (0.01,))
+    ]
+    assert found[0] == found[1] == evaluate(model, images, one, eps=0.01, seed=1).correct.tolist()
+    assert found[0] != evaluate(model, images, one, eps=0.01).correct.tolist()

@@ -15,6 +15,10 @@ from windfirm.study.work import Ended
 SAID: Mapping[str, Callable[[Any], str]] = {"round": "round {}".format, "seed": "seed {}".format, "eps": show_eps}
 
 
+#: Cells that nothing more is done about.
+SETTLED = ("done", "failed", "blocked")
+
+
 def telling(board: Board, estimate: Estimate, workers: int, tick: Tick) -> Callable[[Board, Sequence[Ended]], None]:
     """A function for drive that calls ``tick`` after each commit."""
     ahead = _Ahead(board, estimate)
@@ -37,31 +41,32 @@ def telling(board: Board, estimate: Estimate, workers: int, tick: Tick) -> Calla
 
 
 class _Ahead:
-    """The work ahead, kept up to date cell by cell; those without an estimate take their kind's mean in this run."""
+    """The work ahead, cell by cell; those without an estimate take their kind's mean in this run."""
 
     def __init__(self, board: Board, estimate: Estimate) -> None:
-        self.kinds = {key: cell.kind for key, cell in board.cells.items()}
+        self.board = board
         self.estimates = {key: estimate(cell) for key, cell in board.cells.items() if board.progress[key] != "done"}
-        self.known = sum(value for value in self.estimates.values() if value is not None)
-        self.unknown = Counter(self.kinds[key] for key, value in self.estimates.items() if value is None)
-        self.done: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
         self.spent: dict[str, float] = defaultdict(float)
 
     def over(self, end: Ended) -> None:
-        kind = self.kinds[end.key]
-        self.done[kind] += 1
+        kind = self.board.cells[end.key].kind
+        self.ended[kind] += 1
         self.spent[kind] += end.seconds
-        value = self.estimates.pop(end.key, 0.0)
-        if value is None:
-            self.unknown[kind] -= 1
-        else:
-            self.known -= value
 
     def seconds(self) -> tuple[float, bool]:
-        """As far as it can be told, and whether there is more: cells of a kind of which none is done."""
-        means = {kind: self.spent[kind] / done for kind, done in self.done.items()}
-        told = self.known + sum(count * means[kind] for kind, count in self.unknown.items() if kind in means)
-        return told, any(count and kind not in means for kind, count in self.unknown.items())
+        """As far as it can be told, and whether there is more: cells of a kind of which none has ended."""
+        known, unknown = 0.0, Counter[str]()
+        for key, value in self.estimates.items():
+            if self.board.progress[key] in SETTLED:
+                continue
+            if value is None:
+                unknown[self.board.cells[key].kind] += 1
+            else:
+                known += value
+        means = {kind: self.spent[kind] / count for kind, count in self.ended.items()}
+        told = known + sum(count * means[kind] for kind, count in unknown.items() if kind in means)
+        return told, any(kind not in means for kind in unknown)
 
 
 def total(seconds: Iterable[float | None], workers: int) -> float | None:

@@ -18,8 +18,8 @@ from windfirm.errors import InputError, WindfirmError, brief, expected
 from windfirm.evaluate.stored import from_json
 from windfirm.files import write_text
 from windfirm.models.device import pick
+from windfirm.report import comparison_words, pruning, run_table, study, training, written
 from windfirm.report import page as comparison_page
-from windfirm.report import pruning, run_table, study, training, written
 from windfirm.report.page import Strip, strips
 from windfirm.report.summary import Summary, rows_of, summaries
 from windfirm.study import rows as csv_rows
@@ -211,9 +211,16 @@ def _of_comparison(args: Namespace, document: Mapping[str, Any]) -> dict[str, st
     comparison = from_json(document)
     title = args.title or " and ".join(dict.fromkeys(subject.name for subject in comparison.subjects))
     provenance = {name: str(text) for name, text in dict(document.get("provenance") or {}).items()}
-    made = summaries(rows_of(comparison))
-    page = comparison_page(comparison, title=title, provenance=provenance)
-    return {"report.html": page, **written.written(made, title=title, provenance=provenance)}
+    cautions = [str(text) for text in document.get("cautions") or ()]
+    page = comparison_page(comparison, title=title, provenance=provenance, cautions=cautions)
+    beside = written.written(
+        summaries(rows_of(comparison)),
+        title=title,
+        provenance=provenance,
+        answer=lambda _: comparison_words.answer(comparison),
+        doubts=lambda _: [*cautions, *comparison_words.doubts(comparison)],
+    )
+    return {"report.html": page, **beside}
 
 
 def _title(made: Sequence[Summary]) -> str:

@@ -118,7 +118,7 @@ def carry_out(args: Namespace) -> Ran:
         engine = _engine(args, out, device)
         about = {"study": plan.name, "scale": plan.scale, "hardware": hardware(device), "versions": versions()}
         with console.bar(f"run {plan.name}") as tick:
-            drive(store, store.begin(about), board, engine, telling(board, seconds, args.workers, tick))
+            drive(store, store.begin(about), board, engine, telling(board, seconds, engine.free, tick))
         rows = next(entry.rows for entry in studies(store) if entry.name == plan.name)
     return Ran(plan, board, rows, out)
 

@@ -23,6 +23,9 @@ LEVEL = 0.05
 #: Percentage points of clean accuracy within which two networks count as equally accurate.
 MARGIN = 1.0
 
+#: What accuracy on clean images is called: as an attack, and in the poster's fourth table.
+CLEAN = ("clean", "generalization")
+
 #: The attacks whose mean the poster's tables call ``average``.
 AVERAGED = ("semantic", "occlusion", "fgsm", "clean")
 
@@ -76,7 +79,7 @@ class Delta:
         if self.adjusted < LEVEL and self.low > 0:
             return "more"
         behind = self.adjusted < LEVEL and self.high < 0
-        return "less" if behind or (self.attack == "clean" and self.lost) else "none shown"
+        return "less" if behind or (self.attack in CLEAN and self.lost) else "none shown"
 
     @property
     def lost(self) -> bool:

@@ -105,7 +105,7 @@ def _robust(comparison: Comparison) -> str:
     who = f"the pruned {pair(comparison)[0].name}"
     said = f"On these {comparison.images:,} images, compared with F, {_against(comparison, 'F', who)}"
     if subject(comparison, "control") is None:
-        return f"{said}. No control was trained, so the cut cannot be told from any training that followed it."
+        return f"{said}. No control was measured, so the cut cannot be told from any training that followed it."
     control = _against(comparison, "control", "it")
     said += f"; compared with the control, which had the same extra training, {control}."
     unexplained = [a for a in _named(comparison, "F", "more") if a not in _named(comparison, "control", "more")]

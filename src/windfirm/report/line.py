@@ -1,7 +1,7 @@
 """A line of a study's table in numbers: F′ beside F and the control at one point of its grid, over all seeds."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -53,6 +53,11 @@ class Gain:
         """The standard deviation over the seeds, NaN for one."""
         return float(np.std([*self.each.values()], ddof=1)) if len(self.each) > 1 else math.nan
 
+    def over(self, seeds: Collection[int]) -> float:
+        """The points of some of the seeds; those of all are whole numbers divided, exact where there is a tie."""
+        chosen = [points for seed, points in self.each.items() if seed in seeds]
+        return self.delta.points if len(chosen) == len(self.each) else sum(chosen) / len(chosen)
+
     @property
     def agrees(self) -> bool | None:
         """Whether the sign is the poster's; None where it has no number."""
@@ -85,13 +90,13 @@ def line_of(
 ) -> Line:
     """The rows of one point, with the ``names`` of their columns and their ``outcomes``, as a line of the table.
 
-    ``form``: the poster's table that this is, if any. Raises InputError for a measurement that comes twice and for
-    outcomes that are not of the same images.
+    ``form``: the poster's table that this is, if any. Raises InputError for a measurement that comes twice with unlike
+    outcomes, and for outcomes that are not of the same images.
     """
     found: dict[str, dict[int, dict[str, Outcome]]] = {}
     for row, name, outcome in zip(rows, names, outcomes, strict=True):
         known = found.setdefault(row.role, {}).setdefault(row.seed, {})
-        if name in known:
+        if name in known and not _same(known[name], outcome):
             got = f"{name} of {row.role} with seed {row.seed} twice"
             raise InputError(expected(f"report {row.study}", "each measurement of a network once", got))
         known[name] = outcome
@@ -114,6 +119,11 @@ def line_of(
         {role: _mean(row.macs for row in rows if row.role == role) for role in found},
         derived,
     )
+
+
+def _same(one: Outcome, other: Outcome) -> bool:
+    """Whether two outcomes of one attack tell the same, as where a study asks for as many images as there are."""
+    return one.title == other.title and one.eps == other.eps and np.array_equal(one.correct, other.correct)
 
 
 def _check_digests(rows: Sequence[Measured], names: Sequence[str]) -> None:

@@ -1,28 +1,39 @@
 """What the places of a study's table are called, and in which order they stand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from windfirm.attack.budget import show_eps
+from windfirm.attack.options import NORMS
 from windfirm.attack.registry import ATTACKS
 from windfirm.evaluate.outcome import Outcome
 from windfirm.report.poster import NONE, Form, Point
 
 
-def columns(outcomes: Sequence[Outcome]) -> list[str]:
-    """The name of each outcome's column: the attack's, with as much of eps, options and images as tells it apart."""
+def columns(outcomes: Sequence[Outcome], networks: Sequence[Hashable]) -> list[str]:
+    """The name of each outcome's column: the attack's, with as much of eps, options and images as tells it apart.
+
+    ``networks``: on which network each was measured. What tells two outcomes of one network apart is in the name of
+    their columns everywhere; what differs from network to network, such as the number of images, is not.
+    """
     names = [outcome.attack for outcome in outcomes]
     more = (
-        ["" if o.eps is None else f" {show_eps(o.eps)}" for o in outcomes],
+        ["" if o.eps is None else f" {strength(o)}" for o in outcomes],
         [f" ({o.title})" for o in outcomes],
         [f" on {len(o.correct):,} images" for o in outcomes],
     )
     for parts in more:
-        several: dict[str, set[str]] = {}
-        for name, part in zip(names, parts, strict=True):
-            several.setdefault(name, set()).add(part)
-        names = [name + (part if len(several[name]) > 1 else "") for name, part in zip(names, parts, strict=True)]
+        several: dict[tuple[str, Hashable], set[str]] = {}
+        for name, network, part in zip(names, networks, parts, strict=True):
+            several.setdefault((name, network), set()).add(part)
+        unclear = {name for (name, _), found in several.items() if len(found) > 1}
+        names = [name + (part if name in unclear else "") for name, part in zip(names, parts, strict=True)]
     return names
+
+
+def strength(outcome: Outcome) -> str:
+    """The eps of an attack as its column has it: ``8/255``, in L2 ``127.5/255 L2``."""
+    return show_eps(outcome.eps or 0.0) + (f" {NORMS['l2']}" if NORMS["l2"] in outcome.title else "")
 
 
 def varying(points: Sequence[Point]) -> list[str]:
@@ -38,7 +49,7 @@ def label(point: Point, axes: Sequence[str], *, whole: bool = False) -> str:
     With ``whole``, ``prune.structure filters, prune.rounds 3``.
     """
     names = {axis: axis if whole else axis.rpartition(".")[2] for axis in axes}
-    does = {axis: point[axis] for axis in axes if point.get(axis, NONE) != NONE}
+    does = {axis: point[axis] for axis in axes if point.get(axis) not in (None, NONE)}
     return ", ".join(
         f"{names[axis]} {said(value)}" if whole or _is_number(value) else said(value) for axis, value in does.items()
     )

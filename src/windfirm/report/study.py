@@ -40,9 +40,10 @@ def page(
 
 
 def about(summary: Summary) -> list[tuple[str, str]]:
-    """How a study was made: data, scale, hardware and versions as its rows say, several where they differ."""
+    """How a study was made: attacks, data, scale, hardware, versions as its rows say, several where they differ."""
     names = {"digest": "SHA-256 of the images"}
-    rows = [(names.get(key, key), "; ".join(values)) for key, values in summary.about.items() if values]
+    rows = [*summary.attacks]
+    rows += [(names.get(key, key), "; ".join(values)) for key, values in summary.about.items() if values]
     seeds = ("seeds", ", ".join(map(str, summary.seeds)))
     if not summary.about.get("versions"):  # of no study that was run
         return [*rows, seeds]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from windfirm.attack.budget import show_eps
 from windfirm.attack.corruptions import FACTORIES as CORRUPTIONS
-from windfirm.evaluate.compare import Versus
+from windfirm.evaluate.compare import CLEAN, Versus
 from windfirm.report import naming, words
 from windfirm.report.drawing import EPS, Point, Series, bars, heat, lines, plain, scatter
 from windfirm.report.drawing.look import ROLES
@@ -163,7 +163,7 @@ def _corruptions(summary: Summary) -> Iterator[Figure]:
 
 def _trade_off(summary: Summary) -> Iterator[Figure]:
     """Accuracy on clean images against accuracy under attack, and what the network costs."""
-    clean = next((column for column in ("clean", "generalization") if column in summary.columns), None)
+    clean = next((column for column in CLEAN if column in summary.columns), None)
     hard = _telling(summary)[:1]
     if clean is None or not hard or hard[0] == clean or len(summary.lines) < 2:
         return
@@ -190,24 +190,25 @@ def _trade_off(summary: Summary) -> Iterator[Figure]:
 
 
 def _by_eps(summary: Summary) -> dict[str, list[tuple[float, str]]]:
-    """The columns of each attack of at least SWEEP sizes, by eps, clean accuracy at zero among them."""
+    """The columns of each attack of at least SWEEP sizes in a norm, by eps, clean accuracy at zero among them."""
     found: dict[str, dict[float, str]] = {}
     for line in summary.lines:
         for by_seed in line.outcomes.values():
             for outcomes in by_seed.values():
                 for column, outcome in outcomes.items():
-                    if outcome.eps is not None and column == f"{outcome.attack} {show_eps(outcome.eps)}":
-                        found.setdefault(outcome.attack, {})[outcome.eps] = column
+                    if outcome.eps is not None and column == f"{outcome.attack} {naming.strength(outcome)}":
+                        norm = column.removeprefix(f"{outcome.attack} {show_eps(outcome.eps)}")
+                        found.setdefault(outcome.attack + norm, {})[outcome.eps] = column
     clean = {0.0: "clean"} if "clean" in summary.columns else {}
     return {attack: sorted((clean | columns).items()) for attack, columns in found.items() if len(columns) >= SWEEP}
 
 
 def _telling(summary: Summary) -> list[str]:
     """The columns that a figure of one column is drawn of: the means, some attacks, and clean."""
-    plain_ones = [c for c in summary.columns if " from " not in c and c not in ("clean", "generalization")]
+    plain_ones = [c for c in summary.columns if " from " not in c and c not in CLEAN]
     means = [c for c in ("average", "robustness") if c in plain_ones]
     chosen = [*means, *(c for c in plain_ones if c not in means)][: TOLD + len(means)]
-    return chosen + [c for c in ("clean", "generalization") if c in summary.columns]
+    return chosen + [c for c in CLEAN if c in summary.columns]
 
 
 def _kind(line: Line, among: Sequence[Line]) -> str:

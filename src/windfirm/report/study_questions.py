@@ -1,14 +1,14 @@
 """The three questions that a reader of a table has, answered by its own numbers."""
 
 from collections.abc import Sequence
+from typing import get_args
 
+from windfirm.evaluate.compare import CLEAN, Versus
 from windfirm.report import words
 from windfirm.report.line import Line
 from windfirm.report.study_figures import amounts
 from windfirm.report.summary import Summary
 
-#: Columns that are no attack.
-NO_ATTACK = ("clean", "generalization")
 #: Columns that are means of others.
 MEANS = ("average", "robustness", "generalization")
 #: Columns, and kinds of lines, that are told of in a sentence.
@@ -24,20 +24,17 @@ def questions(summary: Summary) -> list[str]:
 
 def attacked(summary: Summary) -> list[str]:
     """The columns that are attacks on the network itself, without means of several."""
-    return [c for c in summary.columns if c not in (*NO_ATTACK, *MEANS) and " from " not in c]
+    return [c for c in summary.columns if c not in (*CLEAN, *MEANS) and " from " not in c]
 
 
 def _cause(summary: Summary) -> str:
-    """F′ − F is F′ − control and control − F, place by place, so that their means add up as well."""
-    places = [
-        (line.gains["F"][column].delta.points, line.gains["control"][column].delta.points)
-        for column in attacked(summary)
-        for line in summary.lines
-        if column in line.gains["F"] and column in line.gains["control"]
-    ]
+    """F′ − F is F′ − control and control − F, place by place and seed by seed, so that their means add up as well."""
+    if "control" not in summary.versus():
+        return ""
+    places = [place for column in attacked(summary) for place in summary.places(column) if "F" in place]
     if not places:
         return ""
-    whole, cut = (sum(points) / len(places) for points in zip(*places, strict=True))
+    whole, cut = (sum(place[versus] for place in places) / len(places) for versus in get_args(Versus))
     return (
         f"Is it the cut, or the training after it? Over all attacks F′ − F is {words.signed(whole)} points on average, "
         f"of which the training alone makes {words.signed(whole - cut)} and the cut {words.signed(cut)}."
@@ -69,10 +66,9 @@ def _growth(summary: Summary) -> list[str]:
     question = "Does it grow with what is removed?"
     if not attacked(summary) or not summary.versus():
         return []
-    kinds = [*amounts(summary).items()][:KINDS]
-    sentences = [sentence for kind, lines in kinds if (sentence := _ends(summary, kind, lines))]
-    if sentences:
-        return [f"{question} {sentences[0]}", *sentences[1:]]
+    if kinds := [*amounts(summary).items()][:KINDS]:
+        sentences = [sentence for kind, lines in kinds if (sentence := _ends(summary, kind, lines))]
+        return [f"{question} {sentences[0]}", *sentences[1:]] if sentences else []
     removed = sorted(share for line in summary.lines if (share := 100 * (1 - line.left)) >= LEAST)
     if not removed:
         return []
@@ -84,7 +80,10 @@ def _growth(summary: Summary) -> list[str]:
 
 def _ends(summary: Summary, kind: str, lines: Sequence[Line]) -> str:
     versus = summary.rival
-    least, most = (pick(lines, key=lambda line: 1 - line.left) for pick in (min, max))
+    known = [line for line in lines if line.gains[versus]]
+    if len({line.left for line in known}) < 2:
+        return ""
+    least, most = (pick(known, key=lambda line: 1 - line.left) for pick in (min, max))
     said = [
         f"{column} {words.signed(least.gains[versus][column].delta.points)} to "
         f"{words.signed(most.gains[versus][column].delta.points)}"

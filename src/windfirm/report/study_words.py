@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from windfirm.evaluate.compare import Versus
+from windfirm.evaluate.compare import CLEAN, Versus
 from windfirm.evaluate.warnings import among
 from windfirm.report import words
 from windfirm.report.line import Gain
-from windfirm.report.study_questions import MEANS, MEANT, NO_ATTACK, attacked, questions
+from windfirm.report.study_questions import MEANS, MEANT, attacked, questions
 from windfirm.report.study_table import agreement, missing
 from windfirm.report.summary import Summary
 
@@ -54,13 +54,13 @@ def _robust(summary: Summary) -> str:
     columns = attacked(summary)
     if not columns or not summary.versus():
         return "Nothing here compares a pruned network with another under an attack."
-    said = [_counts(summary, columns, "F", "compared with F, F′")]
+    said = [_counts(summary, columns, "F", "compared with F, F′")] if "F" in summary.versus() else []
     if "control" in summary.versus():
         where = " where there is one," if _partly(summary) else ""
-        who = f"compared with the control, which had the same extra training,{where} it"
+        who = f"compared with the control, which had the same extra training,{where} {'it' if said else 'F′'}"
         said.append(_counts(summary, columns, "control", who))
     else:
-        said.append("no control was trained, so the cut cannot be told from any training that followed it")
+        said.append("no control was measured, so the cut cannot be told from any training that followed it")
     text = f"{'; '.join(said)}. {_by_column(summary, columns)}".strip()
     return text[0].upper() + text[1:]
 
@@ -98,7 +98,7 @@ def _by_column(summary: Summary, columns: Sequence[str]) -> str:
 
 
 def _clean(summary: Summary) -> str:
-    column = next((name for name in NO_ATTACK if name in summary.columns), None)
+    column = next((name for name in CLEAN if name in summary.columns), None)
     found = summary.gains("F", column) if column else []
     if not found:
         return ""

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
 
+from windfirm.attack.budget import show_eps
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.compare import LEVEL, Comparison, Versus
 from windfirm.evaluate.holm import holm
-from windfirm.evaluate.outcome import pack, unpack
+from windfirm.evaluate.outcome import Outcome, pack, unpack
 from windfirm.evaluate.power import smallest_difference
-from windfirm.report import naming
+from windfirm.report import naming, words
 from windfirm.report.line import Gain, Line, line_of, together
 from windfirm.report.poster import Form, forms
 from windfirm.study.find import subject
@@ -24,7 +25,8 @@ from windfirm.study.listing import ABOUT, Measured
 class Summary:
     """A study. ``columns``: the names in order, derived ones included. ``about``: every value of ABOUT that there is.
 
-    ``head``: what the labels of the lines tell. ``tests``: how many p-values were corrected for.
+    ``head``: what the labels of the lines tell. ``tests``: how many p-values were corrected for. ``attacks``: each with
+    what it did in words, as in methods.
     """
 
     study: str
@@ -37,6 +39,7 @@ class Summary:
     images: tuple[int, ...]
     about: Mapping[str, tuple[str, ...]]
     tests: int
+    attacks: tuple[tuple[str, str], ...]
 
     def versus(self) -> tuple[Versus, ...]:
         """What F' is compared with anywhere."""
@@ -48,15 +51,23 @@ class Summary:
         return "control" if "control" in self.versus() else "F"
 
     def mean_gain(self, versus: Versus, column: str) -> float | None:
-        """The mean of one column in points, None where no line has it.
-
-        Where there are controls, lines without one are left out, so that what F' gains over F and over the control can
-        be compared.
-        """
-        found = self.gains(versus, column)
-        both = [gain for line, gain in found if column in line.gains[self.rival]]
-        points = [gain.delta.points for gain in both or [gain for _, gain in found]]
+        """The mean of one column in points, None where no line has it; of its places where there are any."""
+        points = [place[versus] for place in self.places(column)]
+        points = points or [gain.delta.points for _, gain in self.gains(versus, column)]
         return sum(points) / len(points) if points else None
+
+    def places(self, column: str) -> list[dict[Versus, float]]:
+        """What F' gains, in points, over all that it is compared with, of one column: one a line that has them all.
+
+        Of the seeds that have them all, so that what it gains over F and over the control can be compared.
+        """
+        found = []
+        for line in self.lines:
+            gains = {versus: line.gains[versus][column] for versus in self.versus() if column in line.gains[versus]}
+            shared = set.intersection(*(set(gain.each) for gain in gains.values())) if gains else set()
+            if shared and len(gains) == len(self.versus()):
+                found.append({versus: gain.over(shared) for versus, gain in gains.items()})
+        return found
 
     def gains(self, versus: Versus, column: str) -> list[tuple[Line, Gain]]:
         """One column of the table, from the lines that have it."""
@@ -78,7 +89,7 @@ def summary(rows: Sequence[Measured]) -> Summary:
     name = rows[0].study
     form = forms().get(name)
     outcomes = [unpack(row.row) for row in rows]
-    names = naming.columns(outcomes)
+    names = naming.columns(outcomes, [(repr(sorted(row.point.items())), row.role, row.seed) for row in rows])
     points: dict[str, list[int]] = {}
     for number, row in enumerate(rows):
         points.setdefault(repr(sorted(row.point.items())), []).append(number)
@@ -108,6 +119,26 @@ def summary(rows: Sequence[Measured]) -> Summary:
         tuple(sorted({len(outcome.correct) for outcome in outcomes})),
         {key: tuple(sorted({row.about[key] for row in rows if key in row.about})) for key in ABOUT},
         tests,
+        methods(outcomes),
+    )
+
+
+def methods(outcomes: Iterable[Outcome]) -> tuple[tuple[str, str], ...]:
+    """Each attack, and how it was made: its title with every eps that it had, and on how many images."""
+    found: dict[tuple[str, str], tuple[dict[str, None], set[int]]] = {}
+    for outcome in outcomes:
+        sizes, images = found.setdefault((outcome.attack, outcome.title), ({}, set()))
+        if outcome.eps is not None:
+            sizes[show_eps(outcome.eps)] = None
+        images.add(len(outcome.correct))
+    listed = sorted(found.items(), key=lambda entry: naming.order(entry[0][0], {}, None))
+    return tuple(
+        (
+            attack,
+            f"{title}{f', eps {words.listing([*sizes])}' if sizes else ''}, on "
+            f"{words.listing([f'{count:,}' for count in sorted(images)])} image{'' if images == {1} else 's'}",
+        )
+        for (attack, title), (sizes, images) in listed
     )
 
 

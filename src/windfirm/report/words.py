@@ -4,12 +4,12 @@ import math
 from collections.abc import Sequence
 
 from windfirm.attack.options import some
-from windfirm.evaluate.compare import Delta
+from windfirm.evaluate.compare import CLEAN, Delta
 
 #: What stands where there is no number.
 NONE = "–"
 #: Attacks that take many steps; beside them a single-step gain needs no warning.
-ITERATIVE = ("pgd", "apgd", "fab", "deepfool", "auto", "square")
+ITERATIVE = ("pgd", "apgd", "fab", "deepfool", "autoattack", "ensemble", "square")
 
 
 def decimal(value: float, digits: int = 2) -> str:
@@ -69,7 +69,7 @@ def verdict(delta: Delta) -> str:
     """What is shown of F′, in two or three words: ``more robust``, ``less accurate``, ``no difference shown``."""
     if not math.isfinite(delta.adjusted):
         return NONE
-    quality = {"clean": "accurate", "average": "often right"}.get(delta.attack, "robust")
+    quality = "accurate" if delta.attack in CLEAN else "often right" if delta.attack == "average" else "robust"
     return "no difference shown" if delta.verdict == "none shown" else f"{delta.verdict} {quality}"
 
 

@@ -1,7 +1,7 @@
 """The files of a study's report beside the page: one text with tables and figures, LaTeX, CSV, JSON, drawings."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from windfirm.report import study_figures, study_table, study_words
 from windfirm.report.frame import drawing
@@ -12,15 +12,25 @@ from windfirm.report.summary import Summary
 TEX = "% Tables for a document with \\usepackage{booktabs}.\n"
 
 
-def written(summaries: Sequence[Summary], *, title: str, provenance: Mapping[str, str]) -> dict[str, str]:
-    """Text by file name. ``report.md`` shows the drawings, which are files beside it."""
+def written(
+    summaries: Sequence[Summary],
+    *,
+    title: str,
+    provenance: Mapping[str, str],
+    answer: Callable[[Summary], Sequence[str]] = study_words.answer,
+    doubts: Callable[[Summary], Sequence[str]] = study_words.doubts,
+) -> dict[str, str]:
+    """Text by file name. ``report.md`` shows the drawings, which are files beside it.
+
+    ``answer`` and ``doubts``: the sentences over the tables, and the warnings below them.
+    """
     drawings: dict[str, str] = {}
     parts = [f"# {md(title)}\n"]
     names = _file_names([summary.study for summary in summaries])
     for summary, file in zip(summaries, names, strict=True):
         parts.append(f"## {md(summary.title)}\n" if summary.title != title else "")
-        parts.append("\n\n".join(map(md, study_words.answer(summary))) + "\n")
-        parts += ["\n".join(f"> {md(line)}" for line in study_words.doubts(summary)) + "\n"]
+        parts.append("\n\n".join(map(md, answer(summary))) + "\n")
+        parts += ["\n".join(f"> {md(line)}" for line in doubts(summary)) + "\n"]
         parts.append(study_table.markdown(summary))
         for number, figure in enumerate(study_figures.figures(summary), 1):
             name = f"{file}-{number}.svg"

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from windfirm.attack.budget import Attack
+from windfirm.attack.fgsm import fgsm
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.errors import InputError
@@ -50,10 +51,10 @@ def measure(
     outcomes = []
     steps = len(attacks) + len(sweeps) + 1
     with naming(name):
-        swept = curve(model, images, epses, device=device) if epses else ()
-        known = {(outcome.attack, outcome.eps): outcome for outcome in swept}  # the curve has done this work already
+        swept = curve(model, images, epses, seed=seed, device=device) if epses else ()
+        known = {outcome.eps: outcome for outcome in swept}  # the curve has done this work already
         for done, attack in enumerate(attacks):
-            found = known.get((attack.name, eps))
+            found = known.get(eps) if attack == fgsm(0) else None
             outcomes.append(found or evaluate(model, images, attack, eps=eps, seed=seed, device=device))
             if progress:
                 progress(done + 1, steps)

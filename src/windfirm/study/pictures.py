@@ -17,7 +17,7 @@ from windfirm.study.store import Store
 #: Images of each attack, and attacks that are shown.
 IMAGES, ATTACKS = 6, 6
 #: Attacks that take too long for a few pictures, or leave an image as it is.
-LEFT_OUT = ("clean", "autoattack", "square")
+LEFT_OUT = ("clean", "autoattack", "ensemble", "square")
 
 
 @dataclass(frozen=True)
