@@ -1,7 +1,10 @@
 """Adjustments by name, on 16 tiny images: what each trains, for how long, from which weights."""
 
 import copy
+import math
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +15,7 @@ from windfirm.adjust.adjustments import ADJUSTMENTS, FINE_TUNING, adjust, descri
 from windfirm.adjust.objective import PLAIN, Objective
 from windfirm.adjust.train import Epoch, Recipe, train
 from windfirm.data.images import Images
-from windfirm.errors import InputError
+from windfirm.errors import CheckpointError, InputError
 from windfirm.models.normalize import Normalized
 
 OTHER = Objective("other", PLAIN.loss, {"strength": 2})
@@ -217,3 +220,47 @@ def test_what_cannot_be_used_is_refused_before_anything_changes(
         call(model)
     assert str(error.value) == text
     assert equal(parts(model), before)
+
+
+def test_a_state_that_another_network_left_is_not_gone_on_from(tmp_path: Path) -> None:
+    one, other = network(4), network(4, seed=1)
+    adjust("fine-tuning", one, some(), epochs=1, checkpoint=tmp_path / "state")
+    with pytest.raises(CheckpointError, match="expected the state of this run, got one of another run"):
+        adjust("fine-tuning", other, some(), epochs=1, checkpoint=tmp_path / "state")
+    again = network(4)
+    adjust("fine-tuning", again, some(), epochs=1, checkpoint=tmp_path / "state")
+    assert equal(parts(again), parts(one))
+
+
+@pytest.mark.parametrize("name", ["fine-tuning", "distill", "scratch-e", "bn-only"])
+def test_images_and_labels_that_do_not_fit_the_network_are_told_before_anything_changes(name: str) -> None:
+    model = network(4)
+    before = parts(model)
+    with pytest.raises(InputError, match=r"^training data: expected labels below 2, the number of the network's out"):
+        adjust(name, model, replace(some(), labels=torch.arange(16) % 3, classes=("a", "b", "c")), original=network(4))
+    wide = replace(some(), images=torch.zeros(16, 5, 8, 8, dtype=torch.uint8))
+    with pytest.raises(InputError, match=r"^model: expected a network that takes images of shape \(2, 5, 8, 8\), got"):
+        adjust(name, model, wide, original=network(4))
+    assert equal(parts(model), before)
+
+
+def test_a_state_that_is_no_tensor_is_told_where_it_would_be_kept(tmp_path: Path) -> None:
+    class Extra(nn.Linear):
+        def get_extra_state(self) -> int:
+            return 1
+
+        def set_extra_state(self, state: int) -> None:
+            pass
+
+    model = nn.Sequential(nn.Flatten(), Extra(192, 2))
+    adjust("fine-tuning", model, some(), epochs=1)
+    with pytest.raises(
+        InputError, match=r"^checkpoint: expected a network of tensors alone, also as 1._extra_state, got"
+    ):
+        adjust("fine-tuning", model, some(), epochs=1, checkpoint=tmp_path / "state")
+
+
+@pytest.mark.parametrize("numbers", [{"momentum": -1.0}, {"momentum": 1.0}, {"weight_decay": math.nan}])
+def test_numbers_of_a_recipe_that_make_no_sense(numbers: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=r"^recipe: expected a"):
+        Recipe(**numbers)  # type: ignore[arg-type]

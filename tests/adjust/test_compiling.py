@@ -133,3 +133,20 @@ def test_an_unknown_mode_is_refused() -> None:
     assert str(error.value) == (
         "compile: expected a mode out of default, reduce-overhead, max-autotune, max-autotune-no-cudagraphs, got fast"
     )
+
+
+def test_trying_moves_no_buffer_that_is_no_part_of_the_state_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = toy()
+            self.register_buffer("seen", torch.zeros(()), persistent=False)
+
+        def forward(self, images: torch.Tensor) -> Any:
+            self.get_buffer("seen").add_(1)
+            return self.inner(images)
+
+    monkeypatch.setattr(torch, "compile", lambda model, mode: model)
+    model = Counting()
+    train(model, *data(), RECIPE, extras=Extras(compile="default"))
+    assert model.seen == 4

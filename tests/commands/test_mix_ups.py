@@ -95,3 +95,21 @@ def test_weights_as_before_training_that_belong_to_another_network_are_removed(c
     checkpoint(Path("out/initial.safetensors"))
     run(capsys, *PRUNE, "--out", "out")
     assert not Path("out/initial.safetensors").exists()
+
+
+def test_weights_that_a_network_is_given_are_not_written_over(capsys: Capture) -> None:
+    checkpoint(Path("out/model.safetensors"))
+    before = Path("out/model.safetensors").read_bytes()
+    words = ("prune", NET, "--weights", "out/model.safetensors", *PRUNE[4:], "--out", "out")
+    wanted = "--out: expected another place than the network's own file, got out/model.safetensors"
+    assert complaint(capsys, *words).endswith(wanted)
+    assert Path("out/model.safetensors").read_bytes() == before
+
+
+def test_weights_before_training_that_belong_to_the_network_stay_where_they_are(capsys: Capture) -> None:
+    checkpoint(Path("out/F.safetensors"))
+    checkpoint(Path("out/initial.safetensors"))
+    said = complaint(capsys, "prune", "out/F.safetensors", *PRUNE[2:], "--out", "out")
+    wanted = "another folder than that of out/F.safetensors and of its weights before training"
+    assert said.endswith(f"--out: expected {wanted}, got out")
+    assert Path("out/initial.safetensors").is_file()

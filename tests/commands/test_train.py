@@ -13,7 +13,7 @@ from torch import Tensor
 from tests.commands.toys import complaint, folder, listing, run, run_json
 from windfirm.cli import main
 from windfirm.commands.train import command
-from windfirm.models.checkpoint import load
+from windfirm.models.checkpoint import load, read_manifest
 
 Capture = pytest.CaptureFixture[str]
 DATA = "tests.commands.test_train:training_images_only"
@@ -131,3 +131,22 @@ def test_a_folder_named_as_the_architecture_is_not_taken_for_the_weights_in_the_
     args.data = args.start = args.stylizer = "two words"  # as a shell is to be told them
     assert "--from 'two words' --data 'two words' " in command(args, 0)
     assert "--stylizer 'two words' " in command(args, 0)
+
+
+def test_a_network_remembers_the_size_of_the_images_that_it_was_trained_on() -> None:
+    assert main([*WORDS, "--out", "run"]) == 0
+    for name in ("initial", "model"):
+        assert read_manifest(f"run/{name}.safetensors").notes["intake"] == {
+            "shape": [3, 8, 8],
+            "mean": None,
+            "std": None,
+        }
+
+
+def test_a_training_that_goes_on_has_a_folder_of_its_own(capsys: Capture) -> None:
+    run(capsys, *WORDS)
+    before = Path("runs/resnet20/model.safetensors").read_bytes()
+    said = complaint(capsys, *WORDS, "--from", "runs/resnet20")
+    wanted = "--out: expected another place than the network's own file, got runs/resnet20/model.safetensors"
+    assert said == f"windfirm train: {wanted}"
+    assert Path("runs/resnet20/model.safetensors").read_bytes() == before

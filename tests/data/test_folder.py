@@ -127,3 +127,18 @@ def test_folders_below_a_class_belong_to_it_and_images_in_other_formats_are_name
     found = load_folder(tmp_path / "toys", "train")
     assert len(found) == 3
     assert found.skipped == ("cat/more/film.gif (a format that is not read)",)
+
+
+@pytest.mark.parametrize("names", [("Train", "Test"), ("training", "validation"), ("valid",)])
+def test_halves_under_other_names_are_not_taken_for_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        for label in ("cat", "dog"):
+            paint(tmp_path / name / label / "1.png", (1, 2, 3))
+    wanted = "halves called train and test, or val, with the class folders in them"
+    assert complaint(tmp_path) == f"{tmp_path}: expected {wanted}, got {' and '.join(sorted(names))}"
+
+
+def test_a_class_may_be_called_train_and_have_folders_where_others_are_there(tmp_path: Path) -> None:
+    paint(tmp_path / "Train" / "steam" / "1.png", (1, 2, 3))
+    paint(tmp_path / "car" / "1.png", (1, 2, 3))
+    assert load_folder(tmp_path, "test").classes == ("Train", "car")

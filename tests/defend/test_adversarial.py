@@ -23,6 +23,7 @@ def gradient(parameter: Tensor) -> Tensor:
 
 def test_the_recipes_are_the_published_ones() -> None:
     assert fast_at(32).options == {"eps": EPS, "alpha": 1.25 * EPS, "steps": 1}
+    assert fast_at(32, eps=0.9).options["alpha"] == 1.0
     assert pgd_at(32).options == {"eps": EPS, "alpha": 2 / 255, "steps": 7}
     assert trades(32).options == {"eps": EPS, "alpha": 2 / 255, "steps": 10, "beta": 6.0}
 

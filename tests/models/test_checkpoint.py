@@ -490,3 +490,10 @@ def test_a_state_that_is_no_tensor_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"tensors alone, also as 0\._extra_state, got dict"):
         save(nn.Sequential(Versioned(2, 2)), tmp_path / "a.safetensors")
     assert not list(tmp_path.iterdir())
+
+
+def test_loading_leaves_the_random_numbers_of_the_caller_alone(tmp_path: Path) -> None:
+    save(build("resnet20"), tmp_path / "a.safetensors", arch="resnet20")
+    before = torch.get_rng_state()
+    load(tmp_path / "a.safetensors")
+    assert torch.equal(torch.get_rng_state(), before)

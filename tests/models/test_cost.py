@@ -191,3 +191,12 @@ def test_products_with_a_vector_and_of_three_count_and_there_may_be_several_inpu
     a, b = torch.rand(3, 16), torch.rand(3, 16)
     assert cost(Products(), (a, b)).macs == 16 * 16 * 10 + 16 + 16
     assert cost(Products(), {"b": b, "a": a}) == cost(Products(), (a, b))
+
+
+def test_products_that_are_added_to_something_count() -> None:
+    class Added(nn.Module):
+        def forward(self, a: Tensor) -> Tensor:
+            matrix = a[0]
+            return torch.addmv(matrix[:, 0], matrix, matrix[0]).sum() + torch.addbmm(matrix, a, a.mT)
+
+    assert cost(Added(), torch.rand(1, 6, 8)[:, :, :6]).macs == 6 * 6 + 6 * 6 * 6

@@ -8,6 +8,7 @@ from tests.commands.toys import NET, checkpoint, network
 from tests.models.test_factory import make_known
 from windfirm.errors import CheckpointError, InputError
 from windfirm.models.checkpoint import save
+from windfirm.models.intake import Intake
 from windfirm.models.registry import build
 from windfirm.models.source import open_model
 
@@ -79,3 +80,14 @@ def test_weights_of_torch_save_are_opened_with_the_name_of_their_network(tmp_pat
     with pytest.raises(CheckpointError) as error:
         open_model(str(path))
     assert str(error.value) == f"{path}: expected the name of an architecture or a factory, got neither"
+
+
+def test_a_file_of_a_network_inside_wants_the_same_images_as_its_name_unless_it_says_otherwise(tmp_path: Path) -> None:
+    save(build("resnet20"), tmp_path / "a.safetensors", arch="resnet20")
+    torch.save(build("resnet20").state_dict(), tmp_path / "b.pt")
+    notes = {"intake": Intake((3, 64, 64)).to_json()}
+    save(build("resnet20"), tmp_path / "c.safetensors", arch="resnet20", notes=notes)
+    for name, shape in (("a.safetensors", (3, 32, 32)), ("b.pt", (3, 32, 32)), ("c.safetensors", (3, 64, 64))):
+        assert open_model(str(tmp_path / name), arch="resnet20").intake.shape == shape
+    save(network(), tmp_path / "d.safetensors")
+    assert open_model(str(tmp_path / "d.safetensors"), factory=NET).intake.shape is None

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from windfirm.adjust.distill import TEMPERATURE, WEIGHT, distillation
+from windfirm.adjust.fit import check_fit
 from windfirm.adjust.objective import PLAIN, Objective
 from windfirm.adjust.resume import weights_digest
 from windfirm.adjust.scratch import refresh, work_ratio
@@ -143,7 +144,7 @@ def adjust(
     that network before training (w-ticket); neither is changed, and both take what ``model`` takes. ``epochs`` and
     ``lr`` replace those of the recipe. Every step lessens ``objective``; distill has its own. bn-only trains nothing
     and returns an empty list. With ``checkpoint``, the state is kept there after every epoch; an adjustment that finds
-    it, called with the same network and arguments, continues, as ``train`` does.
+    it, called with the same network and arguments, continues, as ``train`` does; any other is refused.
 
     The control of a pruned network is its original, adjusted with the same arguments. Raises InputError for an unknown
     name and for what is missing, cannot be used together or does not fit; TrainingError when the loss is not finite.
@@ -154,6 +155,7 @@ def adjust(
     for need in entry.needs:
         if getattr(given, need) is None:
             raise InputError(expected(name, f"{need}=, {NEEDS[need]}", "none"))
+    check_fit(model, images, given.device)
     if recipe is None:
         entry.start(model, given)
         return []
@@ -169,7 +171,7 @@ def adjust(
         device=device,
         objective=objective,
         checkpoint=checkpoint,
-        start=weights_digest(initial) if initial is not None and "initial" in entry.needs else None,
+        start=weights_digest(model) if checkpoint else None,
         progress=progress,
     )
 

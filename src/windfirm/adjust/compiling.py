@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from windfirm import seeds
 from windfirm.errors import brief, expected
 from windfirm.models.device import autocast
+from windfirm.models.meta import named_tensors
 from windfirm.models.mode import statistics_kept, tracking
 from windfirm.models.recording import recorded
 
@@ -72,10 +73,13 @@ class _Replayed(nn.Module):
 
 @contextmanager
 def untouched(model: nn.Module) -> Iterator[None]:
-    """After the block the weights and statistics of ``model`` are what they were before, and it has no gradients."""
-    before = {name: value.clone() for name, value in model.state_dict().items()}
+    """After the block all tensors of ``model`` are what they were before, and it has no gradients."""
+    before = {name: tensor.detach().clone() for name, tensor in named_tensors(model)}
     try:
         yield
     finally:
-        model.load_state_dict(before)
+        with torch.no_grad():
+            for name, tensor in named_tensors(model):
+                if name in before:
+                    tensor.copy_(before[name])
         model.zero_grad(set_to_none=True)

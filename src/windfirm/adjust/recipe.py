@@ -32,6 +32,10 @@ class Recipe:
             )
         if not 0 < self.lr < math.inf:
             raise InputError(expected("recipe", "a learning rate above 0", self.lr))
+        if not 0 <= self.momentum < 1:
+            raise InputError(expected("recipe", "a momentum in [0, 1)", self.momentum))
+        if not 0 <= self.weight_decay < math.inf:
+            raise InputError(expected("recipe", "a finite weight decay of at least 0", self.weight_decay))
         if self.schedule not in SCHEDULES:
             raise InputError(expected("recipe", f"a schedule out of {', '.join(SCHEDULES)}", self.schedule))
 

@@ -89,9 +89,15 @@ class Training:
 def begin(model: nn.Module, course: Course, material: Material) -> Training:
     """Make ready to train ``model`` in place, or to go on from the state in the checkpoint.
 
-    Raises InputError unless its parameters are float32, CheckpointError for a state of another run.
+    Raises InputError unless its parameters are float32, and its state, where that is to be kept, is of tensors alone;
+    CheckpointError for a state of another run.
     """
     require_float32(model)
+    if course.checkpoint or course.extras.keep != "last":
+        for name, value in model.state_dict().items():
+            if not isinstance(value, Tensor):
+                where = "checkpoint" if course.checkpoint else f"keep {course.extras.keep}"
+                raise InputError(expected(where, f"a network of tensors alone, also as {name}", type(value).__name__))
     recipe, extras, device = course.recipe, course.extras, material.labels.device
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(

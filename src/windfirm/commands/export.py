@@ -40,7 +40,8 @@ def run(args: Namespace) -> None:
     out = Path(args.out)
     if out.is_dir():
         raise InputError(expected("--out", "the name of a file to write", f"{args.out}, a folder"))
-    check_apart("--out", out, args.model)
+    for spec in filter(None, (args.model, args.weights)):
+        check_apart("--out", out, spec)
     device = pick(args.device)
     source = open_network(args, args.model)
     images, where = _images(args, source)

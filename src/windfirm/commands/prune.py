@@ -79,8 +79,7 @@ def run(args: Namespace) -> None:
     device = pick(args.device)
     source = open_network(args, args.model)
     out = Path(args.out)
-    for name in (MODEL, CONTROL):
-        check_apart("--out", out / name, args.model)
+    _check_apart(args, out)
     # The cut is made without the normalisation, so that names and file are those of the network's own factory.
     network, normalised = taken_apart(source.model)
     shape = input_shape([source])
@@ -163,6 +162,18 @@ def run(args: Namespace) -> None:
         lines.append(f"{out / CONTROL}: {source.name}, adjusted alike, not pruned")
     lines.append(f"page: {out / 'report.html'}")
     printer().print("\n".join(lines))
+
+
+def _check_apart(args: Namespace, out: Path) -> None:
+    """Raise InputError where the network's own file would be written over, or its weights before training removed."""
+    for spec in filter(None, (args.model, args.weights, args.initial)):
+        for name in (MODEL, CONTROL, INITIAL):
+            check_apart("--out", out / name, spec)
+        path = Path(spec)
+        folder = path if path.is_dir() else path.parent
+        if path.exists() and (out / INITIAL).exists() and folder.resolve() == out.resolve():
+            wanted = f"another folder than that of {spec} and of its weights before training"
+            raise InputError(expected("--out", wanted, args.out))
 
 
 def _share(asked: Budget) -> float:

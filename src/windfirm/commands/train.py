@@ -24,6 +24,7 @@ from windfirm.adjust.together import train_together
 from windfirm.adjust.train import train
 from windfirm.commands.shared import (
     SIDE,
+    check_apart,
     check_fit,
     chosen_defence,
     one_of,
@@ -116,6 +117,9 @@ def _runs(job: _Job) -> list[_Run]:
     args, classes = job.args, len(job.images.classes)
     out = Path(args.out or f"runs/{args.arch}{f'-{args.defence}' if args.defence else ''}")
     folders = {seed: out / f"seed-{seed}" for seed in args.seeds} if args.seeds else {args.seed: out}
+    if args.start and args.start != args.arch:
+        for folder in folders.values():
+            check_apart("--out", folder / MODEL, args.start)
     return [
         _Run(seed, folder, *(_continued(args) if args.start else _fresh(args.arch, seed, classes)))
         for seed, folder in folders.items()
@@ -216,10 +220,10 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
 
 def _write(job: _Job, one: _Run, record: dict[str, Any], place: Path) -> None:
     arch, classes = job.args.arch, len(job.images.classes)
-    notes = _without_none({"command": record["command"], "defence": _defence(job)})
-    if job.args.input:
-        notes["intake"] = Intake(job.args.input).to_json()
-    save(one.initial, place / INITIAL, arch=arch, classes=classes)
+    channels, height, width = job.images.images.shape[1:]
+    fed = {"intake": Intake((channels, height, width)).to_json()}
+    notes = _without_none({"command": record["command"], "defence": _defence(job)}) | fed
+    save(one.initial, place / INITIAL, arch=arch, classes=classes, notes=fed)
     save(one.model.cpu(), place / MODEL, arch=arch, classes=classes, notes=notes)
     write_text(place / "record.json", json.dumps(record, indent=1) + "\n")
 

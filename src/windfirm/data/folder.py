@@ -18,6 +18,9 @@ OTHERS = frozenset({".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", 
 #: Split → the folders that may hold it, the first that is there.
 HALVES = {"train": ("train",), "test": ("test", "val")}
 
+#: What people call halves as well, in small letters; folders of these names alone are no classes.
+LIKE_HALVES = frozenset({"train", "training", "test", "testing", "val", "valid", "validation"})
+
 
 def load_folder(
     folder: Path,
@@ -45,6 +48,13 @@ def load_folder(
             wanted = f"a folder {' or '.join(names)} with class folders beside {halves[0].name}"
             raise DataError(expected(str(folder), wanted, "none"))
     classes = sorted({path.name for half in halves or [folder] for path in half.iterdir() if _is_class(path)})
+    if (
+        classes
+        and not halves
+        and all(name.lower() in LIKE_HALVES and _holds_classes(folder / name) for name in classes)
+    ):
+        wanted = "halves called train and test, or val, with the class folders in them"
+        raise DataError(expected(str(folder), wanted, " and ".join(classes)))
     files = [(path, label) for label, name in enumerate(classes) for path in _files(base / name, SUFFIXES)]
     if not files:
         raise DataError(expected(str(base), "class folders with images", "none"))

@@ -17,7 +17,7 @@ def fast_at(side: int, *, eps: float = EPS, alpha: float | None = None) -> Objec
     Too large a step, or too long a training, ends in *catastrophic overfitting*: FGSM fails, PGD does not. So look at
     the result with several steps. Raises InputError for values out of range.
     """
-    return _adversarial(Ball("fast-at", eps, 1.25 * eps if alpha is None else alpha))
+    return _adversarial(Ball("fast-at", eps, min(1.25 * eps, 1.0) if alpha is None else alpha))
 
 
 def pgd_at(side: int, *, eps: float = EPS, alpha: float | None = None, steps: int = 7) -> Objective:

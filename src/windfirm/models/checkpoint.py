@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
+from windfirm import seeds
 from windfirm.errors import CheckpointError, CutError, InputError, expected
 from windfirm.files import atomic
 from windfirm.models import manifest as description
@@ -94,7 +95,8 @@ def load(
     """
     path = Path(path)
     manifest, tensors = read_file(path)
-    model = _fresh(path, manifest, factory, arch, classes)
+    with seeds.default_stream(0, "init"):  # its weights are those of the file, and the caller's draws stay as they were
+        model = _fresh(path, manifest, factory, arch, classes)
     if known := blueprint_of(model):
         if known != manifest.blueprint:
             raise CheckpointError(expected(str(path), "a factory of networks before their first cut", "a cut one"))

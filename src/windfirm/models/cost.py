@@ -94,8 +94,19 @@ def _trilinear(*shapes: Any, out_val: Any = None, **options: Any) -> int:
     return 2 * math.prod(broadcast)
 
 
+def _added(added: torch.Size, a: torch.Size, b: torch.Size, *more: Any, out_val: Any = None, **options: Any) -> int:
+    """A product that is added to something: of a matrix and a vector, or of batches of matrices, summed."""
+    return 2 * math.prod(a) * (b[-1] if len(b) > 1 else 1)
+
+
 #: Products that PyTorch's counter knows nothing of, as it wants them: two operations for each multiply-add.
-UNCOUNTED = {aten.mv: _vectors, aten.dot: _vectors, aten._trilinear: _trilinear}
+UNCOUNTED = {
+    aten.mv: _vectors,
+    aten.dot: _vectors,
+    aten.addmv: _added,
+    aten.addbmm: _added,
+    aten._trilinear: _trilinear,
+}
 
 
 class _Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of torch
