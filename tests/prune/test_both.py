@@ -19,6 +19,7 @@ from windfirm.prune.cut import cut
 from windfirm.prune.propose import Round, Target
 from windfirm.prune.schedule import prune_in_rounds
 from windfirm.prune.select import Cut
+from windfirm.prune.structure import anatomy
 
 
 def batches() -> list[tuple[Tensor, Tensor]]:
@@ -221,3 +222,40 @@ def test_a_block_that_cannot_be_proved_stays_and_another_goes(monkeypatch: pytes
         )  # fmt: skip
         assert entry.refused == {"2": "no proof for this one"}
         assert blocks([entry]) == [["3", "8"]]
+
+
+def chain() -> nn.Module:
+    """Eight residual blocks of 20 filters inside and 20 filters that all of them share."""
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Conv2d(20, 20, 1), nn.Conv2d(20, 20, 1)
+
+        def forward(self, x: Tensor) -> Any:
+            return x + self.b(self.a(x).relu())
+
+    blocks = [Block() for _ in range(8)]
+    return lively(nn.Sequential(nn.Conv2d(2, 20, 3), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(20, 3)))
+
+
+@pytest.mark.parametrize(("ratio", "rounds"), [(0.2, 4), (0.3, 6), (0.6, 3)])
+def test_a_ratio_of_both_is_reached_also_where_a_round_is_less_than_half_a_block(ratio: float, rounds: int) -> None:
+    model = chain()
+    smaller, done = prune_in_rounds(model, EXAMPLE, "l1", Target(Budget("ratio", ratio), structure="both"), rounds)
+    first, now = (
+        {s.name: s.size for s in anatomy(net, EXAMPLE).structures if s.kind == "filters" and not s.frozen}
+        for net in (model, smaller)
+    )
+    filters = sum(now.values()) / sum(first[name] for name in now)
+    gone = sum(entry.cut.units for entry in done if entry.sort == "layers")
+    last = 0.5 / 8 if done[-1].sort == "layers" else 0.5 / sum(first[name] for name in now)
+    assert filters * (8 - gone) / 8 == pytest.approx(1 - ratio, abs=last)
+    assert all(entry.cut.units for entry in done)
+
+
+def test_a_cut_of_nothing_is_not_taken_for_the_nearest() -> None:
+    target = Target(Budget("ratio", 0.2), structure="both", choose="kl-divergence")
+    _, done = prune_in_rounds(chain(), EXAMPLE, "l1", target, 4, batches=batches())
+    assert all(entry.cut.units for entry in done)
+    assert done[0].stopped == {"layers": "its share came to less than half of a residual block"}

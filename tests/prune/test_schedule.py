@@ -304,3 +304,23 @@ def test_halves_of_the_images_agree_on_what_both_would_remove() -> None:
     assert entry.stability == Stability(2, 6)
     _, (entry,) = prune_in_rounds(network(), EXAMPLE, "l1", Target(Budget("rate", 0.2)), batches=batches())
     assert entry.stability is None
+
+
+@pytest.mark.parametrize("ranking", ["global", "per-layer"])
+def test_a_ratio_takes_as_many_in_rounds_as_at_once_of_all_or_of_each_layer(ranking: str) -> None:
+    target = Target(Budget("ratio", 0.3), ranking=ranking, floor=0.0)
+    at_once, in_rounds = (
+        [smaller.get_parameter(f"{i}.0.weight").shape[0] for i in range(3)]
+        for smaller, _ in (prune_in_rounds(network(), EXAMPLE, "l1", target, rounds) for rounds in (1, 7))
+    )
+    assert sum(at_once) == sum(in_rounds) == 21
+    if ranking == "per-layer":
+        assert at_once == in_rounds == [8 - 2, 10 - 3, 12 - 4]
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 8])
+def test_a_ratio_counts_among_the_filters_that_the_criterion_has_a_score_for(rounds: int) -> None:
+    layers = nn.Conv2d(2, 20, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(20, 30), nn.ReLU()
+    model = lively(nn.Sequential(*layers, nn.Linear(30, 3)))
+    smaller = prune(model, EXAMPLE, criterion="hrank", ratio=0.5, rounds=rounds, floor=0.0, batches=batches())
+    assert [smaller.get_parameter(f"{i}.weight").shape[0] for i in (0, 4)] == [10, 30]

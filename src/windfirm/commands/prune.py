@@ -150,7 +150,7 @@ def run(args: Namespace) -> None:
         print_json(record)
         return
     lines = [line for entry in rounds for line in told(entry, criterion.name)]
-    lines.append(f"asked for: {_share(asked):.1%} {ASKED[asked.name].format(units=UNITS[args.structure])}")
+    lines.append(f"asked for: {_share(asked):.1%} {ASKED[asked.name].format(units=_units(args.structure, asked.name))}")
     lines.append(
         f"{out / MODEL}: {after.macs / before.macs:.1%} of the MACs ({after.macs / 1e6:.2f} M), "
         f"{after.params / before.params:.1%} of the parameters ({after.params:,}), "
@@ -174,6 +174,11 @@ def _check_apart(args: Namespace, out: Path) -> None:
         if path.exists() and (out / INITIAL).exists() and folder.resolve() == out.resolve():
             wanted = f"another folder than that of {spec} and of its weights before training"
             raise InputError(expected("--out", wanted, args.out))
+
+
+def _units(structure: str, budget: str) -> str:
+    """What a share of units counts; with a ratio of both sorts the two shares are multiplied."""
+    return "filters × blocks" if (structure, budget) == ("both", "ratio") else UNITS[structure]
 
 
 def _share(asked: Budget) -> float:

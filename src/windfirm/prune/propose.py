@@ -1,6 +1,6 @@
 """One cut of a round: score, select, cut, verify; what cannot be proved to go stays whole, and something else goes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -14,9 +14,9 @@ from windfirm.prune.criteria.base import Scores
 from windfirm.prune.cut import cut
 from windfirm.prune.observe import Batches
 from windfirm.prune.salvage import RefusedError, culprit
-from windfirm.prune.select import Cut, Unit, departures, eligible, leaving, share, smallest
+from windfirm.prune.select import Cut, Layer, Unit, departures, eligible, leaving, share, sizes, smallest, taken
 from windfirm.prune.stability import Stability, stability
-from windfirm.prune.structure import Anatomy, Kind
+from windfirm.prune.structure import Anatomy, Kind, Structure
 from windfirm.prune.verify import silencing
 
 STRUCTURES = ("filters", "layers", "both")
@@ -171,7 +171,7 @@ def _chosen(
         chosen = share(order, scored, target.budget.share, target.ranking)
         return chosen if chosen.units else leaving(order[:1]), None
     if name == "ratio":
-        return share(order, scored, _ratio(job, body, number, sort), target.ranking), None
+        return taken(order, _most(job, body, number, sort, scored), target.ranking), None
     goal = target.budget.left(number, job.rounds)
     if name == "latency":
         spent = timed(job.first, make, job.measure)
@@ -188,20 +188,37 @@ def _chosen(
     return found, None
 
 
-def _ratio(job: Job, body: Anatomy, number: int, sort: Sort) -> float:
-    """The share of the units still there that leaves in this round.
+def _most(job: Job, body: Anatomy, number: int, sort: Sort, scored: Scores) -> dict[Layer | None, int]:
+    """How many units leave in this round, in all or of each layer, so that as many are gone as by now should be.
 
-    Of one sort as many as bring it to its aim. Of both an equal step of the sort that goes, so that the shares of
-    filters and of blocks that stay multiply to what was asked for: a block is no number of filters.
+    They are counted from the first network, among what the criterion has a score for. Of both sorts the one that goes
+    makes up for the other: the shares of filters and of blocks that stay multiply to what was asked for, as a block is
+    no number of filters.
     """
-    left = job.target.budget.left
-    if job.target.structure == "both":
-        return round(1 - left(1, job.rounds), 9)
-    first, now = (
-        sum(structure.size for structure in eligible(part.structures, job.target.protect, KINDS[sort]))
-        for part in (job.body, body)
-    )
-    return max(0.0, round(1 - first * left(number, job.rounds) / now, 9))
+    target = job.target
+    stays = target.budget.left(number, job.rounds)
+    if target.structure == "both":
+        stays = min(1.0, stays / _staying(job, body, "layers" if sort == "filters" else "filters"))
+    first, now = (eligible(part.structures, target.protect, KINDS[sort]) for part in (job.body, body))
+    unscored = {structure.name for structure in now} - {structure.name for structure in scored}
+    began = sizes(_still(first, now, sort, but=unscored), target.ranking)
+    there = sizes(scored, target.ranking)
+    return {pool: round(round(n * (1 - stays), 6)) - (n - there[pool]) for pool, n in began.items()}
+
+
+def _staying(job: Job, body: Anatomy, sort: Sort) -> float:
+    """The share of the filters, in the layers that are still there, or of the blocks that has stayed so far."""
+    first, now = (eligible(part.structures, job.target.protect, KINDS[sort]) for part in (job.body, body))
+    began = sum(structure.size for structure in _still(first, now, sort))
+    return sum(structure.size for structure in now) / began if began else 1.0
+
+
+def _still(
+    first: Sequence[Structure], now: Sequence[Structure], sort: Sort, *, but: Collection[str] = ()
+) -> list[Structure]:
+    """Of the ``first`` structures those to count from: all blocks; filters whose layers did not leave with a block."""
+    names = {structure.name for structure in now}
+    return [s for s in first if s.name not in but and (sort == "layers" or s.name in names)]
 
 
 def _out_of_reach(what: str, least: str, floor: float, limit: str) -> CutError:

@@ -1,7 +1,7 @@
 """Scores and a budget make a cut."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from math import ceil
@@ -80,19 +80,31 @@ def select(
 
 def share(order: Sequence[Unit], scores: Mapping[Structure, Tensor], ratio: float, ranking: str) -> Cut:
     """The first units of ``order``: ``round(ratio * n)`` of all n scored ones, or of the n of each layer."""
-    sizes: Counter[Layer] = Counter()
-    for structure in scores:
-        sizes[layer(structure)] += structure.size
-    if ranking == "global":
-        return leaving(order[: round(ratio * sizes.total())])
-    counts: Counter[Layer] = Counter()
+    return taken(order, {pool: round(ratio * n) for pool, n in sizes(scores, ranking).items()}, ranking)
+
+
+def sizes(structures: Iterable[Structure], ranking: str) -> Counter[Layer | None]:
+    """How many units there are among which a ``ranking`` chooses: in each layer, or in all, which None stands for."""
+    found: Counter[Layer | None] = Counter()
+    for structure in structures:
+        found[_pool(structure, ranking)] += structure.size
+    return found
+
+
+def taken(order: Sequence[Unit], most: Mapping[Layer | None, int], ranking: str) -> Cut:
+    """The first units of ``order``, of all, or of each layer, no more than ``most`` says."""
+    counts: Counter[Layer | None] = Counter()
     chosen: list[Unit] = []
     for structure, unit in order:
-        own = layer(structure)
-        if counts[own] < round(ratio * sizes[own]):
-            counts[own] += 1
+        pool = _pool(structure, ranking)
+        if counts[pool] < most.get(pool, 0):
+            counts[pool] += 1
             chosen.append((structure, unit))
     return leaving(chosen)
+
+
+def _pool(structure: Structure, ranking: str) -> Layer | None:
+    return None if ranking == "global" else layer(structure)
 
 
 def smallest(order: Sequence[Unit], fits: Callable[[Cut], bool], grain: int = 1) -> Cut | None:
