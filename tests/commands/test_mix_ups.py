@@ -113,3 +113,8 @@ def test_weights_before_training_that_belong_to_the_network_stay_where_they_are(
     wanted = "another folder than that of out/F.safetensors and of its weights before training"
     assert said.endswith(f"--out: expected {wanted}, got out")
     assert Path("out/initial.safetensors").is_file()
+
+
+def test_layers_of_plain_chains_are_asked_for_where_layers_leave(capsys: Capture) -> None:
+    wanted = "--plain-layers: expected --structure layers or both, whose blocks they are, got filters"
+    assert complaint(capsys, *PRUNE, "--plain-layers", "--out", "out").endswith(wanted)

@@ -224,7 +224,7 @@ def test_a_block_that_cannot_be_proved_stays_and_another_goes(monkeypatch: pytes
         assert blocks([entry]) == [["3", "8"]]
 
 
-def chain() -> nn.Module:
+def chain() -> Any:
     """Eight residual blocks of 20 filters inside and 20 filters that all of them share."""
 
     class Block(nn.Module):

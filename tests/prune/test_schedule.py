@@ -324,3 +324,14 @@ def test_a_ratio_counts_among_the_filters_that_the_criterion_has_a_score_for(rou
     model = lively(nn.Sequential(*layers, nn.Linear(30, 3)))
     smaller = prune(model, EXAMPLE, criterion="hrank", ratio=0.5, rounds=rounds, floor=0.0, batches=batches())
     assert [smaller.get_parameter(f"{i}.weight").shape[0] for i in (0, 4)] == [10, 30]
+
+
+def test_a_target_that_no_round_can_reach_is_told_before_anything_is_trained() -> None:
+    trained: list[int] = []
+    with pytest.raises(
+        CutError, match=r"^MACs: expected a target that can be reached, at least 3,264 with .*, got 1,267$"
+    ):
+        prune_in_rounds(
+            network(), EXAMPLE, "l1", Target(Budget("macs", 0.01)), 5, adjust=lambda net, number: trained.append(number)
+        )
+    assert trained == []

@@ -69,6 +69,8 @@ def run(args: Namespace) -> None:
     one_of("--choose", args.choose, CHOICES)
     if args.choose != CHOICES[0] and args.structure != "both":
         raise InputError(expected("--choose", "--structure both, whose rule it is", f"--structure {args.structure}"))
+    if args.plain_layers and args.structure == "filters":
+        raise InputError(expected("--plain-layers", "--structure layers or both, whose blocks they are", "filters"))
     criterion = named(args.criterion, "--criterion")
     one_of("--ranking", args.ranking, RANKINGS)
     check(args)
@@ -131,6 +133,7 @@ def run(args: Namespace) -> None:
             "data": images.name if images else None,
             "digest": digest(images) if images else None,
             "images": len(images) if images else 0,
+            "batch": batches.size if isinstance(batches, Batches) else None,
             "skipped": len(images.skipped) if images else 0,
             "seed": args.seed,
             "hardware": hardware(device),

@@ -1,4 +1,4 @@
-"""``windfirm report``: a study, a pruning run or a comparison as a page, and as tables for papers and programs."""
+"""``windfirm report``: a study, a pruning, a training or a comparison as a page, and as tables for other programs."""
 
 import gzip
 import io

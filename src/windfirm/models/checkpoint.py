@@ -48,8 +48,8 @@ def save(
     ``blueprint`` is what a fresh network needs to fit these tensors; by default what the model itself remembers of its
     cuts. ``arch`` names a built-in network, ``timm/NAME`` or ``torchvision/NAME``, and ``classes`` the number of its
     logits where that is not the usual one, so that the file loads without a factory. ``notes`` is any JSON object.
-    ``half`` stores the weights of convolutions and linear layers as float16, about half the size; vectors (biases,
-    statistics) and weights that float16 cannot hold (too large, too small, too far apart) stay as they are.
+    ``half`` stores the weights of convolutions, linear layers and embeddings as float16, about half the size; vectors
+    (biases, statistics) and weights that float16 cannot hold (too large, too small, too far apart) stay as they are.
 
     Raises InputError for an unknown ``arch``, notes that JSON cannot hold, a state that is no tensor (of a
     get_extra_state), or a place that cannot be written, and CheckpointError for NaN tensors.

@@ -180,11 +180,12 @@ def _chosen(
             raise _out_of_reach("time", f"{spent(leaving(order)):.1%}", target.floor, f"{goal:.1%}")
         return found, spent(found)
     count, first = (body.macs, job.body.macs) if name == "macs" else (body.params, job.body.params)
-    limit = int(goal * first())
+    limit, last = (int(share * first()) for share in (goal, target.budget.left(job.rounds, job.rounds)))
     found = smallest(order, lambda cut: count(cut.removed) <= limit)
-    if found is None:
-        least = f"{count(leaving(order).removed):,}"
-        raise _out_of_reach("MACs" if name == "macs" else "parameters", least, target.floor, f"{limit:,}")
+    least = count(leaving(order).removed)
+    # Of one sort all that may ever go may go in the first round: so what is out of reach is told before any training.
+    if found is None or (number == 1 and target.structure != "both" and least > last):
+        raise _out_of_reach("MACs" if name == "macs" else "parameters", f"{least:,}", target.floor, f"{last:,}")
     return found, None
 
 

@@ -106,7 +106,7 @@ def prune(commands: Commands) -> None:
     )
     image_options(group, "training")
     defence_options(group)
-    group.add_argument("--control", action="store_true", help="also train the unpruned network for as many steps")
+    group.add_argument("--control", action="store_true", help="also adjust the unpruned network alike")
     model_options(parser)
     common(parser)
 

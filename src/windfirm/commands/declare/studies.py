@@ -82,7 +82,7 @@ def report(commands: Commands) -> None:
     parser = command(
         commands,
         "report",
-        "A study, a pruning run or a comparison as a page, and as tables.",
+        "A study, a pruning run, a training or a comparison as a page, and as tables.",
         "  windfirm report runs/table1-laptop\n  windfirm report runs/half --out page\n"
         "  windfirm report --from rows.csv.gz --out tables\n"
         "  windfirm report runs/reproduce-laptop --from gpu.csv.gz --out results",

@@ -8,7 +8,7 @@ from torch import Tensor
 from windfirm.prune.criteria.base import Half, Observer, Scores, Subject
 from windfirm.prune.criteria.means import Means
 from windfirm.prune.criteria.members import mean_over_members
-from windfirm.prune.criteria.points import Point, block_map, feature_map, makers
+from windfirm.prune.criteria.points import Point, block_map, feature_map, in_order, makers
 from windfirm.prune.structure import Slice, Structure
 
 #: A result, the axis of its channels and the number of images → one number an image and channel, (b, c); or None.
@@ -33,11 +33,16 @@ def mean_over_maps(
     groups = [s for s in structures if s.kind == "filters"]
     pieces = {piece.tensor: piece for s in groups for piece in s.producers}
     layers = {tensor: [feature_map(traced, call) for call in makers(traced, piece)] for tensor, piece in pieces.items()}
-    blocks = {s: point for s in structures if s.kind == "block" and (point := block_map(traced, s))}
+    blocks = {s: point for s in structures if s.kind == "block" and (point := block_map(subject.body, s))}
     points = {point for runs in layers.values() for point in runs} | set(blocks.values())
     means = Means(name)
     sizes: dict[Point, float] = {}
-    strange: set[Point] = set()
+    strange = {
+        feature_map(traced, call)
+        for piece in pieces.values()
+        for call in makers(traced, piece)
+        if not in_order(traced, call)
+    }
 
     def shown(point: Point) -> Callable[[Tensor, range], None]:
         def show(output: Tensor, images: range) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from windfirm.errors import CutError, expected
 from windfirm.prune.criteria.base import Half, Observer, Scores, Seen, Subject, criterion
 from windfirm.prune.criteria.members import mean_over_members
-from windfirm.prune.criteria.points import CONVOLUTION, LINEAR, block_map, makers, spread_out
+from windfirm.prune.criteria.points import CONVOLUTION, LINEAR, block_map, in_order, makers, spread_out
 from windfirm.prune.criteria.vip import Table, merged
 from windfirm.prune.structure import Slice, Structure
 from windfirm.prune.trace import Call
@@ -29,17 +29,17 @@ def pls(subject: Subject, structures: Sequence[Structure], seed: int) -> Observe
     """Scores of shape ``(size,)``, no unit, mean square 1 over all columns.
 
     The columns are the filters of all convolutions and of the linear layers that make a structure; one that runs
-    several times gives the maximum over its runs. Holds of each half at most as many rows as there are columns, however
-    many images there are. Raises InputError for fewer than two images of two classes; CutError for outputs that are
-    not finite.
+    several times gives the maximum over its runs. Maps that are not one an image give no score. Holds of each half at
+    most as many rows as there are columns, however many images there are. Raises InputError for fewer than two images
+    of two classes; CutError for outputs that are not finite.
     """
     traced = subject.traced
     groups = [s for s in structures if s.kind == "filters"]
     made = {piece.tensor: makers(traced, piece) for s in groups for piece in s.producers}
-    linear = {call.number: call for calls in made.values() for call in calls if call.op in LINEAR}
+    linear = {call.number for calls in made.values() for call in calls if call.op in LINEAR and in_order(traced, call)}
     calls = [call for call in traced.calls if call.op is CONVOLUTION or call.number in linear] if groups else []
     filters = Pooled({call.place: (_weight(call), 1) for call in calls}, _largest)
-    blocks = {s: point for s in structures if s.kind == "block" and (point := block_map(traced, s))}
+    blocks = {s: point for s in structures if s.kind == "block" and (point := block_map(subject.body, s))}
     outputs = Pooled({point.place: (_name(point.place), point.axis) for point in blocks.values()}, _average)
 
     def batch(seen: Seen) -> None:
@@ -108,7 +108,9 @@ class Pooled:
             table.add(rows[part].double().numpy(), seen.labels[part].cpu().numpy())
 
     def importance(self, half: Half) -> dict[str, Tensor]:
-        """The VIP of every column, by name."""
+        """The VIP of every column, by name; of none where no place had one map an image."""
+        if not self.sizes:
+            return {}
         table = merged(*self.halves) if half is None else self.halves[half]
         values = torch.from_numpy(table.vip(COMPONENTS))
         return dict(zip(self.sizes, torch.split(values, list(self.sizes.values())), strict=True))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from windfirm.prune.structure import Slice, Structure
+from windfirm.prune.structure import Anatomy, Slice, Structure
 from windfirm.prune.trace import Call, Ref, Trace
 from windfirm.prune.watch import Place
 
@@ -81,14 +81,41 @@ def _passes_on(call: Call, ref: Ref, axis: int) -> bool:
     return known and shape == ref.shape and (name in ADDITIONS or call.inputs[0] == ref)
 
 
-def block_map(traced: Trace, block: Structure) -> Point | None:
-    """Where a block's output can be seen: the sum with what its branch is added to, activated if it is."""
+def in_order(traced: Trace, call: Call) -> bool:
+    """Whether the images of a linear layer's rows come one after the other, as far as the trace can tell.
+
+    They do not where the rows are laid out from, or to, a tensor with the images along another axis than the first, as
+    in a transformer with tokens first.
+    """
+    if call.op not in LINEAR:
+        return True
+    maker = traced.makers.get(call.args[LINEAR[call.op] - 1].key)
+    around = [maker.inputs[0].shape] if maker is not None and _name(maker) in VIEWS else []
+    around += [after.outputs[0].shape for after in traced.readers.get(call.outputs[0].key, ()) if _name(after) in VIEWS]
+    images = _images(traced)
+    return not any(shape[0] != images and images in shape[1:-1] for shape in around if len(shape) > 2)
+
+
+def block_map(body: Anatomy, block: Structure) -> Point | None:
+    """Where a block's output can be seen: the sum with what its branch is added to, activated if it is.
+
+    None where its channels, or its images, do not lie along one axis that is known.
+    """
     end = block.silent[0] if block.silent else block.bypassed[1] if block.bypassed else None
-    call = next((call for call in traced.calls if call.place == end), None)
+    call = next((call for call in body.traced.calls if call.place == end), None)
     if call is None:
         return None
-    point = feature_map(traced, call)
-    return Point(point.place, 1 if len(call.outputs[0].shape) > 3 else -1)  # (b, c, h, w), or (b, tokens, c)
+    output = call.outputs[0]
+    axes = [axis for axis, nodes in body.coupling.labels.get(output.key, {}).items() if (nodes >= 0).any()]
+    if len(axes) != 1 or axes == [0] or (len(output.shape) > 2 and output.shape[0] != _images(body.traced)):
+        return None
+    last = axes[0] == len(output.shape) - 1
+    return Point(feature_map(body.traced, call).place, -1 if last else axes[0])  # as a linear layer's map has it
+
+
+def _images(traced: Trace) -> int | None:
+    """How many there were in the trace."""
+    return traced.inputs[0].shape[0] if traced.inputs and traced.inputs[0].shape else None
 
 
 def last_layer(traced: Trace) -> tuple[Call, int] | None:
@@ -124,7 +151,7 @@ def normalisation(traced: Trace, call: Call) -> Call | None:
 def spread_out(output: Tensor, axis: int, images: int) -> Tensor | None:
     """A result as ``(images, channels, positions)``, its channels along ``axis``; None when rows are not of one image.
 
-    A linear layer's ``(images * positions, channels)`` counts as positions of images in order.
+    A linear layer's ``(images * positions, channels)`` counts as positions of images in order; see in_order.
     """
     if output.ndim == 2 and len(output) % images == 0:
         output = output.reshape(images, -1, output.shape[1])
