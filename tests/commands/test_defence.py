@@ -37,7 +37,9 @@ def test_a_defended_baseline_says_so_and_is_a_checkpoint_like_any_other(capsys: 
     assert record["defence"] == described
     assert record["command"].endswith("--weight-decay 0.0005 --defence fast-at --eps 2/255 --seed 0")
     assert json.loads(Path("firm/record.json").read_text()) == record
-    assert read_notes(Path("firm/model.safetensors")) == {"command": record["command"], "defence": described}
+    fed = {"shape": [3, 16, 16], "mean": None, "std": None}
+    notes = {"command": record["command"], "defence": described, "intake": fed}
+    assert read_notes(Path("firm/model.safetensors")) == notes
     assert run_json(capsys, "attack", "firm", "--data", data, "--attack", "clean")["images"] == 4
 
 

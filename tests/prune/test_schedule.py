@@ -164,7 +164,7 @@ def test_a_target_that_makes_no_sense_is_refused() -> None:
     )
     with pytest.raises(InputError) as error:
         prune_in_rounds(Net(lambda m, x: x), EXAMPLE, "l1", Target(Budget("ratio", 0.5)), 0)
-    assert str(error.value) == "rounds: expected at least 1, got 0"
+    assert str(error.value) == "rounds: expected a whole number of at least 1, got 0"
 
 
 def test_what_cannot_be_proved_stays_whole_and_the_rest_goes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,8 +40,8 @@ def prune(
 
     Exactly one of ``rate`` … ``latency`` is given, see windfirm.prune.budget.Budget; for ``structure`` … ``plain``
     see windfirm.prune.propose.Target. Criteria and rules that need data take ``batches`` of (images (b, c, h, w) as the
-    network takes them, labels (b,)). Raises InputError for arguments out of range, TraceError and CutError as anatomy
-    and cut do.
+    network takes them, labels (b,)), a list or what else can be gone through in every round. Raises InputError for
+    arguments out of range, TraceError and CutError as anatomy and cut do.
     """
     asked = budget(rate=rate, ratio=ratio, macs=macs, params=params, latency=latency)
     patterns = (protect,) if isinstance(protect, str) else tuple(protect)
@@ -82,8 +82,8 @@ def prune_in_rounds(
     once for each time something is scored or compared. ``measure`` times networks for a latency budget, by default in
     a batch of 64 on this machine: the result is a measurement, and no two runs need end alike. Raises as prune does.
     """
-    if rounds < 1:
-        raise InputError(expected("rounds", "at least 1", rounds))
+    if not hasattr(rounds, "__index__") or rounds < 1:
+        raise InputError(expected("rounds", "a whole number of at least 1", rounds))
     body = anatomy(model, example_inputs, plain=target.plain)
     measure = measure or by_turns(example_inputs)
     job = Job(model, body, example_inputs, named(criterion), target, rounds, batches, seed, measure)
