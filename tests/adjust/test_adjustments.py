@@ -264,3 +264,39 @@ def test_a_state_that_is_no_tensor_is_told_where_it_would_be_kept(tmp_path: Path
 def test_numbers_of_a_recipe_that_make_no_sense(numbers: dict[str, float]) -> None:
     with pytest.raises(InputError, match=r"^recipe: expected a"):
         Recipe(**numbers)  # type: ignore[arg-type]
+
+
+def test_what_a_network_wants_is_said_as_it_says_it() -> None:
+    class Picky(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = network(4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            assert x.shape[-1] == 9, "wants nine"
+            return x
+
+    with pytest.raises(InputError, match="got an error: AssertionError: wants nine"):
+        adjust("fine-tuning", Picky(), some(), epochs=1)
+    with pytest.raises(InputError, match="expected float32 to train"):
+        adjust("fine-tuning", network(4).double(), some(), epochs=1)
+    with pytest.raises(InputError, match="at least one, got 0 and 0"):
+        adjust("fine-tuning", network(4), some()[:0], epochs=1)
+
+
+def test_buffers_of_whatever_kind_do_not_stand_in_the_way() -> None:
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = network(4)
+            self.register_buffer("wide", torch.ones(1).expand(5), persistent=False)
+            self.register_buffer("last", torch.zeros(1), persistent=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.last = x.detach().mean((1, 2, 3))
+            logits: Tensor = self.inner(x)
+            return logits
+
+    model = Odd()
+    for _ in range(2):
+        assert len(adjust("fine-tuning", model, some(), epochs=1)) == 1

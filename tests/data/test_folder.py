@@ -129,7 +129,7 @@ def test_folders_below_a_class_belong_to_it_and_images_in_other_formats_are_name
     assert found.skipped == ("cat/more/film.gif (a format that is not read)",)
 
 
-@pytest.mark.parametrize("names", [("Train", "Test"), ("training", "validation"), ("valid",)])
+@pytest.mark.parametrize("names", [("Training", "TESTING"), ("training", "validation"), ("valid",)])
 def test_halves_under_other_names_are_not_taken_for_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
     for name in names:
         for label in ("cat", "dog"):
@@ -138,7 +138,7 @@ def test_halves_under_other_names_are_not_taken_for_classes(tmp_path: Path, name
     assert complaint(tmp_path) == f"{tmp_path}: expected {wanted}, got {' and '.join(sorted(names))}"
 
 
-def test_a_class_may_be_called_train_and_have_folders_where_others_are_there(tmp_path: Path) -> None:
-    paint(tmp_path / "Train" / "steam" / "1.png", (1, 2, 3))
+def test_a_class_may_be_called_training_and_have_folders_where_others_are_there(tmp_path: Path) -> None:
+    paint(tmp_path / "training" / "steam" / "1.png", (1, 2, 3))
     paint(tmp_path / "car" / "1.png", (1, 2, 3))
-    assert load_folder(tmp_path, "test").classes == ("Train", "car")
+    assert load_folder(tmp_path, "test").classes == ("car", "training")

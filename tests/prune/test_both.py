@@ -239,23 +239,46 @@ def chain() -> Any:
     return lively(nn.Sequential(nn.Conv2d(2, 20, 3), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(20, 3)))
 
 
-@pytest.mark.parametrize(("ratio", "rounds"), [(0.2, 4), (0.3, 6), (0.6, 3)])
-def test_a_ratio_of_both_is_reached_also_where_a_round_is_less_than_half_a_block(ratio: float, rounds: int) -> None:
+@pytest.mark.parametrize("ranking", ["global", "per-layer"])
+@pytest.mark.parametrize(("ratio", "rounds"), [(0.2, 4), (0.3, 6), (0.6, 3), (0.5, 4)])
+def test_a_ratio_of_both_is_reached_also_where_a_round_is_less_than_half_a_block(
+    ratio: float, rounds: int, ranking: str
+) -> None:
     model = chain()
-    smaller, done = prune_in_rounds(model, EXAMPLE, "l1", Target(Budget("ratio", ratio), structure="both"), rounds)
+    target = Target(Budget("ratio", ratio), structure="both", ranking=ranking)
+    smaller, done = prune_in_rounds(model, EXAMPLE, "l1", target, rounds)
     first, now = (
         {s.name: s.size for s in anatomy(net, EXAMPLE).structures if s.kind == "filters" and not s.frozen}
         for net in (model, smaller)
     )
     filters = sum(now.values()) / sum(first[name] for name in now)
     gone = sum(entry.cut.units for entry in done if entry.sort == "layers")
-    last = 0.5 / 8 if done[-1].sort == "layers" else 0.5 / sum(first[name] for name in now)
+    of_one = 0.5 if ranking == "global" else 0.5 * len(now)  # a share is rounded for all filters, or in each layer
+    last = 0.5 / 8 if done[-1].sort == "layers" else of_one / sum(first[name] for name in now)
     assert filters * (8 - gone) / 8 == pytest.approx(1 - ratio, abs=last)
-    assert all(entry.cut.units for entry in done)
+    assert all(entry.cut.units for entry in done) or ranking == "per-layer"
+    if ratio == 0.5:
+        assert gone
 
 
 def test_a_cut_of_nothing_is_not_taken_for_the_nearest() -> None:
     target = Target(Budget("ratio", 0.2), structure="both", choose="kl-divergence")
     _, done = prune_in_rounds(chain(), EXAMPLE, "l1", target, 4, batches=batches())
     assert all(entry.cut.units for entry in done)
-    assert done[0].stopped == {"layers": "its share came to less than half of a residual block"}
+    assert done[0].stopped == {"layers": "none was due in this round"}
+
+
+def test_rounds_in_which_nothing_is_due_compare_nothing() -> None:
+    """The one block that leaves takes more than two rounds were to take."""
+    target = Target(Budget("macs", 0.9), structure="both")
+    _, done = prune_in_rounds(chain(), EXAMPLE, "l1", target, 4)
+    assert [entry.cut.units for entry in done][2:] == [0, 0]
+    assert not any(entry.distances for entry in done)
+
+
+def test_filters_stay_when_all_blocks_that_may_go_are_gone() -> None:
+    target = Target(Budget("ratio", 0.97), structure="both", choose="coin", protect=("2", "5"))
+    seed = next(s for s in range(99) if [turn("coin", n, s)[0][0] for n in (1, 2, 3, 4)] == [*"lllf"])
+    _, done = prune_in_rounds(chain(), EXAMPLE, "l1", target, 4, seed=seed)
+    assert [entry.sort for entry in done] == ["layers"] * 3 + ["filters"]
+    assert [entry.cut.units for entry in done] == [4, 1, 1, 0]  # of the six that may go

@@ -269,3 +269,13 @@ def test_every_attack_is_told_with_its_sizes_and_its_images() -> None:
         ("fog", "fog in words, on 20 images"),
         ("hue", "hue in words, on 1 image"),
     )
+
+
+def test_unlike_measurements_of_one_point_keep_their_names_while_a_study_is_half_done() -> None:
+    made = [
+        row("mine", "F", {}, 0, outcome("fgsm", 50, eps=1 / 255)),
+        row("mine", "F'", {}, 1, outcome("fgsm", 20, eps=8 / 255)),
+    ]
+    assert summary(made).columns == ("fgsm 1/255", "fgsm 8/255")
+    alone = [row("mine", role, {}, 0, outcome("fgsm", 20, eps=8 / 255)) for role in ("control", "F'")]
+    assert summary(alone).mean_gain("F", "fgsm") is None

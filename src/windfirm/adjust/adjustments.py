@@ -24,7 +24,7 @@ from windfirm.adjust.train import Epoch, Progress, Recipe, train
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected, nearest
-from windfirm.models.device import placed
+from windfirm.models.device import placed, require_float32
 
 #: What an adjustment may need beside the network, and what that is.
 NEEDS = {"original": "the network before its cut", "initial": "the uncut network as before training"}
@@ -155,6 +155,8 @@ def adjust(
     for need in entry.needs:
         if getattr(given, need) is None:
             raise InputError(expected(name, f"{need}=, {NEEDS[need]}", "none"))
+    if recipe is not None:
+        require_float32(model)
     check_fit(model, images, given.device)
     if recipe is None:
         entry.start(model, given)

@@ -80,6 +80,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
     finally:
         with torch.no_grad():
             for name, tensor in named_tensors(model):
-                if name in before:
-                    tensor.copy_(before[name])
+                known = before.get(name)
+                if known is not None and known.shape == tensor.shape and not torch.equal(known, tensor):
+                    tensor.copy_(known)
         model.zero_grad(set_to_none=True)

@@ -19,15 +19,16 @@ class Batches:
     """
 
     def __init__(self, images: Images, size: int = 50, change: Callable[[Tensor], Tensor] | None = None) -> None:
+        self.images = images
+        self.order = torch.arange(len(images))
         steps = images.labels.diff()
         if bool((steps >= 0).all()) and bool((steps > 0).any()):
-            images = images[torch.randperm(len(images), generator=seeds.stream(0, "batches"))]
-        self.images = images
+            self.order = torch.randperm(len(images), generator=seeds.stream(0, "batches"))
         self.size = size
         self.change = change
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, len(self.images), self.size):
-            part = self.images[start : start + self.size]
+            part = self.images[self.order[start : start + self.size]]
             pixels = to_float(part.images)
             yield self.change(pixels) if self.change else pixels, part.labels

@@ -113,7 +113,7 @@ def _from_file(path: Path, factory: str | None, arch: str | None, classes: int |
             raise CheckpointError(expected(str(path), f"what made the network, --factory {maker}", "none"))
         source = Source(load(path, factory, arch=arch, classes=classes), name, made_by, classes or manifest.classes)
         stated = manifest.notes.get("intake")
-    usual = CIFAR if made_by in ARCHITECTURES else UNKNOWN
+    usual = CIFAR if made_by in ARCHITECTURES and stated is None else UNKNOWN
     return _fed(source if made_by and is_name(made_by) else replace(source, arch=None), asked, stated, usual)
 
 

@@ -14,7 +14,20 @@ from windfirm.prune.criteria.base import Scores
 from windfirm.prune.cut import cut
 from windfirm.prune.observe import Batches
 from windfirm.prune.salvage import RefusedError, culprit
-from windfirm.prune.select import Cut, Layer, Unit, departures, eligible, leaving, share, sizes, smallest, taken
+from windfirm.prune.select import (
+    Cut,
+    Layer,
+    Pool,
+    Unit,
+    departures,
+    eligible,
+    leaving,
+    pools,
+    share,
+    sizes,
+    smallest,
+    taken,
+)
 from windfirm.prune.stability import Stability, stability
 from windfirm.prune.structure import Anatomy, Kind, Structure
 from windfirm.prune.verify import silencing
@@ -171,7 +184,8 @@ def _chosen(
         chosen = share(order, scored, target.budget.share, target.ranking)
         return chosen if chosen.units else leaving(order[:1]), None
     if name == "ratio":
-        return taken(order, _most(job, body, number, sort, scored), target.ranking), None
+        pool = pools(target.ranking, job.body.structures)
+        return taken(order, _most(job, body, number, sort, scored, pool), pool), None
     goal = target.budget.left(number, job.rounds)
     if name == "latency":
         spent = timed(job.first, make, job.measure)
@@ -189,8 +203,8 @@ def _chosen(
     return found, None
 
 
-def _most(job: Job, body: Anatomy, number: int, sort: Sort, scored: Scores) -> dict[Layer | None, int]:
-    """How many units leave in this round, in all or of each layer, so that as many are gone as by now should be.
+def _most(job: Job, body: Anatomy, number: int, sort: Sort, scored: Scores, pool: Pool) -> dict[Layer | None, int]:
+    """How many units leave in this round, of each pool, so that as many are gone as by now should be.
 
     They are counted from the first network, among what the criterion has a score for. Of both sorts the one that goes
     makes up for the other: the shares of filters and of blocks that stay multiply to what was asked for, as a block is
@@ -199,12 +213,12 @@ def _most(job: Job, body: Anatomy, number: int, sort: Sort, scored: Scores) -> d
     target = job.target
     stays = target.budget.left(number, job.rounds)
     if target.structure == "both":
-        stays = min(1.0, stays / _staying(job, body, "layers" if sort == "filters" else "filters"))
+        other = _staying(job, body, "layers" if sort == "filters" else "filters")
+        stays = min(1.0, stays / other) if other else 1.0
     first, now = (eligible(part.structures, target.protect, KINDS[sort]) for part in (job.body, body))
     unscored = {structure.name for structure in now} - {structure.name for structure in scored}
-    began = sizes(_still(first, now, sort, but=unscored), target.ranking)
-    there = sizes(scored, target.ranking)
-    return {pool: round(round(n * (1 - stays), 6)) - (n - there[pool]) for pool, n in began.items()}
+    began, there = sizes(_still(first, now, sort, but=unscored), pool), sizes(scored, pool)
+    return {key: round(round(n * (1 - stays), 6)) - (n - there[key]) for key, n in began.items()}
 
 
 def _staying(job: Job, body: Anatomy, sort: Sort) -> float:

@@ -12,7 +12,7 @@ from windfirm.prune.both import COMPARING, Sort, distances, turn
 from windfirm.prune.budget import Measure, budget, by_turns
 from windfirm.prune.criteria import Criterion, named
 from windfirm.prune.observe import Batches
-from windfirm.prune.propose import KINDS, UNITS, Job, Round, Target, propose
+from windfirm.prune.propose import KINDS, Job, Round, Target, propose
 from windfirm.prune.structure import Anatomy, anatomy
 
 
@@ -140,11 +140,11 @@ def _round(job: Job, model: nn.Module, body: Anatomy, number: int) -> tuple[nn.M
             break
     if not found:
         raise next(iter(stopped.values()))
-    some = {sort: made for sort, made in found.items() if made[1].cut.removed}
     reasons = {sort: str(error) for sort, error in stopped.items()}
-    if some:  # one that removes nothing is always the nearer
-        reasons |= {sort: f"its share came to less than half of a {UNITS[sort][:-1]}" for sort in found.keys() - some}
-        found = some
+    some = {sort: made for sort, made in found.items() if made[1].cut.removed}
+    if some:  # one that removes nothing would always be the nearer
+        reasons |= dict.fromkeys(found.keys() - some, "none was due in this round")
+    found = some or dict([next(iter(found.items()))])
     far: dict[Sort, float] = {}
     if len(found) > 1:
         networks = {sort: network for sort, (network, _) in found.items()}

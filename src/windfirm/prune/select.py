@@ -21,6 +21,9 @@ Unit = tuple[Structure, int]
 #: What shares and floors count within: a filter group by its name, or the stage that a block belongs to.
 Layer = tuple[Kind, object]
 
+#: Which units a structure's are chosen among; None for all.
+Pool = Callable[[Structure], Layer | None]
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -80,31 +83,39 @@ def select(
 
 def share(order: Sequence[Unit], scores: Mapping[Structure, Tensor], ratio: float, ranking: str) -> Cut:
     """The first units of ``order``: ``round(ratio * n)`` of all n scored ones, or of the n of each layer."""
-    return taken(order, {pool: round(ratio * n) for pool, n in sizes(scores, ranking).items()}, ranking)
+    pool = pools(ranking)
+    return taken(order, {key: round(ratio * n) for key, n in sizes(scores, pool).items()}, pool)
 
 
-def sizes(structures: Iterable[Structure], ranking: str) -> Counter[Layer | None]:
-    """How many units there are among which a ``ranking`` chooses: in each layer, or in all, which None stands for."""
+def pools(ranking: str, first: Iterable[Structure] = ()) -> Pool:
+    """Among which units a ``ranking`` chooses: all, or those of a layer.
+
+    ``first``: the structures of the network before earlier cuts, whose layers count: the shape of a stage changes.
+    """
+    if ranking == "global":
+        return lambda structure: None
+    by_name = {structure.name: structure for structure in first}
+    return lambda structure: layer(by_name.get(structure.name, structure))
+
+
+def sizes(structures: Iterable[Structure], pool: Pool) -> Counter[Layer | None]:
+    """How many units there are in each pool."""
     found: Counter[Layer | None] = Counter()
     for structure in structures:
-        found[_pool(structure, ranking)] += structure.size
+        found[pool(structure)] += structure.size
     return found
 
 
-def taken(order: Sequence[Unit], most: Mapping[Layer | None, int], ranking: str) -> Cut:
-    """The first units of ``order``, of all, or of each layer, no more than ``most`` says."""
+def taken(order: Sequence[Unit], most: Mapping[Layer | None, int], pool: Pool) -> Cut:
+    """The first units of ``order``, of each pool no more than ``most`` says."""
     counts: Counter[Layer | None] = Counter()
     chosen: list[Unit] = []
     for structure, unit in order:
-        pool = _pool(structure, ranking)
-        if counts[pool] < most.get(pool, 0):
-            counts[pool] += 1
+        key = pool(structure)
+        if counts[key] < most.get(key, 0):
+            counts[key] += 1
             chosen.append((structure, unit))
     return leaving(chosen)
-
-
-def _pool(structure: Structure, ranking: str) -> Layer | None:
-    return None if ranking == "global" else layer(structure)
 
 
 def smallest(order: Sequence[Unit], fits: Callable[[Cut], bool], grain: int = 1) -> Cut | None:

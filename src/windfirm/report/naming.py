@@ -10,11 +10,11 @@ from windfirm.evaluate.outcome import Outcome
 from windfirm.report.poster import NONE, Form, Point
 
 
-def columns(outcomes: Sequence[Outcome], networks: Sequence[Hashable]) -> list[str]:
+def columns(outcomes: Sequence[Outcome], points: Sequence[Hashable]) -> list[str]:
     """The name of each outcome's column: the attack's, with as much of eps, options and images as tells it apart.
 
-    ``networks``: on which network each was measured. What tells two outcomes of one network apart is in the name of
-    their columns everywhere; what differs from network to network, such as the number of images, is not.
+    ``points``: the point of the grid of each. What tells two outcomes of one point apart is in the name of their
+    columns everywhere; what differs from point to point alone, such as the number of images, is not.
     """
     names = [outcome.attack for outcome in outcomes]
     more = (
@@ -24,8 +24,8 @@ def columns(outcomes: Sequence[Outcome], networks: Sequence[Hashable]) -> list[s
     )
     for parts in more:
         several: dict[tuple[str, Hashable], set[str]] = {}
-        for name, network, part in zip(names, networks, parts, strict=True):
-            several.setdefault((name, network), set()).add(part)
+        for name, point, part in zip(names, points, parts, strict=True):
+            several.setdefault((name, point), set()).add(part)
         unclear = {name for (name, _), found in several.items() if len(found) > 1}
         names = [name + (part if name in unclear else "") for name, part in zip(names, parts, strict=True)]
     return names

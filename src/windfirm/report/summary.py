@@ -52,7 +52,7 @@ class Summary:
 
     def mean_gain(self, versus: Versus, column: str) -> float | None:
         """The mean of one column in points, None where no line has it; of its places where there are any."""
-        points = [place[versus] for place in self.places(column)]
+        points = [place[versus] for place in self.places(column) if versus in place]
         points = points or [gain.delta.points for _, gain in self.gains(versus, column)]
         return sum(points) / len(points) if points else None
 
@@ -89,7 +89,7 @@ def summary(rows: Sequence[Measured]) -> Summary:
     name = rows[0].study
     form = forms().get(name)
     outcomes = [unpack(row.row) for row in rows]
-    names = naming.columns(outcomes, [(repr(sorted(row.point.items())), row.role, row.seed) for row in rows])
+    names = naming.columns(outcomes, [repr(sorted(row.point.items())) for row in rows])
     points: dict[str, list[int]] = {}
     for number, row in enumerate(rows):
         points.setdefault(repr(sorted(row.point.items())), []).append(number)

@@ -165,45 +165,65 @@ def test_blocks_that_are_added_in_the_same_module_have_each_their_own_columns() 
     assert scores == {"a": pytest.approx(wanted[0]), "b": pytest.approx(wanted[1])}
 
 
+class Block(nn.Module):
+    """A residual branch of two layers on the last axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.back = nn.Linear(6, 4), nn.Linear(4, 6)
+
+    def forward(self, x: Tensor) -> Any:
+        return x + self.back(self.wide(x).relu())
+
+
 class Tokens(nn.Module):
     """The same network with its four by four positions as (b, t, c), as (b, h, w, c), or with tokens first."""
 
-    def __init__(self, how: str) -> None:
+    def __init__(self, how: str, *, position: bool = False) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.how = how
-        self.stem = nn.Conv2d(3, 6, 2, 2)
-        self.wide, self.back = (nn.ModuleList([nn.Linear(*size) for _ in range(2)]) for size in ((6, 4), (4, 6)))
-        self.head = nn.Linear(6, 3)
+        self.stem, self.blocks, self.head = nn.Conv2d(3, 6, 2, 2), nn.Sequential(Block(), Block()), nn.Linear(6, 3)
+        self.position = nn.Parameter(torch.randn(1, 16, 6)) if position else None
 
     def forward(self, x: Tensor) -> Any:
         x = self.stem(x)
         x = x.permute(0, 2, 3, 1) if self.how == "b h w c" else x.flatten(2).transpose(1, 2)
+        if self.position is not None:
+            x = x + self.position
         if self.how == "t b c":
             x = x.transpose(0, 1)
-        for wide, back in zip(self.wide, self.back, strict=True):
-            x = x + back(wide(x).relu())
         positions = {"b h w c": (1, 2), "b t c": (1,), "t b c": (0,)}[self.how]
-        return self.head(x.mean(positions))
+        return self.head(self.blocks(x).mean(positions))
 
 
-def by_layout(name: str, how: str) -> dict[str, list[float]]:
+def by_layout(name: str, how: str, *, position: bool = False) -> dict[str, list[float]]:
     """Scores by name. Sixteen images, as there are tokens."""
     images = torch.rand(32, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    model = lively(Tokens(how)).float()
+    model = lively(Tokens(how, position=position)).float()
     parts = [(images[i : i + 16], torch.arange(16) % 3) for i in (0, 16)]
     found = score(name, model, structures(model, images[:1]), parts)
     return {structure.name: values.tolist() for structure, values in found.items()}
 
 
-def test_where_channels_are_last_a_block_is_scored_by_its_channels() -> None:
-    flat, square = by_layout("pls", "b t c"), by_layout("pls", "b h w c")
-    assert len(flat) == 2 + 2 + 1  # blocks, what is inside them, and the trunk
-    assert flat.keys() == square.keys()
-    for name, values in flat.items():
-        assert square[name] == pytest.approx(values, rel=1e-5)
-    blocks = by_layout("hrank", "b t c"), by_layout("hrank", "b h w c")
-    assert blocks[0] == blocks[1]  # of what is no map of a channel there is no rank
+ALL = {"stem", "blocks.0", "blocks.0.wide", "blocks.1", "blocks.1.wide"}
+
+
+@pytest.mark.parametrize("name", ["pls", "expected-abs"])
+def test_where_channels_are_last_a_block_is_scored_by_its_channels(name: str) -> None:
+    flat, square = by_layout(name, "b t c"), by_layout(name, "b h w c")
+    assert flat.keys() == square.keys() == ALL
+    for structure, values in flat.items():
+        assert square[structure] == pytest.approx(values, rel=1e-5)
+
+
+def test_of_what_is_no_map_there_is_no_rank() -> None:
+    assert [*by_layout("hrank", "b t c")] == [*by_layout("hrank", "b h w c")] == ["stem"]
+
+
+def test_a_position_parameter_does_not_hide_the_channels_of_blocks() -> None:
+    assert by_layout("pls", "b t c", position=True).keys() == ALL
+    assert by_layout("expected-abs", "b t c", position=True).keys() == ALL
 
 
 def test_what_is_laid_out_with_tokens_first_has_no_score_and_the_rest_has_its_own() -> None:

@@ -99,18 +99,25 @@ def in_order(traced: Trace, call: Call) -> bool:
 def block_map(body: Anatomy, block: Structure) -> Point | None:
     """Where a block's output can be seen: the sum with what its branch is added to, activated if it is.
 
-    None where its channels, or its images, do not lie along one axis that is known.
+    None where its images do not lie along the first axis.
     """
     end = block.silent[0] if block.silent else block.bypassed[1] if block.bypassed else None
     call = next((call for call in body.traced.calls if call.place == end), None)
     if call is None:
         return None
     output = call.outputs[0]
-    axes = [axis for axis, nodes in body.coupling.labels.get(output.key, {}).items() if (nodes >= 0).any()]
-    if len(axes) != 1 or axes == [0] or (len(output.shape) > 2 and output.shape[0] != _images(body.traced)):
+    if len(output.shape) > 2 and output.shape[0] != _images(body.traced):
         return None
-    last = axes[0] == len(output.shape) - 1
-    return Point(feature_map(body.traced, call).place, -1 if last else axes[0])  # as a linear layer's map has it
+    return Point(feature_map(body.traced, call).place, _channels(body, output))
+
+
+def _channels(body: Anatomy, ref: Ref) -> int:
+    """The axis of the channels, -1 for the last: the one whose units can leave; where none or several can, by shape."""
+    coupling, labels = body.coupling, body.coupling.labels.get(ref.key, {})
+    known = {axis: nodes[nodes >= 0] for axis, nodes in labels.items()}
+    free = [axis for axis, n in known.items() if len(n) and not coupling.frozen.keys() & coupling.component[n].tolist()]
+    axis = free[0] if len(free) == 1 else 1 if len(ref.shape) > 3 else -1  # (b, c, h, w), or (b, tokens, c)
+    return -1 if axis == len(ref.shape) - 1 else axis
 
 
 def _images(traced: Trace) -> int | None:
