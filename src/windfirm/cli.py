@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from windfirm import __version__
 from windfirm.commands.declare import measuring, pruning, studies, training
@@ -19,6 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     130 after an interrupt, 1 when the reader of standard output has gone, 3 when a study has failed cells or damage.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as for some services
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  # for as long as the process lives
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as on stderr: many a pipe has no ′ and no −
     args, unknown = parser().parse_known_args(argv)

@@ -1,5 +1,6 @@
 """What a command can see to be a mistake of the person who typed it."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from tests.commands.toys import NET, checkpoint, complaint, folder, listing, run, run_json
 from windfirm.cli import main
+from windfirm.commands.shared import results
 
 Capture = pytest.CaptureFixture[str]
 
@@ -118,3 +120,53 @@ def test_weights_before_training_that_belong_to_the_network_stay_where_they_are(
 def test_layers_of_plain_chains_are_asked_for_where_layers_leave(capsys: Capture) -> None:
     wanted = "--plain-layers: expected --structure layers or both, whose blocks they are, got filters"
     assert complaint(capsys, *PRUNE, "--plain-layers", "--out", "out").endswith(wanted)
+
+
+def test_weights_that_were_forgotten_are_told(capsys: Capture) -> None:
+    said = f"{NET}: weights as the function makes them; --weights puts others in\n"
+    words = ("--data", "data", "--input", "3,32,32")
+    prune = ("prune", NET, *words, "--criterion", "l1", "--ratio", "0.4", "--out", "out")
+    attack = ("attack", NET, *words, "--attack", "clean")
+    for told in (prune, attack):
+        assert main([*told]) == 0
+        assert said in capsys.readouterr().err
+        assert main([*told, "--weights", "F.safetensors"]) == 0
+        assert said not in capsys.readouterr().err
+
+
+def test_a_network_that_refuses_images_in_its_own_way_is_told_in_one_line(capsys: Capture) -> None:
+    said = complaint(capsys, "attack", "tests.commands.toys:picky", "--data", "data", "--attack", "clean")
+    wanted = "expected a network that takes images of shape (1, 3, 32, 32), got an error: wants 64"
+    assert said == f"windfirm attack: tests.commands.toys:picky: {wanted}"
+
+
+def test_a_folder_whose_name_is_no_text_costs_no_results(capsys: Capture) -> None:
+    try:
+        folder(Path(os.fsdecode(b"b\xfcro")))
+    except OSError:
+        pytest.skip("a file system for names that are text")
+    run(capsys, *PRUNE, "--data", os.fsdecode(b"b\xfcro"), "--adjust", "fine-tuning", "--epochs", "1", "--out", "out")
+    assert "b\\udcfcro" in Path("out/report.html").read_text(encoding="utf-8")
+
+
+def test_networks_in_half_precision_are_timed_and_exported_as_they_are(capsys: Capture) -> None:
+    half = "tests.commands.toys:half"
+    words = ("--input", "3,32,32", "--mean", "0.5", "--std", "0.5")
+    assert run_json(capsys, "inspect", half, *words[:2])["groups"]
+    run(capsys, "prune", half, *words, "--data", "data", "--criterion", "l1", "--latency", "0.99", "--out", "small")
+    exported = run_json(capsys, "export", half, *words, "--data", "data", "--format", "pt2", "--out", "half.pt2")
+    assert exported["checked"]["difference"] < 1e-4
+
+
+def test_commands_that_write_into_one_folder_at_once_keep_what_each_has_written() -> None:
+    with results("both") as one:
+        (one / "model.txt").write_text("a")
+        with results("both") as other:
+            (other / "page.html").write_text("b")
+        (one / "card.txt").write_text("a")
+    assert listing(Path("both")) == ["card.txt", "model.txt", "page.html"]
+
+
+def test_a_page_beside_the_weights_given_is_allowed(capsys: Capture) -> None:
+    run(capsys, "prune", NET, "--weights", "F.safetensors", *PRUNE[4:], "--out", "F")
+    assert Path("F/model.safetensors").is_file()

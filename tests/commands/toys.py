@@ -35,6 +35,24 @@ def square_only() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Flatten(), nn.Linear(4 * 32 * 32, 2))
 
 
+class _Picky(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[-1] != 64:
+            raise ValueError("wants 64")
+        return x
+
+
+def picky() -> nn.Module:
+    """Says by itself which images it takes."""
+    return _Picky()
+
+
+def half() -> nn.Module:
+    """The tiny network in half precision."""
+    torch.manual_seed(0)
+    return network().half()
+
+
 def not_a_network() -> str:
     return "a string"
 

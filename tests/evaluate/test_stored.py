@@ -40,6 +40,9 @@ def test_no_number_is_a_null() -> None:
     made = compare([subject("F", 0.5), subject("F'", 0.7)], data="toy/test", seed=3)
     made = replace(made, deltas=tuple(replace(delta, smallest=math.inf) for delta in made.deltas))
     assert [delta["smallest"] for delta in to_json(made)["deltas"]] == [None] * len(made.deltas)
+    sure = replace(made.subjects[0], calibration=Calibration(150, 2.0, 0.1, math.inf, 0.05, math.inf))
+    values = json.loads(json.dumps(to_json(replace(made, subjects=(sure, made.subjects[1]))), allow_nan=False))
+    assert from_json(values).subjects[0].calibration == sure.calibration
 
 
 def test_more_draws_than_a_file_can_hold_are_refused_before_there_is_one() -> None:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from windfirm import seeds
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
-from windfirm.errors import CutError, InputError, brief, expected
+from windfirm.errors import CutError, InputError, expected, first_line
 from windfirm.models.copies import copied
 from windfirm.models.device import out_of_memory
 
@@ -27,10 +27,10 @@ def check_fit(model: nn.Module, images: Images, device: torch.device) -> None:
     except CutError:
         return
     except Exception as error:  # a network may raise anything
-        if isinstance(error, RuntimeError) and out_of_memory(error):
+        if out_of_memory(error):
             raise
         wanted = f"a network that takes images of shape {tuple(some.shape)}"
-        raise InputError(expected("model", wanted, f"an error: {brief(error)}")) from error
+        raise InputError(expected("model", wanted, f"an error: {first_line(error)}")) from error
     most = int(images.labels.max())
     if isinstance(outputs, Tensor) and outputs.ndim == 2 and outputs.shape[1] <= most:
         wanted = f"labels below {outputs.shape[1]}, the number of the network's outputs"

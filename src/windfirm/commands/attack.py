@@ -14,6 +14,7 @@ from windfirm.commands.shared import (
     open_networks,
     print_json,
     printer,
+    say_as_made,
 )
 from windfirm.evaluate.intervals import interval
 from windfirm.evaluate.loop import evaluate
@@ -47,6 +48,7 @@ def run(args: Namespace) -> None:
             table.add_row(source.name, outcome.attack, f"{outcome.count:,}", f"{outcome.total:,}", *share)
         packed = [pack(outcome) for outcome in outcomes]
         document.append({"network": source.name, "normalisation": normalisation(source), "outcomes": packed})
+    say_as_made(args, args.models)
     if args.json:
         print_json(describe(images) | {"seed": args.seed, "networks": document})
         return

@@ -12,6 +12,7 @@ from windfirm import console
 from windfirm.attack.budget import Attack
 from windfirm.commands.shared import (
     SIDE,
+    as_made,
     check_fit,
     chosen_attacks,
     input_shape,
@@ -117,7 +118,7 @@ def _unlike(sources: Mapping[Role, Source]) -> list[str]:
 
 def _fresh(args: Namespace, specs: Mapping[Role, str]) -> list[str]:
     """A warning about networks that a function made and nothing was put into."""
-    made = [role for role, spec in specs.items() if ":" in spec and not Path(spec).exists() and not args.weights]
+    made = [role for role, spec in specs.items() if as_made(args, [spec])]
     who = listing([prime(role) for role in made])
     return [f"Warning, {who}: weights as the function makes them; --weights puts others in."] if made else []
 

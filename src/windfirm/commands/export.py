@@ -16,14 +16,15 @@ from windfirm.commands.shared import (
     print_json,
     printer,
     results,
+    say_as_made,
 )
 from windfirm.data.augment import to_float
 from windfirm.errors import InputError, expected
 from windfirm.models.blueprint import origin_of
 from windfirm.models.cost import cost
-from windfirm.models.device import pick
+from windfirm.models.device import pick, type_of
 from windfirm.models.expand import expand
-from windfirm.models.export import FORMATS, export, type_of
+from windfirm.models.export import FORMATS, export
 from windfirm.models.latency import latencies
 from windfirm.models.normalize import taken_apart
 from windfirm.models.source import Source
@@ -55,6 +56,7 @@ def run(args: Namespace) -> None:
     # By turns with the network before its cuts, batch by batch: times that can be compared.
     timed = {str(len(batch)): latencies(networks, batch) for batch in (images[:1], many)}
     times = [{size: turns[i].median for size, turns in timed.items()} for i in range(len(networks))]
+    say_as_made(args, [args.model])
     if args.json:
         checked = {"images": done.images, "data": where, "difference": done.difference}
         file = {"model": source.name, "file": args.out, "format": args.format, "bytes": done.size}

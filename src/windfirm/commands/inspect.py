@@ -9,6 +9,7 @@ import torch
 
 from windfirm.commands.shared import grid, input_shape, open_network, print_json, printer
 from windfirm.models.cost import cost
+from windfirm.models.device import type_of
 from windfirm.models.normalize import taken_apart
 from windfirm.prune.structure import Anatomy, Structure, anatomy
 
@@ -29,7 +30,7 @@ def run(args: Namespace) -> None:
     """Trace, couple, print."""
     source = open_network(args, args.model, trained=False)
     network, _ = taken_apart(source.model)
-    example = torch.zeros(1, *(input_shape([source]) or (3, 32, 32)))
+    example = torch.zeros(1, *(input_shape([source]) or (3, 32, 32)), dtype=type_of(network))
     body = anatomy(network, example)
     total = cost(network, example)
     groups, blocks = ([_row(body, s) for s in body.structures if s.kind == kind] for kind in ("filters", "block"))

@@ -22,6 +22,7 @@ from windfirm.commands.shared import (
     printer,
     resize_words,
     results,
+    say_as_made,
 )
 from windfirm.data.batches import Batches
 from windfirm.data.images import Images
@@ -30,7 +31,7 @@ from windfirm.files import write_text
 from windfirm.models.checkpoint import save
 from windfirm.models.copies import copied
 from windfirm.models.cost import cost
-from windfirm.models.device import batch_size, pick
+from windfirm.models.device import batch_size, pick, type_of
 from windfirm.models.intake import Intake
 from windfirm.models.normalize import taken_apart
 from windfirm.models.source import INITIAL, MODEL, Source
@@ -91,7 +92,7 @@ def run(args: Namespace) -> None:
         check_fit(source.name, source.model, images)
         shape = _shape(images)
     size = shape or _shape(load_images(args, "train", [source], limit=1))
-    example = torch.zeros(1, *size)
+    example = torch.zeros(1, *size, dtype=type_of(network))
     batches = Batches(images, batch_size(device, size), normalised(nn.Identity())) if images is not None else ()
     check_patterns("--protect", network, example, target)
     maker = _maker(args, source)
@@ -149,6 +150,7 @@ def run(args: Namespace) -> None:
         write_text(place / "MODEL_CARD.md", card(record, compare=_comparison(args, maker)))
     for name in (INITIAL, *([] if args.control else [CONTROL])):
         (out / name).unlink(missing_ok=True)  # an earlier run's: it is none of this network's
+    say_as_made(args, [args.model])
     if args.json:
         print_json(record)
         return

@@ -1,6 +1,8 @@
 """What several commands do alike: printing, choosing networks, images and attacks, keeping a folder whole."""
 
 import shutil
+import time
+import uuid
 from argparse import Namespace
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,6 +21,7 @@ from windfirm.commands.printing import print_json as print_json
 from windfirm.commands.printing import printer as printer
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
+from windfirm.data.store import STALE
 from windfirm.defend.registry import defence
 from windfirm.errors import InputError, expected, nearest
 from windfirm.evaluate.network import classify, private
@@ -43,15 +46,19 @@ SIDE = 2**16
 def results(folder: str | Path) -> Iterator[Path]:
     """Yield a hidden place inside ``folder``; its files move up into ``folder`` when the block ends well.
 
-    Else they go, and so do the folders that were made for them: a command leaves all of its results or none. Raises
-    InputError at once when ``folder`` cannot be written, so that a long run does not end at a closed door.
+    Else they go, and so do the folders that were made for them: a command leaves all of its results or none, also
+    beside another that writes there. Raises InputError at once when ``folder`` cannot be written, so that a long run
+    does not end at a closed door.
     """
     target = Path(folder)
-    place = target / ".unfinished"
+    place = target / f".unfinished-{uuid.uuid4().hex[:8]}"
     made = [path for path in (target, *target.parents) if not path.exists()]
     try:
         with _disk(target):
-            shutil.rmtree(place, ignore_errors=True)  # what a killed run left
+            for left in target.glob(".unfinished*"):  # by what was killed, or by what is at work beside
+                with suppress(OSError):
+                    if time.time() - left.stat().st_mtime > STALE:
+                        shutil.rmtree(left, ignore_errors=True)
             place.mkdir(parents=True)
         yield place
         with _disk(target):
@@ -81,8 +88,20 @@ def one_of(option: str, name: str, known: Collection[str]) -> None:
 def check_apart(option: str, out: Path, spec: str) -> None:
     """Raise InputError where the file ``out`` is the one that the network ``spec`` is read from."""
     path = Path(spec)
-    if path.exists() and out.resolve() in (path.resolve(), (path / MODEL).resolve()):
+    own = path / MODEL if path.is_dir() else path
+    if path.exists() and out.resolve() == own.resolve():
         raise InputError(expected(option, "another place than the network's own file", str(out)))
+
+
+def as_made(args: Namespace, specs: Sequence[str]) -> list[str]:
+    """Those of the networks that a function of the user's own makes and that no weights are put into."""
+    return [spec for spec in specs if ":" in spec and not Path(spec).exists() and not args.weights]
+
+
+def say_as_made(args: Namespace, specs: Sequence[str]) -> None:
+    """Tell of as_made on stderr, as weights are easily forgotten."""
+    for spec in as_made(args, specs):
+        console.say(f"{spec}: weights as the function makes them; --weights puts others in")
 
 
 def open_networks(args: Namespace, specs: Sequence[str], *, trained: bool = True) -> list[Source]:

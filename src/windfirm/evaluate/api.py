@@ -11,10 +11,11 @@ from windfirm.attack.budget import Attack
 from windfirm.attack.registry import build
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
-from windfirm.errors import InputError, expected, first_line
+from windfirm.errors import InputError, WindfirmError, expected, first_line
 from windfirm.evaluate.loop import evaluate
 from windfirm.evaluate.network import private
 from windfirm.evaluate.outcome import Outcome
+from windfirm.models.device import out_of_memory
 
 
 def attack(
@@ -61,7 +62,9 @@ def as_images(model: nn.Module, images: Tensor | NDArray[Any], labels: Tensor | 
     try:
         with torch.no_grad(), seeds.default_stream(0, "classes"):
             logits = private(model, None)(to_float(pixels[:1]))
-    except RuntimeError as error:
+    except Exception as error:  # a network may raise anything
+        if isinstance(error, WindfirmError) or out_of_memory(error):
+            raise
         got = f"an error: {first_line(error)}"
         raise InputError(expected("model", f"a network that takes images of shape {shape}", got)) from error
     if not isinstance(logits, Tensor):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from windfirm.data.images import Images
-from windfirm.errors import InputError, expected, first_line
+from windfirm.errors import InputError, WindfirmError, expected, first_line
 from windfirm.models.copies import copied
 from windfirm.models.device import in_float32, layout, out_of_memory
 
@@ -49,8 +49,8 @@ def outputs(network: nn.Module, pixels: Tensor, images: Images) -> Tensor:
     try:
         with as_judged(pixels.device):
             logits = network(pixels.contiguous(memory_format=layout(pixels.device)))
-    except RuntimeError as error:
-        if out_of_memory(error):
+    except Exception as error:  # a network may raise anything
+        if isinstance(error, WindfirmError) or out_of_memory(error):
             raise
         wanted = f"a network that takes images of shape {tuple(pixels.shape)}"
         raise InputError(expected("model", wanted, f"an error: {first_line(error)}")) from error

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from windfirm.errors import InputError, expected
@@ -55,9 +55,19 @@ def _subject(subject: Subject) -> dict[str, Any]:
         "outcomes": [pack(outcome) for outcome in subject.outcomes],
         "curve": [pack(outcome) for outcome in subject.curve],
         "checks": subject.checks and asdict(subject.checks),
-        "calibration": subject.calibration and asdict(subject.calibration),
+        "calibration": subject.calibration and _finite(asdict(subject.calibration)),
         "sweeps": [curves.to_json(curve) for curve in subject.sweeps],
     }
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """``values`` with a null for what is infinite, as the surprise at a class that a network rules out."""
+    return {name: value if isfinite(value) else None for name, value in values.items()}
+
+
+def _whole(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What _finite was made of."""
+    return {name: inf if value is None else value for name, value in values.items()}
 
 
 def _read(values: Mapping[str, Any]) -> Subject:
@@ -68,7 +78,7 @@ def _read(values: Mapping[str, Any]) -> Subject:
             "outcomes": tuple(map(unpack, values["outcomes"])),
             "curve": tuple(map(unpack, values["curve"])),
             "checks": checks and Checks(checks["images"], tuple(Finding(**found) for found in checks["findings"])),
-            "calibration": calibration and Calibration(**calibration),
+            "calibration": calibration and Calibration(**_whole(calibration)),
             "sweeps": tuple(map(curves.from_json, values.get("sweeps", ()))),
         }
     )

@@ -52,6 +52,11 @@ def require_float32(model: nn.Module) -> None:
             raise InputError(expected(name, "float32 to train, as model.float() makes it", parameter.dtype))
 
 
+def type_of(model: nn.Module) -> torch.dtype:
+    """The type of images that a network takes: that of its parameters."""
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+
+
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 natively (emulation would be slower than float32)."""
     if device.type == "cuda":

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from windfirm.errors import InputError, expected, first_line
 from windfirm.files import atomic
 from windfirm.models.copies import copied
+from windfirm.models.device import type_of
 
 FORMATS = ("onnx", "pt2")
 
@@ -40,11 +41,6 @@ class Exported:
     difference: float
     images: int
     size: int
-
-
-def type_of(model: nn.Module) -> torch.dtype:
-    """The type of images that a network takes: that of its parameters."""
-    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
 
 
 def export(

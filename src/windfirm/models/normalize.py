@@ -29,7 +29,8 @@ class Normalize(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.std
+        found = (x - self.mean) / self.std
+        return found.to(x.dtype) if x.is_floating_point() else found  # a network in half precision takes such images
 
 
 class Normalized(nn.Module):
