@@ -590,3 +590,5 @@ def test_output_that_is_closed_costs_no_results(here: Path, monkeypatch: pytest.
     monkeypatch.setattr(sys, "stderr", None)
     assert main(["data", "list"]) == 0
     assert main(["inspect", "nothing"]) == 2
+    sys.stdout.close()
+    sys.stderr.close()

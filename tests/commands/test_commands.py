@@ -127,7 +127,8 @@ def test_progress_goes_to_standard_error_as_plain_lines(capsys: Capture, data: P
     assert main(["attack", NET, "--data", str(data), "--attack", "clean", "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["images"] == 16
-    assert err == f"{NET}, clean: 100%\n"
+    told = f"{NET}: weights as the function makes them; --weights puts others in\n"
+    assert err == f"{NET}, clean: 100%\n{told}"
 
 
 def test_compare_writes_a_page_and_json_that_reads_back(capsys: Capture, data: Path) -> None:
