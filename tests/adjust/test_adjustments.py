@@ -300,3 +300,22 @@ def test_buffers_of_whatever_kind_do_not_stand_in_the_way() -> None:
     model = Odd()
     for _ in range(2):
         assert len(adjust("fine-tuning", model, some(), epochs=1)) == 1
+
+
+def test_an_objective_calls_the_network_as_it_wants() -> None:
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = network(4)
+
+        def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+            logits: Tensor = self.inner(x)
+            return logits
+
+    def loss(model: nn.Module, x: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        logits = model(x, labels).float()
+        return nn.functional.cross_entropy(logits, labels), logits
+
+    assert len(adjust("fine-tuning", Both(), some(), epochs=1, objective=Objective("own", loss))) == 1
+    with pytest.raises(InputError, match="expected float32 to train"):
+        adjust("bn-only", network(4).double(), some())

@@ -165,8 +165,3 @@ def test_commands_that_write_into_one_folder_at_once_keep_what_each_has_written(
             (other / "page.html").write_text("b")
         (one / "card.txt").write_text("a")
     assert listing(Path("both")) == ["card.txt", "model.txt", "page.html"]
-
-
-def test_a_page_beside_the_weights_given_is_allowed(capsys: Capture) -> None:
-    run(capsys, "prune", NET, "--weights", "F.safetensors", *PRUNE[4:], "--out", "F")
-    assert Path("F/model.safetensors").is_file()

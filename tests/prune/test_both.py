@@ -265,7 +265,7 @@ def test_a_cut_of_nothing_is_not_taken_for_the_nearest() -> None:
     target = Target(Budget("ratio", 0.2), structure="both", choose="kl-divergence")
     _, done = prune_in_rounds(chain(), EXAMPLE, "l1", target, 4, batches=batches())
     assert all(entry.cut.units for entry in done)
-    assert done[0].stopped == {"layers": "none was due in this round"}
+    assert done[0].stopped == {"layers": "none to take in this round"}
 
 
 def test_rounds_in_which_nothing_is_due_compare_nothing() -> None:
@@ -282,3 +282,17 @@ def test_filters_stay_when_all_blocks_that_may_go_are_gone() -> None:
     _, done = prune_in_rounds(chain(), EXAMPLE, "l1", target, 4, seed=seed)
     assert [entry.sort for entry in done] == ["layers"] * 3 + ["filters"]
     assert [entry.cut.units for entry in done] == [4, 1, 1, 0]  # of the six that may go
+
+
+@pytest.mark.parametrize("ranking", ["global", "per-layer"])
+@pytest.mark.parametrize("rounds", [2, 4])
+def test_layers_of_plain_chains_that_cannot_go_any_more_are_still_there(ranking: str, rounds: int) -> None:
+    """Once filters have left unevenly, a layer no longer keeps the shape and is no block, but nothing took it."""
+    chain = [layer for _ in range(6) for layer in (nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())]
+    model = lively(
+        nn.Sequential(nn.Conv2d(2, 8, 3), nn.ReLU(), *chain, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
+    )
+    target = Target(Budget("ratio", 0.5), structure="both", ranking=ranking, plain=True)
+    _, done = prune_in_rounds(model, EXAMPLE, "l1", target, rounds)
+    assert all(entry.cut.units for entry in done)
+    assert any(entry.sort == "layers" for entry in done) or ranking == "global"

@@ -335,3 +335,12 @@ def test_a_target_that_no_round_can_reach_is_told_before_anything_is_trained() -
             network(), EXAMPLE, "l1", Target(Budget("macs", 0.01)), 5, adjust=lambda net, number: trained.append(number)
         )
     assert trained == []
+
+
+def test_filters_of_layers_that_are_blocks_as_well_are_counted_in_their_own_layer() -> None:
+    chain = nn.Sequential(nn.Conv2d(2, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 1))
+    model = lively(nn.Sequential(*chain, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)))
+    for plain in (False, True):
+        target = Target(Budget("ratio", 0.5), ranking="per-layer", plain=plain)
+        smaller, _ = prune_in_rounds(model, EXAMPLE, "l1", target, 2)
+        assert [smaller.get_parameter(f"{i}.weight").shape[0] for i in (0, 2, 4)] == [4, 4, 4]

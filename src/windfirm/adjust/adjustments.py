@@ -155,9 +155,9 @@ def adjust(
     for need in entry.needs:
         if getattr(given, need) is None:
             raise InputError(expected(name, f"{need}=, {NEEDS[need]}", "none"))
-    if recipe is not None:
-        require_float32(model)
-    check_fit(model, images, given.device)
+    require_float32(model)
+    if objective is PLAIN or objective.once:  # others may call the network in ways of their own
+        check_fit(model, images, given.device)
     if recipe is None:
         entry.start(model, given)
         return []

@@ -73,7 +73,7 @@ class _Replayed(nn.Module):
 
 @contextmanager
 def untouched(model: nn.Module) -> Iterator[None]:
-    """After the block all tensors of ``model`` are what they were before, and it has no gradients."""
+    """After the block tensors of ``model`` that kept their shape are what they were, and it has no gradients."""
     before = {name: tensor.detach().clone() for name, tensor in named_tensors(model)}
     try:
         yield
@@ -81,6 +81,9 @@ def untouched(model: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             for name, tensor in named_tensors(model):
                 known = before.get(name)
-                if known is not None and known.shape == tensor.shape and not torch.equal(known, tensor):
+                expanded = any(
+                    stride == 0 < size - 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True)
+                )
+                if known is not None and known.shape == tensor.shape and not expanded:  # which nothing can write to
                     tensor.copy_(known)
         model.zero_grad(set_to_none=True)

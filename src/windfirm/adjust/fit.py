@@ -21,7 +21,7 @@ def check_fit(model: nn.Module, images: Images, device: torch.device) -> None:
     if not len(some):
         return
     try:
-        network = copied(model).to(device).eval()
+        network = copied(model).to(device).train()
         with seeds.default_stream(0, "fit"), torch.no_grad():
             outputs = network(some)
     except CutError:

@@ -21,7 +21,6 @@ from windfirm.commands.printing import print_json as print_json
 from windfirm.commands.printing import printer as printer
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
-from windfirm.data.store import STALE
 from windfirm.defend.registry import defence
 from windfirm.errors import InputError, expected, nearest
 from windfirm.evaluate.network import classify, private
@@ -37,6 +36,9 @@ DEFAULT_ATTACKS = ("semantic", "occlusion", "fgsm", "clean")
 
 #: Files that cannot be read which are told by name.
 NAMED = 5
+
+#: Seconds after which results that are not finished are those of a command that was killed; a training may take days.
+STALE = 30 * 24 * 3600
 
 #: A side for which attacks are checked before any image is there: longer than any, so that what may fit passes.
 SIDE = 2**16
@@ -88,8 +90,7 @@ def one_of(option: str, name: str, known: Collection[str]) -> None:
 def check_apart(option: str, out: Path, spec: str) -> None:
     """Raise InputError where the file ``out`` is the one that the network ``spec`` is read from."""
     path = Path(spec)
-    own = path / MODEL if path.is_dir() else path
-    if path.exists() and out.resolve() == own.resolve():
+    if path.exists() and out.resolve() in (path.resolve(), (path / MODEL).resolve()):
         raise InputError(expected(option, "another place than the network's own file", str(out)))
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from windfirm.models.device import type_of
+
 #: Per-channel mean and standard deviation of the 50,000 CIFAR-10 training images, in [0, 1] units.
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
 CIFAR10_STD = (0.2470, 0.2435, 0.2616)
@@ -29,8 +31,7 @@ class Normalize(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        found = (x - self.mean) / self.std
-        return found.to(x.dtype) if x.is_floating_point() else found  # a network in half precision takes such images
+        return (x - self.mean) / self.std
 
 
 class Normalized(nn.Module):
@@ -43,7 +44,7 @@ class Normalized(nn.Module):
         self.values = tuple(mean), tuple(std)
 
     def forward(self, x: Tensor) -> Tensor:
-        outputs: Tensor = self.network(self.normalize(x))
+        outputs: Tensor = self.network(self.normalize(x).to(type_of(self.network)))  # which may be in half precision
         return outputs
 
 

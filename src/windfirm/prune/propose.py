@@ -1,11 +1,13 @@
 """One cut of a round: score, select, cut, verify; what cannot be proved to go stays whole, and something else goes."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import nn
 
 from windfirm.errors import CutError, InputError, expected
+from windfirm.models.blueprint import blueprint_of
 from windfirm.models.inputs import Inputs
 from windfirm.prune.both import CHOICES, Sort
 from windfirm.prune.budget import Budget, Measure, timed
@@ -14,22 +16,9 @@ from windfirm.prune.criteria.base import Scores
 from windfirm.prune.cut import cut
 from windfirm.prune.observe import Batches
 from windfirm.prune.salvage import RefusedError, culprit
-from windfirm.prune.select import (
-    Cut,
-    Layer,
-    Pool,
-    Unit,
-    departures,
-    eligible,
-    leaving,
-    pools,
-    share,
-    sizes,
-    smallest,
-    taken,
-)
+from windfirm.prune.select import Cut, Layer, Pool, Unit, departures, eligible, leaving, pools, share, smallest, taken
 from windfirm.prune.stability import Stability, stability
-from windfirm.prune.structure import Anatomy, Kind, Structure
+from windfirm.prune.structure import Anatomy, Kind, inside
 from windfirm.prune.verify import silencing
 
 STRUCTURES = ("filters", "layers", "both")
@@ -138,7 +127,7 @@ def propose(job: Job, model: nn.Module, body: Anatomy, number: int, sort: Sort) 
 
     while True:
         try:
-            chosen, left = _chosen(job, body, number, sort, found.scores, order(scored), make)
+            chosen, left = _chosen(job, model, body, number, sort, found.scores, order(scored), make)
             smaller = make(chosen)
             break
         except RefusedError as stop:
@@ -168,6 +157,7 @@ def propose(job: Job, model: nn.Module, body: Anatomy, number: int, sort: Sort) 
 
 def _chosen(
     job: Job,
+    model: nn.Module,
     body: Anatomy,
     number: int,
     sort: Sort,
@@ -184,8 +174,8 @@ def _chosen(
         chosen = share(order, scored, target.budget.share, target.ranking)
         return chosen if chosen.units else leaving(order[:1]), None
     if name == "ratio":
-        pool = pools(target.ranking, job.body.structures)
-        return taken(order, _most(job, body, number, sort, scored, pool), pool), None
+        most = _most(job, model, body, sort, scored, target.budget.left(number, job.rounds))
+        return taken(order, most, pools(target.ranking, job.body.structures)), None
     goal = target.budget.left(number, job.rounds)
     if name == "latency":
         spent = timed(job.first, make, job.measure)
@@ -203,37 +193,43 @@ def _chosen(
     return found, None
 
 
-def _most(job: Job, body: Anatomy, number: int, sort: Sort, scored: Scores, pool: Pool) -> dict[Layer | None, int]:
-    """How many units leave in this round, of each pool, so that as many are gone as by now should be.
+def _most(job: Job, model: nn.Module, body: Anatomy, sort: Sort, scored: Scores, stays: float) -> Counter[Layer | None]:
+    """How many units leave in this round, of each pool, so that the share that ``stays`` of the first network is left.
 
-    They are counted from the first network, among what the criterion has a score for. Of both sorts the one that goes
-    makes up for the other: the shares of filters and of blocks that stay multiply to what was asked for, as a block is
-    no number of filters.
+    They are counted among what the criterion has a score for. Of both sorts the one that goes makes up for the other:
+    the shares of filters and of blocks that stay multiply to what was asked for, as a block is no number of filters.
     """
-    target = job.target
-    stays = target.budget.left(number, job.rounds)
+    target, pool = job.target, pools(job.target.ranking, job.body.structures)
     if target.structure == "both":
-        other = _staying(job, body, "layers" if sort == "filters" else "filters")
+        began, gone = _gone(job, model, body, "layers" if sort == "filters" else "filters", pools("global"))
+        other = 1 - gone.total() / began.total() if began else 1.0
         stays = min(1.0, stays / other) if other else 1.0
-    first, now = (eligible(part.structures, target.protect, KINDS[sort]) for part in (job.body, body))
-    unscored = {structure.name for structure in now} - {structure.name for structure in scored}
-    began, there = sizes(_still(first, now, sort, but=unscored), pool), sizes(scored, pool)
-    return {key: round(round(n * (1 - stays), 6)) - (n - there[key]) for key, n in began.items()}
+    unscored = {s.name for s in eligible(body.structures, target.protect, KINDS[sort])} - {s.name for s in scored}
+    began, gone = _gone(job, model, body, sort, pool, unscored)
+    return Counter({key: round(round(n * (1 - stays), 6)) - gone[key] for key, n in began.items()})
 
 
-def _staying(job: Job, body: Anatomy, sort: Sort) -> float:
-    """The share of the filters, in the layers that are still there, or of the blocks that has stayed so far."""
+def _gone(
+    job: Job, model: nn.Module, body: Anatomy, sort: Sort, pool: Pool, but: Collection[str] = ()
+) -> tuple[Counter[Layer | None], Counter[Layer | None]]:
+    """How many units of each pool the first network had, and how many of them cuts have taken.
+
+    Filters are counted in layers that can still lose some. A block that no cut took is there, also where it cannot go
+    any more.
+    """
     first, now = (eligible(part.structures, job.target.protect, KINDS[sort]) for part in (job.body, body))
-    began = sum(structure.size for structure in _still(first, now, sort))
-    return sum(structure.size for structure in now) / began if began else 1.0
-
-
-def _still(
-    first: Sequence[Structure], now: Sequence[Structure], sort: Sort, *, but: Collection[str] = ()
-) -> list[Structure]:
-    """Of the ``first`` structures those to count from: all blocks; filters whose layers did not leave with a block."""
-    names = {structure.name for structure in now}
-    return [s for s in first if s.name not in but and (sort == "layers" or s.name in names)]
+    began, gone = Counter[Layer | None](), Counter[Layer | None]()
+    sizes = {structure.name: structure.size for structure in now}
+    cut_out = blueprint_of(model).replaced.keys() - blueprint_of(job.first).replaced.keys()
+    for structure in first:
+        if structure.name in but or (sort == "filters" and structure.name not in sizes):
+            continue
+        began[pool(structure)] += structure.size
+        if sort == "filters":
+            gone[pool(structure)] += structure.size - sizes[structure.name]
+        elif any(inside(path, cut_out) for path in structure.replaced):
+            gone[pool(structure)] += structure.size
+    return began, gone
 
 
 def _out_of_reach(what: str, least: str, floor: float, limit: str) -> CutError:

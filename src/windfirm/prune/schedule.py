@@ -143,7 +143,7 @@ def _round(job: Job, model: nn.Module, body: Anatomy, number: int) -> tuple[nn.M
     reasons = {sort: str(error) for sort, error in stopped.items()}
     some = {sort: made for sort, made in found.items() if made[1].cut.removed}
     if some:  # one that removes nothing would always be the nearer
-        reasons |= dict.fromkeys(found.keys() - some, "none was due in this round")
+        reasons |= dict.fromkeys(found.keys() - some, "none to take in this round")
     found = some or dict([next(iter(found.items()))])
     far: dict[Sort, float] = {}
     if len(found) > 1:

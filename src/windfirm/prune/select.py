@@ -83,8 +83,10 @@ def select(
 
 def share(order: Sequence[Unit], scores: Mapping[Structure, Tensor], ratio: float, ranking: str) -> Cut:
     """The first units of ``order``: ``round(ratio * n)`` of all n scored ones, or of the n of each layer."""
-    pool = pools(ranking)
-    return taken(order, {key: round(ratio * n) for key, n in sizes(scores, pool).items()}, pool)
+    pool, sizes = pools(ranking), Counter[Layer | None]()
+    for structure in scores:
+        sizes[pool(structure)] += structure.size
+    return taken(order, {key: round(ratio * n) for key, n in sizes.items()}, pool)
 
 
 def pools(ranking: str, first: Iterable[Structure] = ()) -> Pool:
@@ -94,16 +96,8 @@ def pools(ranking: str, first: Iterable[Structure] = ()) -> Pool:
     """
     if ranking == "global":
         return lambda structure: None
-    by_name = {structure.name: structure for structure in first}
-    return lambda structure: layer(by_name.get(structure.name, structure))
-
-
-def sizes(structures: Iterable[Structure], pool: Pool) -> Counter[Layer | None]:
-    """How many units there are in each pool."""
-    found: Counter[Layer | None] = Counter()
-    for structure in structures:
-        found[pool(structure)] += structure.size
-    return found
+    known = {(structure.kind, structure.name): structure for structure in first}
+    return lambda structure: layer(known.get((structure.kind, structure.name), structure))
 
 
 def taken(order: Sequence[Unit], most: Mapping[Layer | None, int], pool: Pool) -> Cut:
