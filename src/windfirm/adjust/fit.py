@@ -6,9 +6,9 @@ from torch import Tensor, nn
 from windfirm import seeds
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
-from windfirm.errors import CutError, InputError, expected, first_line
+from windfirm.errors import CutError, InputError, expected
+from windfirm.models.asking import taking
 from windfirm.models.copies import copied
-from windfirm.models.device import out_of_memory
 
 
 def check_fit(model: nn.Module, images: Images, device: torch.device) -> None:
@@ -21,16 +21,11 @@ def check_fit(model: nn.Module, images: Images, device: torch.device) -> None:
     if not len(some):
         return
     try:
-        network = copied(model).to(device).train()
-        with seeds.default_stream(0, "fit"), torch.no_grad():
-            outputs = network(some)
+        network = copied(model)
     except CutError:
         return
-    except Exception as error:  # a network may raise anything
-        if out_of_memory(error):
-            raise
-        wanted = f"a network that takes images of shape {tuple(some.shape)}"
-        raise InputError(expected("model", wanted, f"an error: {first_line(error)}")) from error
+    with taking(some.shape), seeds.default_stream(0, "fit"), torch.no_grad():
+        outputs = network.to(device).train()(some)
     most = int(images.labels.max())
     if isinstance(outputs, Tensor) and outputs.ndim == 2 and outputs.shape[1] <= most:
         wanted = f"labels below {outputs.shape[1]}, the number of the network's outputs"

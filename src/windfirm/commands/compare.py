@@ -11,6 +11,7 @@ from torch import nn
 from windfirm import console
 from windfirm.attack.budget import Attack
 from windfirm.commands.shared import (
+    AS_MADE,
     SIDE,
     as_made,
     check_fit,
@@ -120,7 +121,7 @@ def _fresh(args: Namespace, specs: Mapping[Role, str]) -> list[str]:
     """A warning about networks that a function made and nothing was put into."""
     made = [role for role, spec in specs.items() if as_made(args, [spec])]
     who = listing([prime(role) for role in made])
-    return [f"Warning, {who}: weights as the function makes them; --weights puts others in."] if made else []
+    return [f"Warning, {who}: {AS_MADE}."] if made else []
 
 
 def _page(

@@ -8,15 +8,11 @@ from windfirm.attack.budget import show_eps
 from windfirm.console import Tick
 from windfirm.study.cell import Cell
 from windfirm.study.estimate import Estimate
-from windfirm.study.schedule import Board
+from windfirm.study.schedule import SETTLED, Board
 from windfirm.study.work import Ended
 
 #: How a setting is said where its value alone would not do.
 SAID: Mapping[str, Callable[[Any], str]] = {"round": "round {}".format, "seed": "seed {}".format, "eps": show_eps}
-
-
-#: Cells that nothing more is done about.
-SETTLED = ("done", "failed", "blocked")
 
 
 def telling(board: Board, estimate: Estimate, workers: int, tick: Tick) -> Callable[[Board, Sequence[Ended]], None]:

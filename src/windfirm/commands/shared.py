@@ -40,6 +40,9 @@ NAMED = 5
 #: Seconds after which results that are not finished are those of a command that was killed; a training may take days.
 STALE = 30 * 24 * 3600
 
+#: What is said of a network that a function of the user's own makes, as weights are easily forgotten.
+AS_MADE = "weights as the function makes them; --weights puts others in"
+
 #: A side for which attacks are checked before any image is there: longer than any, so that what may fit passes.
 SIDE = 2**16
 
@@ -100,9 +103,9 @@ def as_made(args: Namespace, specs: Sequence[str]) -> list[str]:
 
 
 def say_as_made(args: Namespace, specs: Sequence[str]) -> None:
-    """Tell of as_made on stderr, as weights are easily forgotten."""
+    """Tell of as_made on stderr."""
     for spec in as_made(args, specs):
-        console.say(f"{spec}: weights as the function makes them; --weights puts others in")
+        console.say(f"{spec}: {AS_MADE}")
 
 
 def open_networks(args: Namespace, specs: Sequence[str], *, trained: bool = True) -> list[Source]:

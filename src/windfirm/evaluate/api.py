@@ -11,11 +11,11 @@ from windfirm.attack.budget import Attack
 from windfirm.attack.registry import build
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
-from windfirm.errors import InputError, WindfirmError, expected, first_line
+from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import evaluate
 from windfirm.evaluate.network import private
 from windfirm.evaluate.outcome import Outcome
-from windfirm.models.device import out_of_memory
+from windfirm.models.asking import taking
 
 
 def attack(
@@ -59,14 +59,8 @@ def as_images(model: nn.Module, images: Tensor | NDArray[Any], labels: Tensor | 
     shape = tuple(images.shape)
     if images.ndim != 4 or not len(images):
         raise InputError(expected("images", "at least one, of shape (n, c, h, w)", f"shape {shape}"))
-    try:
-        with torch.no_grad(), seeds.default_stream(0, "classes"):
-            logits = private(model, None)(to_float(pixels[:1]))
-    except Exception as error:  # a network may raise anything
-        if isinstance(error, WindfirmError) or out_of_memory(error):
-            raise
-        got = f"an error: {first_line(error)}"
-        raise InputError(expected("model", f"a network that takes images of shape {shape}", got)) from error
+    with taking(shape), torch.no_grad(), seeds.default_stream(0, "classes"):
+        logits = private(model, None)(to_float(pixels[:1]))
     if not isinstance(logits, Tensor):
         raise InputError(expected("model", "outputs of shape (n, classes)", type(logits).__name__))
     return Images(pixels, labels.to("cpu", torch.int64), tuple(map(str, range(logits.shape[-1]))), "images")

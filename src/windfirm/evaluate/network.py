@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from windfirm.data.images import Images
-from windfirm.errors import InputError, WindfirmError, expected, first_line
+from windfirm.errors import InputError, expected
+from windfirm.models.asking import taking
 from windfirm.models.copies import copied
-from windfirm.models.device import in_float32, layout, out_of_memory
+from windfirm.models.device import in_float32, layout
 
 
 def private(model: nn.Module, device: torch.device | None) -> nn.Module:
@@ -46,14 +47,8 @@ def outputs(network: nn.Module, pixels: Tensor, images: Images) -> Tensor:
     (b, classes) for the classes of ``images``.
     """
     network.eval()  # an attack may have switched it
-    try:
-        with as_judged(pixels.device):
-            logits = network(pixels.contiguous(memory_format=layout(pixels.device)))
-    except Exception as error:  # a network may raise anything
-        if isinstance(error, WindfirmError) or out_of_memory(error):
-            raise
-        wanted = f"a network that takes images of shape {tuple(pixels.shape)}"
-        raise InputError(expected("model", wanted, f"an error: {first_line(error)}")) from error
+    with taking(pixels.shape), as_judged(pixels.device):
+        logits = network(pixels.contiguous(memory_format=layout(pixels.device)))
     shape = (len(pixels), len(images.classes))
     if not isinstance(logits, Tensor) or logits.shape != shape:
         got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windfirm.attack.budget import show_eps
+from windfirm.attack.options import NORMS
 from windfirm.errors import InputError, expected
 
 #: The most draws an image that are stored.
@@ -35,6 +36,11 @@ class Outcome:
     def description(self) -> str:
         """What was done, in words, with its strength."""
         return self.title if self.eps is None else f"{self.title}, eps {show_eps(self.eps)}"
+
+    @property
+    def in_l2(self) -> bool:
+        """Whether ``eps`` is a length in L2, as the title says."""
+        return NORMS["l2"] in self.title
 
     @property
     def count(self) -> int:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from windfirm.attack.budget import show_eps
-from windfirm.attack.options import NORMS
 from windfirm.evaluate.holm import holm
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.paired import contrast
@@ -58,7 +57,7 @@ def among(outcomes: Iterable[Outcome]) -> list[Finding]:
     alike: dict[tuple[float, bool, int], dict[str, Outcome]] = {}
     for outcome in outcomes:
         if outcome.eps is not None:
-            kind = outcome.eps, NORMS["l2"] in outcome.title, len(outcome.correct)
+            kind = outcome.eps, outcome.in_l2, len(outcome.correct)
             alike.setdefault(kind, {})[outcome.attack] = outcome
     for named in alike.values():
         single, iterative = ([named[name] for name in names if name in named] for names in (SINGLE_STEP, ITERATIVE))

@@ -174,8 +174,8 @@ def _chosen(
         chosen = share(order, scored, target.budget.share, target.ranking)
         return chosen if chosen.units else leaving(order[:1]), None
     if name == "ratio":
-        most = _most(job, model, body, sort, scored, target.budget.left(number, job.rounds))
-        return taken(order, most, pools(target.ranking, job.body.structures)), None
+        pool = pools(target.ranking, job.body.structures)
+        return taken(order, _most(job, model, body, number, sort, scored, pool), pool), None
     goal = target.budget.left(number, job.rounds)
     if name == "latency":
         spent = timed(job.first, make, job.measure)
@@ -193,13 +193,15 @@ def _chosen(
     return found, None
 
 
-def _most(job: Job, model: nn.Module, body: Anatomy, sort: Sort, scored: Scores, stays: float) -> Counter[Layer | None]:
-    """How many units leave in this round, of each pool, so that the share that ``stays`` of the first network is left.
+def _most(
+    job: Job, model: nn.Module, body: Anatomy, number: int, sort: Sort, scored: Scores, pool: Pool
+) -> Counter[Layer | None]:
+    """How many units leave in this round, of each pool, so that what should stay of the first network by now is left.
 
     They are counted among what the criterion has a score for. Of both sorts the one that goes makes up for the other:
     the shares of filters and of blocks that stay multiply to what was asked for, as a block is no number of filters.
     """
-    target, pool = job.target, pools(job.target.ranking, job.body.structures)
+    target, stays = job.target, job.target.budget.left(number, job.rounds)
     if target.structure == "both":
         began, gone = _gone(job, model, body, "layers" if sort == "filters" else "filters", pools("global"))
         other = 1 - gone.total() / began.total() if began else 1.0

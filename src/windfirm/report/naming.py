@@ -4,7 +4,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from windfirm.attack.budget import show_eps
-from windfirm.attack.options import NORMS
 from windfirm.attack.registry import ATTACKS
 from windfirm.evaluate.outcome import Outcome
 from windfirm.report.poster import NONE, Form, Point
@@ -33,7 +32,7 @@ def columns(outcomes: Sequence[Outcome], points: Sequence[Hashable]) -> list[str
 
 def strength(outcome: Outcome) -> str:
     """The eps of an attack as its column has it: ``8/255``, in L2 ``127.5/255 L2``."""
-    return show_eps(outcome.eps or 0.0) + (f" {NORMS['l2']}" if NORMS["l2"] in outcome.title else "")
+    return show_eps(outcome.eps or 0.0) + (" L2" if outcome.in_l2 else "")
 
 
 def varying(points: Sequence[Point]) -> list[str]:

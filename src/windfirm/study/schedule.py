@@ -10,6 +10,9 @@ from windfirm.study.cell import Cell, in_order
 #: waiting: for inputs. ready: can start. running: here; elsewhere: in another run. blocked: an input failed.
 Progress = Literal["waiting", "ready", "running", "elsewhere", "done", "failed", "blocked"]
 
+#: Cells that nothing more is done about.
+SETTLED: tuple[Progress, ...] = ("done", "failed", "blocked")
+
 #: How often a cell is begun whose process is lost every time.
 TRIES = 3
 
@@ -50,7 +53,7 @@ class Board:
     @property
     def settled(self) -> bool:
         """Whether nothing is left that could be done."""
-        return self.counts["done"] + self.counts["failed"] + self.counts["blocked"] == len(self.cells)
+        return sum(self.counts[progress] for progress in SETTLED) == len(self.cells)
 
     def take(self, count: int) -> list[Cell]:
         """Up to ``count`` ready cells, the most urgent first; each is ``begin``, ``elsewhere`` or ``again`` next."""
