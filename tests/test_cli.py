@@ -508,7 +508,7 @@ def test_a_full_disk_leaves_nothing(capsys: Capture, here: Path, monkeypatch: py
     data = folder(here / "data", 2, side=8)
     before = listing(here)
 
-    def full(path: Path, content: str, encoding: str, errors: str) -> None:
+    def full(path: Path, content: str, encoding: str) -> None:
         with path.open("w") as file:
             file.write(content[:9])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))

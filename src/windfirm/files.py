@@ -48,10 +48,15 @@ def on_disk(path: Path) -> None:
         os.close(handle)
 
 
+def as_text(text: str) -> str:
+    """``text``; what is no character in it, as in the name of an old folder, is written out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a whole text file, or nothing. What is no character, as in the name of an old folder, is written out."""
+    """Write a whole text file, or nothing; see as_text."""
     with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(as_text(text), encoding="utf-8")
 
 
 def _umask() -> int:

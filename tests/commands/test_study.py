@@ -8,6 +8,8 @@ import pytest
 
 from tests.commands.toys import complaint, run, run_json
 from windfirm.cli import main
+from windfirm.study.cell import Cell
+from windfirm.study.store import opened
 
 STUDY = """\
 name = "tiny"
@@ -163,6 +165,26 @@ def test_a_folder_without_a_store_is_told_and_so_is_an_unknown_engine(tmp_path: 
     assert complaint(capsys, "study", "ls", tmp_path) == f"windfirm study: {tmp_path}: {wanted}"
     words = "windfirm run: --engine: expected local or ray, got slurm"
     assert complaint(capsys, "run", written(tmp_path), "--engine", "slurm") == words
+    wanted = (
+        "--threads: expected --workers 1 or more, as a cell in this process has all of its threads, got --workers 0"
+    )
+    assert complaint(capsys, "run", written(tmp_path), "--workers", 0, "--threads", 2) == f"windfirm run: {wanted}"
+
+
+def test_rows_tell_the_threads_that_a_cell_had(tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "out"
+    run(capsys, "run", written(tmp_path), "--set", "prune.ratio=0.3", "--workers", 1, "--threads", 3, "--out", out)
+    rows = run_json(capsys, "study", "rows", out)
+    assert {row["about"]["hardware"].rpartition(", ")[2] for row in rows} == {"3 threads"}
+
+
+def test_cells_of_a_run_that_was_killed_are_waiting(tmp_path: Path, capsys: Capture) -> None:
+    with opened(tmp_path, create=True) as store:
+        store.add_study("tiny", {}, [Cell("tell", {})], [])
+        (key,) = store.exchange(store.begin({}), [], [Cell("tell", {}).key])
+        store.db.execute("UPDATE runs SET born = 'before'")
+    assert run_json(capsys, "study", "ls", tmp_path)[0]["cells"] == {"waiting": 1}
+    assert run_json(capsys, "study", "show", tmp_path, key)["state"] == "waiting"
 
 
 def test_looking_at_a_study_needs_no_torch(folder: Path) -> None:

@@ -22,7 +22,7 @@ SPEC = "tests.study.test_drive:executors"
 
 
 def executors(device: str) -> Mapping[str, Executor]:
-    return {"tell": tell, "fail": fail, "stumble": stumble, "die": die, "crash": crash}
+    return {"tell": tell, "fail": fail, "stumble": stumble, "die": die, "crash": crash, "misname": misname}
 
 
 def tell(task: Task) -> Result:
@@ -32,6 +32,10 @@ def tell(task: Task) -> Result:
 
 def fail(task: Task) -> Result:
     raise InputError("layer1: expected a ratio in [0, 1), got 1.2")
+
+
+def misname(task: Task) -> Result:
+    raise InputError("caf\udce9: expected images, got none")
 
 
 def crash(task: Task) -> Result:
@@ -85,6 +89,19 @@ def test_workers_share_the_cores_and_what_cells_print_goes_to_their_logs(tmp_pat
     assert os.getpid() not in {entry["pid"] for entry in found}
     assert {entry["threads"] for entry in found} == {str(max(1, cores() // 2))}
     assert "what a cell prints is no answer" in "".join(path.read_text() for path in (tmp_path / "logs").iterdir())
+
+
+def test_a_run_in_the_same_folder_that_ends_takes_nothing_from_another(tmp_path: Path) -> None:
+    one, other = workers(tmp_path, 1), workers(tmp_path, 1)
+    one.close()
+    board = toy.run(tmp_path, [Cell("tell", {})], other)
+    assert +board.counts == {"done": 1}
+
+
+def test_an_error_that_speaks_of_a_name_that_is_no_text_fails_its_cell_alone(tmp_path: Path) -> None:
+    board = toy.run(tmp_path, [Cell("misname", {}), Cell("tell", {})], InProcess(SPEC))
+    assert +board.counts == {"done": 1, "failed": 1}
+    assert set(board.errors.values()) == {"caf\\udce9: expected images, got none"}
 
 
 def test_a_cell_whose_worker_is_killed_is_done_by_another(tmp_path: Path) -> None:
@@ -169,3 +186,9 @@ def test_cells_that_are_swept_away_meanwhile_are_not_waited_for(tmp_path: Path) 
 
 def run_of(store: Store, cell: Cell) -> str | None:
     return store.states([cell.key])[cell.key].run
+
+
+def test_engines_start_without_torch() -> None:
+    """Each worker would take seconds longer to start, and so would a driver that has cells of no torch."""
+    code = "import sys; from windfirm.study import local, on_ray, worker; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -150,6 +150,18 @@ def test_a_budget_on_an_axis_takes_the_place_of_that_of_the_file(tmp_path: Path)
     assert {(p.settings["prune.macs"], p.settings["prune.ratio"]) for p in points} == {(0.3, None), (0.7, None)}
 
 
+def test_a_budget_of_a_scale_takes_the_place_of_that_of_the_file(tmp_path: Path) -> None:
+    settings = of(tmp_path, STUDY.replace("{ rounds = 1 }", "{ macs = 0.3 }"), scale="smoke").points[0].settings
+    assert (settings["prune.macs"], settings["prune.ratio"]) == (0.3, None)
+
+
+def test_grids_of_several_budgets_say_which_each_point_has(tmp_path: Path) -> None:
+    grids = "[[grid]]\nprune.rate = 0.1\n\n[[grid]]\nprune.macs = [0.3, 0.7]\n\n[[attack]]"
+    start, _, rest = STUDY.partition("[[grid]]")
+    points = of(tmp_path, start + grids + rest.partition("[[attack]]")[2]).points
+    assert [dict(point.axes) for point in points] == [{"prune.rate": 0.1}, {"prune.macs": 0.3}, {"prune.macs": 0.7}]
+
+
 def test_the_same_place_of_several_grids_is_one_point(tmp_path: Path) -> None:
     more = "[[grid]]\nnetwork.arch = ['resnet56', 'vgg16-bn']\nprune.criterion = 'l1'\n\n[[attack]]"
     points = of(tmp_path, STUDY.replace("[[attack]]", more, 1)).points

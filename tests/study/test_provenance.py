@@ -8,3 +8,4 @@ from windfirm.study.provenance import hardware
 def test_the_threads_of_a_processor_are_told(monkeypatch: pytest.MonkeyPatch, threads: int, said: str) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     assert hardware(torch.device("cpu")).endswith(said)
+    assert hardware(torch.device("cpu"), 12).endswith(", 12 threads")

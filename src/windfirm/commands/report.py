@@ -8,18 +8,20 @@ import re
 import zlib
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from windfirm import console
 from windfirm.commands.progress import duration
 from windfirm.commands.shared import print_json, printer, results
-from windfirm.errors import InputError, WindfirmError, brief, expected
+from windfirm.errors import InputError, StoreError, WindfirmError, brief, expected
 from windfirm.evaluate.stored import from_json
-from windfirm.files import write_text
+from windfirm.files import as_text, write_text
 from windfirm.models.device import pick
 from windfirm.report import comparison_words, pruning, run_table, study, training, written
 from windfirm.report import page as comparison_page
+from windfirm.report.markup import plain
 from windfirm.report.page import Strip, strips
 from windfirm.report.summary import Summary, rows_of, summaries
 from windfirm.study import rows as csv_rows
@@ -93,6 +95,8 @@ def _of_store(args: Namespace, where: Path, *more: Path) -> dict[str, str | byte
     beside = [(file, _of_file(args, file)) for file in more]
     elsewhere = {row.study for _, rows in beside for row in rows}
     with opened(where) as store:
+        with suppress(StoreError):  # where nothing can be written, cells of runs that were killed are still running
+            store.reclaim()
         for name in args.study:
             if name not in elsewhere:
                 settings_of(store, name)  # raises when there is none of that name
@@ -181,7 +185,7 @@ def _of_measured(
     made = summaries(found)
     file = io.StringIO(newline="")
     csv_rows.write_csv(found, file)
-    rows = gzip.compress(file.getvalue().encode("utf-8"), 9, mtime=0)  # the same rows are the same file
+    rows = gzip.compress(as_text(file.getvalue()).encode("utf-8"), 9, mtime=0)  # the same rows are the same file
     title = args.title or _title(made)
     provenance = {**(about or {}), "tables again": f"windfirm report --from {ROWS}", "this page": versions()}
     page = study.page(made, title=title, pictures=drawn, provenance=provenance)
@@ -231,4 +235,4 @@ def _answer(files: Mapping[str, str | bytes]) -> list[str]:
     """The first lines of the text, for a terminal."""
     text = files.get("report.md", "")
     lines = str(text).splitlines()
-    return [line for line in lines if line and not line.startswith(("#", "|", "!", ">", "-"))][:3]
+    return [plain(line) for line in lines if line and not line.startswith(("#", "|", "!", ">", "-"))][:3]

@@ -17,7 +17,7 @@ from windfirm.models.device import pick
 from windfirm.report.words import several
 from windfirm.study import place
 from windfirm.study.cell import Cell
-from windfirm.study.drive import Engine, drive
+from windfirm.study.drive import drive
 from windfirm.study.estimate import Estimate, estimate
 from windfirm.study.expand import Graph, expand
 from windfirm.study.find import find
@@ -95,6 +95,9 @@ def _asked(args: Namespace) -> tuple[Plan, Graph, Path, torch.device]:
     one_of("--engine", args.engine, ("local", "ray"))
     if args.address and args.engine != "ray":
         raise InputError(expected("--address", "the engine ray, whose cluster it is of", args.engine))
+    if args.threads and args.engine == "local" and args.workers == 0:
+        wanted = "--workers 1 or more, as a cell in this process has all of its threads"
+        raise InputError(expected("--threads", wanted, "--workers 0"))
     changes = [*args.set, *([] if args.seed is None else [f"seeds=[{args.seed}]"])]
     plan = read(find(args.study), scale=args.scale, changes=changes)
     graph = expand(plan)
@@ -116,14 +119,15 @@ def carry_out(args: Namespace) -> Ran:
         seconds = estimate(store)
         board = Board(cells, _done(store, cells), weight=lambda cell: seconds(cell) or 1.0)
         engine = _engine(args, out, device)
-        about = {"study": plan.name, "scale": plan.scale, "hardware": hardware(device), "versions": versions()}
+        done_on = hardware(device, engine.threads) + (", which drives a cluster" if args.address else "")
+        about = {"study": plan.name, "scale": plan.scale, "hardware": done_on, "versions": versions()}
         with console.bar(f"run {plan.name}") as tick:
             drive(store, store.begin(about), board, engine, telling(board, seconds, engine.free, tick))
         rows = next(entry.rows for entry in studies(store) if entry.name == plan.name)
     return Ran(plan, board, rows, out)
 
 
-def _engine(args: Namespace, out: Path, device: torch.device) -> Engine:
+def _engine(args: Namespace, out: Path, device: torch.device) -> InProcess | Workers | OnRay:
     if args.engine == "ray":
         return OnRay(SPEC, device.type, address=args.address, threads=args.threads or 1)
     if args.workers == 0:

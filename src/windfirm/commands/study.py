@@ -4,12 +4,13 @@ import json
 import sys
 import time
 from argparse import Namespace
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 from windfirm import console
 from windfirm.commands.printing import grid, print_json, printer
-from windfirm.errors import InputError, expected
+from windfirm.errors import InputError, StoreError, expected
 from windfirm.study import listing, rows, upkeep
 from windfirm.study.store import Store, opened
 
@@ -25,6 +26,8 @@ STATES = ("waiting", "running", "done", "failed")
 def run(args: Namespace) -> int:
     """Carry out one action. Raises StoreError for a folder without a store that can be used."""
     with opened(args.folder) as store:
+        with suppress(StoreError):  # where nothing can be written, cells of runs that were killed are still running
+            store.reclaim()
         actions = {"ls": _ls, "show": _show, "rows": _rows, "gc": _gc, "verify": _verify}
         return actions[args.action](args, store)
 

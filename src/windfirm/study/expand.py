@@ -22,7 +22,8 @@ from windfirm.prune.both import COMPARING
 from windfirm.prune.budget import BUDGETS, Budget, budget
 from windfirm.prune.criteria import CRITERIA
 from windfirm.study.cell import Cell
-from windfirm.study.plan import Measurement, Plan, Point
+from windfirm.study.measurements import Measurement
+from windfirm.study.plan import Plan, Point
 from windfirm.study.settings import NONE
 from windfirm.study.store import Place
 from windfirm.study.work import digest

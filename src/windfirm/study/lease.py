@@ -2,7 +2,8 @@
 
 A cell that is being worked on belongs to a run. A run that was killed cannot give its cells back, so others must tell:
 on the same machine the kernel knows at once whether the process is still there; for other machines a run that gave no
-sign of life for a minute is taken for dead. If it only slept, nothing breaks: who finishes a cell first wins.
+sign of life for a minute is taken for dead. If it only slept, the store stays right: who finishes a cell first wins,
+and where the files of the one that slept are gone, its run ends and says why.
 """
 
 import os

@@ -2,6 +2,7 @@
 
 import os
 import queue
+import secrets
 import subprocess
 import sys
 import threading
@@ -27,6 +28,7 @@ class InProcess:
 
     def __init__(self, spec: str, device: str = "cpu") -> None:
         self.executors = executors_of(spec, device)
+        self.threads = None
         self.tasks: list[Task] = []
 
     @property
@@ -72,7 +74,10 @@ class Workers:
         self.threads = threads or max(1, cores() // count)
         self.answers: queue.SimpleQueue[tuple[_Worker, bytes | None]] = queue.SimpleQueue()
         logs.mkdir(parents=True, exist_ok=True)
-        self.workers = [_Worker(number, logs / f"worker-{number}.log") for number in range(count)]
+        mine = secrets.token_hex(4)
+        self.workers = [_Worker(number, logs / f"worker-{mine}-{number}.log") for number in range(count)]
+        for worker in self.workers:
+            worker.log.touch()  # so that another run in the same folder, when it ends, leaves the folder of logs
 
     @property
     def free(self) -> int:
@@ -162,7 +167,7 @@ def _hang_up(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _said(log: Path) -> list[str]:
-    """The lines of a log; none when another run in the same folder has found it empty and removed it."""
+    """The lines of a log; none where somebody has removed it."""
     with suppress(FileNotFoundError):
         return log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return []

@@ -40,8 +40,13 @@ class OnRay:
             raise InputError(expected("--engine ray", f"a cluster at {address or 'this machine'}", got)) from error
         self.spec, self.device, self.threads = spec, device, threads
         gpus = 1 if device == "cuda" else 0
-        self.remote = self.ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0)(do)
         self.at_work: dict[Any, tuple[str, float]] = {}
+        self.least = 0 if address is None else 1  # a cluster may grow when something is asked of it
+        if not self.free:
+            self.ray.shutdown()
+            wanted = f"a machine with cores for --threads {threads}" + (" and a GPU" if gpus else "")
+            raise InputError(expected("--engine ray", wanted, f"{cores()} cores" + (" or no GPU" if gpus else "")))
+        self.remote = self.ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0)(do)
 
     @property
     def free(self) -> int:
@@ -49,7 +54,7 @@ class OnRay:
         slots = int(resources.get("CPU", 0)) // self.threads
         if self.device == "cuda":
             slots = min(slots, int(resources.get("GPU", 0)))
-        return max(0, slots - len(self.at_work))
+        return max(0, max(self.least, slots) - len(self.at_work))
 
     def submit(self, task: Task) -> None:
         reference = self.remote.remote(self.spec, self.device, wire.from_task(task))

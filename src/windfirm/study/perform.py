@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from windfirm.errors import InputError, WindfirmError, brief, expected
+from windfirm.files import as_text
 from windfirm.study import place
 from windfirm.study.cell import canonical
 from windfirm.study.work import Ended, Executor, File, Task, digest
@@ -27,7 +28,7 @@ def perform(executors: Mapping[str, Executor], task: Task) -> Ended:
         files = {path.name: _kept(task, path) for path in sorted(task.out.glob("*"))}
     except (Exception, SystemExit) as error:  # anything may happen in there, and it concerns this cell alone
         line = str(error) if isinstance(error, WindfirmError) else brief(error)
-        return Ended(task.key, time.perf_counter() - start, error=line, trace=traceback.format_exc())
+        return Ended(task.key, time.perf_counter() - start, error=as_text(line), trace=as_text(traceback.format_exc()))
     if task.artifacts:
         shutil.rmtree(task.out, ignore_errors=True)
     return Ended(task.key, time.perf_counter() - start, result, files)

@@ -24,45 +24,24 @@ attack.fgsm = { images = 8 }          # and a table changes every attack of its 
 import itertools
 import shlex
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from windfirm.attack.registry import ATTACKS, build, kinds, misfit
 from windfirm.errors import InputError, expected, nearest
+from windfirm.files import as_text
 from windfirm.prune.budget import BUDGETS
 from windfirm.study.cell import canonical
 from windfirm.study.lines import Lines
-from windfirm.study.measure import naming
-from windfirm.study.settings import SETTINGS, count, eps, has_colon, listed, name, show, unknown
+from windfirm.study.measurements import Measurement, measurements_of
+from windfirm.study.settings import SETTINGS, listed, show, unknown
 
 #: What a study file has beside settings, tables and scales.
 TOP = ("name", "about", "scale", "seeds")
 
-#: What an attack has beside its options.
-OWN = ("name", "eps", "images", "from")
-
-#: The networks that a study measures.
-ROLES = ("F", "F'", "control")
-
 #: Of these a study has one; one that is set later takes the place of any other.
 SHARES = tuple(f"prune.{budget}" for budget in BUDGETS)
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """An attack with its options; its size, None where it has none; the number of images, None for all of the study.
-
-    ``source``: the role of the network that images are made on; None for each network that is measured.
-    """
-
-    attack: str
-    options: Mapping[str, Any]
-    eps: float | None
-    images: int | None
-    source: str | None
 
 
 @dataclass(frozen=True)
@@ -122,7 +101,7 @@ def read(path: Path | str, *, scale: str | None = None, changes: Sequence[str] =
     fixed = _over({key: setting.default for key, setting in SETTINGS.items()}, settings)
     points = _points(grids, fixed, overrides, lines)
     trials = _over(fixed, overrides)["attacks.trials"]
-    measurements = tuple(_measurements(attacks, changed, trials, lines))
+    measurements = tuple(measurements_of(attacks, changed, trials, lines))
     called, seeds = _name(places["name"], top.get("name", path.stem)), _seeds(places["seeds"], top.get("seeds", [0]))
     kept = tuple(text for text, (key, _) in zip(changes, read_changes, strict=True) if key != "seeds")
     return Plan(called, top.get("scale"), seeds, points, measurements, kept)
@@ -160,6 +139,9 @@ def _scaled(values: dict[str, Any], scale: str | None, lines: Lines) -> tuple[di
     lines.prefer("scale", chosen)
     part = dict(scales[chosen])
     changed = part.pop("attack") if isinstance(part.get("attack"), dict) else {}
+    budget = part.get("prune")
+    if isinstance(budget, dict) and any(name in budget for name in BUDGETS) and isinstance(values.get("prune"), dict):
+        values["prune"] = {key: value for key, value in values["prune"].items() if key not in BUDGETS}
     return _merged(values, part) | {"scale": chosen}, changed
 
 
@@ -192,8 +174,8 @@ def _change(text: str) -> tuple[str, Any]:
 
 
 def _name(place: str, found: Any) -> str:
-    if not isinstance(found, str) or not found:
-        raise InputError(expected(place, "a name", show(found)))
+    if not isinstance(found, str) or not found or as_text(found) != found:
+        raise InputError(expected(place, "a name", as_text(show(found))))
     return found
 
 
@@ -231,7 +213,14 @@ def _points(grids: Any, fixed: Mapping[str, Any], overrides: Mapping[str, Any], 
     axes = [key for key, listed_there in named.items() if listed_there]
     if not _apart(points, axes):  # grids that differ in single values alone
         axes = [key for key in named if key in axes or not _alike(points, key)]
-    return tuple(Point({axis: settings[axis] for axis in axes}, settings) for settings in points)
+    if any(point[axis] is None for point in points for axis in axes if axis in SHARES):  # another budget is there
+        axes = [key for key in named if key in axes or key in SHARES]
+    return tuple(Point(_place(settings, axes), settings) for settings in points)
+
+
+def _place(settings: Mapping[str, Any], axes: Sequence[str]) -> dict[str, Any]:
+    """The values on the axes; of the budgets that which there is."""
+    return {axis: settings[axis] for axis in axes if axis not in SHARES or settings[axis] is not None}
 
 
 def _apart(points: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> bool:
@@ -241,60 +230,3 @@ def _apart(points: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> bool:
 
 def _alike(points: Sequence[Mapping[str, Any]], key: str) -> bool:
     return len({canonical({key: point[key]}) for point in points}) == 1
-
-
-def _measurements(attacks: Any, changed: Mapping[str, Any], trials: int | None, lines: Lines) -> Iterator[Measurement]:
-    """What is measured by the tables [[attack]], once each is ``changed`` by what a scale says of its name."""
-    if not isinstance(attacks, list) or not attacks or not all(isinstance(entry, dict) for entry in attacks):
-        raise InputError(
-            expected(lines.where("attack"), "at least one table [[attack]]", show(attacks) if attacks else "none")
-        )
-    names = [str(entry.get("name")) for entry in attacks]
-    for attack, change in changed.items():
-        where = lines.where("attack", attack)
-        if attack not in names:
-            raise InputError(expected(where, f"one of {', '.join(names)}", attack) + nearest(attack, names))
-        if not isinstance(change, dict):
-            raise InputError(expected(where, "a table of options", show(change)))
-    for index, (attack, entry) in enumerate(zip(names, attacks, strict=True)):
-        change = changed.get(attack, {})
-        places = {key: lines.where("attack", attack, key) for key in change}
-        at = partial(_place, places, partial(lines.where, "attack", index))
-        yield from _measured({**entry, **change}, trials, at)
-
-
-def _place(places: Mapping[str, str], otherwise: Callable[[str], str], key: str) -> str:
-    return places.get(key) or otherwise(key)
-
-
-def _measured(entry: Mapping[str, Any], trials: int | None, at: Callable[[str], str]) -> Iterator[Measurement]:
-    """One table [[attack]]: a measurement for each of its sizes and sources; ``at`` tells where its keys stand."""
-    chosen = name(ATTACKS, others=has_colon)(at("name"), entry.get("name"))
-    options = {key: value for key, value in entry.items() if key not in OWN}
-    with naming(at("name")):
-        known = kinds(chosen)
-    for option, value in options.items():
-        if option not in known:
-            wanted = f"options out of {', '.join([*OWN[1:], *known])}"
-            raise InputError(expected(at(option), wanted, option) + nearest(option, known))
-        if kind := misfit(known[option], value):
-            raise InputError(expected(at(option), kind, show(value)))
-    with naming(at("name")):
-        attack = build(chosen, **options)
-    if trials is not None and attack.average and attack.trials > 1 and "trials" not in options:
-        options["trials"] = trials
-    images = count(at("images"), entry["images"]) if "images" in entry else None
-    several = partial(_several, at)
-    sources = [name(ROLES)(at("from"), role) for role in several("from", entry["from"])] if "from" in entry else [None]
-    if attack.norm is None and "eps" in entry:
-        raise InputError(expected(at("eps"), f"no eps, as {chosen} has none", show(entry["eps"])))
-    norm, given = attack.norm, several("eps", entry.get("eps", "8/255"))
-    sizes = [None] if norm is None else [eps(at("eps"), size, norm) for size in given]
-    for source, size in itertools.product(sources, sizes):
-        yield Measurement(chosen, options, size, images, source)
-
-
-def _several(at: Callable[[str], str], key: str, value: Any) -> list[Any]:
-    if value == []:
-        raise InputError(expected(at(key), "at least one value", "none"))
-    return value if isinstance(value, list) else [value]

@@ -12,11 +12,11 @@ from windfirm.attack.options import some
 from windfirm.data.images import Images
 
 
-def hardware(device: torch.device) -> str:
-    """The device in words: the GPU's name, or the processor's and the number of threads used."""
+def hardware(device: torch.device, threads: int | None = None) -> str:
+    """The device in words: the GPU's name, or the processor's and the number of threads used, by default ours."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{_processor()}, {some(torch.get_num_threads(), 'thread')}"
+    return f"{_processor()}, {some(threads or torch.get_num_threads(), 'thread')}"
 
 
 def versions() -> str:

@@ -51,6 +51,8 @@ def read_csv(file: TextIO, where: str) -> Iterator[Measured]:
 
 
 def _read(values: Mapping[str, str], axes: Iterable[str]) -> Measured:
+    if None in values.values():
+        raise ValueError("one that is cut off")
     row: dict[str, Any] = {name: values[name] for name in ("attack", "title", "correct")}
     row |= {name: int(values[name]) for name in ("trials", "count", "total")}
     row["eps"] = float(values["eps"]) if values["eps"] else None

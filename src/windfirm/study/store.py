@@ -293,6 +293,9 @@ def _move(source: Path, target: Path) -> None:
     """Put a file, whose bytes are on the disk, in its place; so that it is still there after a power cut."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        if not source.exists():
+            got = "none, as another machine took this run for dead while it slept; start it again"
+            raise StoreError(expected(str(source), "what a cell wrote", got))
         source.replace(target)
         on_disk(target.parent)
     except OSError as error:
