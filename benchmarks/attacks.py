@@ -41,7 +41,8 @@ from windfirm.evaluate import evaluate
 from windfirm.evaluate.fold import folded
 from windfirm.evaluate.loop import SAMPLE
 from windfirm.evaluate.network import private
-from windfirm.models.device import batch_size, in_float32, layout, pick
+from windfirm.models.device import batch_size, in_float32, pick
+from windfirm.models.layout import filters, layout
 from windfirm.models.source import open_model
 
 #: What Windfirm calls the attacks of PEERS that have other names there.
@@ -93,8 +94,8 @@ def theirs(model: nn.Module, images: Images, run: Run, eps: float, form: torch.m
 def quicker(model: nn.Module, images: Images, device: torch.device) -> nn.Module:
     """The same network, as quick as Windfirm makes it for its own searches: folded, its weights without gradients."""
     sample = to_float(images.images[:SAMPLE].to(device))
-    network = folded(private(model, device), sample)
-    network.to(memory_format=layout(device))  # type: ignore[call-overload]
+    network = folded(private(model, device, images.images), sample)
+    filters(network, layout(device))
     return network
 
 

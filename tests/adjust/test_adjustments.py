@@ -3,18 +3,23 @@
 import copy
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.models.test_layout import Viewing
 from windfirm.adjust import adjustments
 from windfirm.adjust.adjustments import ADJUSTMENTS, FINE_TUNING, adjust, describe, due, recipe_for
 from windfirm.adjust.objective import PLAIN, Objective
 from windfirm.adjust.train import Epoch, Recipe, train
 from windfirm.data.images import Images
+from windfirm.defend.registry import defence
 from windfirm.errors import CheckpointError, InputError
 from windfirm.models.normalize import Normalized
 
@@ -319,3 +324,78 @@ def test_an_objective_calls_the_network_as_it_wants() -> None:
     assert len(adjust("fine-tuning", Both(), some(), epochs=1, objective=Objective("own", loss))) == 1
     with pytest.raises(InputError, match="expected float32 to train"):
         adjust("bn-only", network(4).double(), some())
+
+
+@pytest.mark.parametrize("value", [np.float32(0.5), (0.1, 0.2), math.nan, None])
+def test_an_objective_whose_options_no_record_can_hold_is_refused(value: object) -> None:
+    with pytest.raises(InputError, match=r"^objective mine: reach: expected a text or a finite number, got "):
+        Objective("mine", PLAIN.loss, {"reach": value})  # type: ignore[dict-item]
+
+
+def test_numbers_of_numpy_are_gone_on_from(tmp_path: Path) -> None:
+    one, again, other = network(4), network(4), network(4)
+    for model in (one, again):
+        adjust("fine-tuning", model, some(), epochs=np.int64(2), seed=np.int64(3), checkpoint=str(tmp_path / "state"))  # type: ignore[arg-type]
+    adjust("fine-tuning", other, some(), epochs=2, seed=3, checkpoint=tmp_path / "state")
+    assert equal(parts(one), parts(other))
+    assert equal(parts(again), parts(other))
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_training_has_its_gradients_whatever_the_caller_has(mode: Callable[[], AbstractContextManager[None]]) -> None:
+    plain, inside = network(4), network(4)
+    adjust("fine-tuning", plain, some(), epochs=1)
+    with mode():
+        adjust("fine-tuning", inside, some(), epochs=1)
+    assert equal(parts(plain), parts(inside))
+
+
+def test_training_does_not_hear_of_the_callers_autocast() -> None:
+    plain, inside = network(4), network(4)
+    adjust("fine-tuning", plain, some(), epochs=2)
+    with torch.autocast("cpu", torch.bfloat16):
+        adjust("fine-tuning", inside, some(), epochs=2)
+    assert equal(parts(plain), parts(inside))
+
+
+def test_a_network_that_is_frozen_is_refused_before_anything_changes() -> None:
+    model = network(4).requires_grad_(False)
+    before = parts(model)
+    for name in ("fine-tuning", "scratch-e"):
+        with pytest.raises(InputError, match=r"^model: expected a parameter to train, got none that asks for a grad"):
+            adjust(name, model, some(), epochs=1)
+    assert equal(parts(model), before)
+
+
+def test_a_teacher_in_double_precision_and_one_that_takes_values_as_they_lie_teach_as_well() -> None:
+    for teacher in (network(4).double(), Viewing(2)):
+        assert len(adjust("distill", network(4), some(), original=teacher, epochs=1)) == 1
+    assert len(adjust("scratch-b", network(4), some(), original=network(8).double(), epochs=1)) == 2
+
+
+@pytest.mark.parametrize("name", ["fine-tuning", "scratch-e", "distill"])
+def test_a_network_that_takes_values_as_they_lie_is_trained_as_one_that_reshapes_them(name: str) -> None:
+    ours, theirs = Viewing(2), Viewing(2, reshape=True)
+    theirs.load_state_dict(ours.state_dict())
+    for model in (ours, theirs):
+        adjust(name, model, some(), original=Viewing(2), epochs=2)
+    for one, other in zip(parts(ours), parts(theirs), strict=True):
+        assert torch.allclose(one, other, atol=1e-3)
+    assert ours(torch.rand(1, 3, 8, 8)).shape == (1, 2)  # and is afterwards what it was
+
+
+@pytest.mark.parametrize("name", ["fast-at", "pgd-at", "trades", "cutmix"])
+def test_what_an_objective_cannot_use_is_one_line(name: str) -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = network(4)
+
+        def forward(self, x: Tensor) -> Any:
+            return (self.inner(x), 0) if self.training else self.inner(x)
+
+    with pytest.raises(InputError, match=r"^model: expected logits alone in training as well, got tuple$"):
+        adjust("fine-tuning", Two(), some(), epochs=1, objective=defence(name, 8))
+    beyond = replace(some(), labels=torch.arange(16) % 3, classes=("a", "b", "c"))
+    with pytest.raises(InputError, match=r"^training data: expected labels below 2, the number of the network's out"):
+        adjust("fine-tuning", network(4), beyond, epochs=1, objective=defence(name, 8))

@@ -150,3 +150,10 @@ def test_trying_moves_no_buffer_that_is_no_part_of_the_state_either(monkeypatch:
     model = Counting()
     train(model, *data(), RECIPE, extras=Extras(compile="default"))
     assert model.seen == 4
+
+
+def test_a_network_without_statistics_is_called_twice_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing tells the two calls of a step apart, and a recording keeps the intermediate values of one call alone."""
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", lambda *args, **kwargs: pytest.fail("recorded"))
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.Flatten(), nn.Linear(144, 2))
+    assert replayed(model, torch.rand(8, 3, 8, 8), kept=True) is model

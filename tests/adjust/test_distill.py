@@ -9,6 +9,7 @@ from windfirm.adjust.resume import weights_digest
 from windfirm.seeds import stream
 
 CPU = torch.device("cpu")
+PIXELS = torch.zeros(1, 3, 1, 1, dtype=torch.uint8)
 
 
 def constant(*logits: float) -> nn.Module:
@@ -30,13 +31,13 @@ def test_two_logits_by_hand() -> None:
     p, q = sigmoid(1.0), sigmoid(-0.5)  # of class 1
     far = p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
     plain = -math.log(sigmoid(-2.0))  # the label is class 1
-    objective = distillation(teacher, CPU)
+    objective = distillation(teacher, CPU, PIXELS)
     loss, logits = objective.loss(network, torch.rand(3, 3, 1, 1), torch.tensor([1, 1, 1]), stream(0))
     assert loss.item() == pytest.approx(0.9 * 16 * far + 0.1 * plain, rel=1e-5)
     assert logits.tolist() == [[0.0, -2.0]] * 3
     options = {"temperature": 4.0, "weight": 0.9, "teacher": weights_digest(teacher)}
     assert (objective.name, objective.options) == ("distill", options)
-    other = distillation(teacher, CPU, temperature=1.0, weight=0.25)
+    other = distillation(teacher, CPU, PIXELS, temperature=1.0, weight=0.25)
     p, q = sigmoid(4.0), sigmoid(-2.0)
     far = p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
     loss, _ = other.loss(network, torch.rand(3, 3, 1, 1), torch.tensor([1, 1, 1]), stream(0))
@@ -48,7 +49,7 @@ def test_the_teacher_teaches_in_eval_mode_and_learns_nothing() -> None:
     teacher = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(3), nn.Dropout(0.9), nn.Linear(3, 2)).train()
     network = constant(0.0, 1.0)
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
-    objective = distillation(teacher, CPU)
+    objective = distillation(teacher, CPU, PIXELS)
     images, labels = torch.rand(4, 3, 1, 1), torch.tensor([0, 1, 0, 1])
     first, _ = objective.loss(network, images, labels, stream(0))
     torch.autograd.backward(first)

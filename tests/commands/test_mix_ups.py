@@ -165,3 +165,28 @@ def test_commands_that_write_into_one_folder_at_once_keep_what_each_has_written(
             (other / "page.html").write_text("b")
         (one / "card.txt").write_text("a")
     assert listing(Path("both")) == ["card.txt", "model.txt", "page.html"]
+
+
+def test_a_network_that_takes_values_as_they_lie_goes_through_every_command(capsys: Capture) -> None:
+    net, data = "tests.commands.toys:viewing", ("--data", "data", "--input", "3,32,32")
+    words = ("prune", net, *data, "--criterion", "pls", "--ratio", "0.3", "--control", "--epochs", "1")
+    for name in ("fine-tuning", "distill"):
+        run(capsys, *words, "--adjust", name, "--out", name)
+    compared = ("compare", net, "fine-tuning", "--factory", net, *data, "--attack", "fgsm", "--attack", "pgd")
+    found = run_json(capsys, *compared, "--checks", "4")
+    assert [subject["outcomes"][-1]["total"] for subject in found["subjects"]] == [16, 16]
+    exported = run_json(capsys, "export", "fine-tuning", "--factory", net, *data, "--format", "pt2", "--out", "a.pt2")
+    assert exported["checked"]["difference"] < 1e-4
+
+
+def test_a_network_in_double_precision_is_compared_as_well(capsys: Capture) -> None:
+    net = "tests.commands.toys:double"
+    found = run_json(capsys, "compare", net, net, "--input", "3,32,32", *COMPARE[2:])
+    assert [subject["macs"] for subject in found["subjects"]] == [found["subjects"][0]["macs"]] * 2
+
+
+def test_a_network_that_is_frozen_is_told_in_one_line(capsys: Capture) -> None:
+    words = ("prune", "tests.commands.toys:frozen", "--input", "3,32,32", *PRUNE[4:], "--adjust", "fine-tuning")
+    wanted = "expected a parameter to train, got none that asks for a gradient (requires_grad)"
+    assert complaint(capsys, *words, "--epochs", "1", "--out", "o") == f"windfirm prune: model: {wanted}"
+    assert not Path("o").exists()

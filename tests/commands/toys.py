@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from torch.nn import functional
 
 from windfirm.cli import main
 from windfirm.models.checkpoint import save
@@ -33,6 +34,35 @@ def network(classes: int = 2) -> nn.Module:
 def square_only() -> nn.Module:
     """Takes 32×32 images and no others."""
     return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Flatten(), nn.Linear(4 * 32 * 32, 2))
+
+
+class _Viewing(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Conv2d(3, 6, 5), nn.Conv2d(6, 8, 5), nn.Linear(8 * 5 * 5, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = functional.max_pool2d(self.first(x).relu(), 2)
+        x = functional.max_pool2d(self.second(x).relu(), 2)
+        out: torch.Tensor = self.last(x.view(x.size(0), -1))
+        return out
+
+
+def viewing() -> nn.Module:
+    """A LeNet for 32×32 images, which takes values as they lie in memory."""
+    torch.manual_seed(0)
+    return _Viewing()
+
+
+def double() -> nn.Module:
+    """The tiny network in double precision."""
+    torch.manual_seed(0)
+    return network().double()
+
+
+def frozen() -> nn.Module:
+    """The tiny network, none of whose weights is to be trained."""
+    return network().requires_grad_(False)
 
 
 class _Picky(nn.Module):

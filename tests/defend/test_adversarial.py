@@ -196,7 +196,7 @@ def test_crafting_works_inside_no_grad_too() -> None:
     [
         (fast_at, {"eps": 8}, "fast-at: expected an eps in [0, 1], such as 8/255, got 8"),
         (pgd_at, {"eps": float("nan")}, "pgd-at: expected an eps in [0, 1], such as 8/255, got nan"),
-        (pgd_at, {"steps": 0}, "pgd-at: expected at least 1 step, got 0"),
+        (pgd_at, {"steps": 0}, "pgd-at: expected a whole number of steps, at least 1, got 0"),
         (pgd_at, {"alpha": 2.0}, "pgd-at: expected an alpha in [0, 1], got 2.0"),
         (trades, {"alpha": -0.1}, "trades: expected an alpha in [0, 1], got -0.1"),
         (trades, {"beta": -1.0}, "trades: expected a beta of at least 0, got -1.0"),

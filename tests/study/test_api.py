@@ -3,9 +3,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor, nn
 
 from tests.evaluate.toys import labelled, small_network
+from tests.models.test_layout import Viewing
 from windfirm.attack import build
 from windfirm.errors import InputError
 from windfirm.evaluate import sweep
@@ -110,3 +112,28 @@ def test_an_attack_of_ones_own_must_not_be_called_clean() -> None:
     own = replace(build("occlusion", 8), name="clean")
     with pytest.raises(InputError, match="attacks: expected an attack with a name of its own, got clean"):
         compare(model, model, labelled(model), attacks=[own], checked=0)
+
+
+@pytest.mark.parametrize("precision", [torch.float64, torch.float16])
+def test_networks_of_other_precisions_are_compared_as_well(precision: torch.dtype) -> None:
+    network = small_network().to(precision)
+    found = compare(network, MODEL, DATA, attacks=["fgsm"], checked=0)
+    assert found.subjects[0].macs == found.subjects[1].macs
+
+
+def test_a_network_that_takes_values_as_they_lie_is_compared_as_one_that_reshapes_them() -> None:
+    ours, theirs = Viewing(3), Viewing(3, reshape=True)
+    theirs.load_state_dict(ours.state_dict())
+    found = compare(ours, theirs, labelled(theirs), attacks=["fgsm", "pgd", "square"], checked=8)
+    assert all(delta.points == 0 for delta in found.deltas)
+
+
+def test_what_cannot_be_compared_is_told_before_it_is_measured() -> None:
+    def fail(*args: object) -> Tensor:
+        raise AssertionError("measured")
+
+    own = replace(build("fgsm"), apply=fail)
+    with pytest.raises(InputError, match="compare: expected attacks that each have a name of their own, got fgsm tw"):
+        compare(MODEL, MODEL, DATA, attacks=[own, own], checked=0)
+    with pytest.raises(InputError, match=r"compare: expected a margin in \(0, 100\] percentage points, got 0"):
+        compare(MODEL, MODEL, DATA, attacks=[own], margin=0, checked=0)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from windfirm.adjust.distill import TEMPERATURE, WEIGHT, distillation
-from windfirm.adjust.fit import check_fit
+from windfirm.adjust.fit import check_fit, check_trainable
 from windfirm.adjust.objective import PLAIN, Objective
 from windfirm.adjust.resume import weights_digest
 from windfirm.adjust.scratch import refresh, work_ratio
@@ -72,7 +72,7 @@ def _fresh(model: nn.Module, given: Given) -> None:
 
 
 def _same_work(model: nn.Module, given: Given) -> float:
-    return work_ratio(given.original, model, to_float(given.images.images[:1]))
+    return work_ratio(given.original, model, to_float(given.images.images[:1]).contiguous())
 
 
 ADJUSTMENTS: Mapping[str, Adjustment] = MappingProxyType(
@@ -83,7 +83,7 @@ ADJUSTMENTS: Mapping[str, Adjustment] = MappingProxyType(
         "distill": Adjustment(
             FINE_TUNING,
             needs=("original",),
-            objective=lambda given: distillation(given.original, given.device),
+            objective=lambda given: distillation(given.original, given.device, given.images.images),
             options={"temperature": TEMPERATURE, "weight": WEIGHT},
         ),
         "fine-tuning": Adjustment(FINE_TUNING),
@@ -123,6 +123,8 @@ def due(name: str, number: int, rounds: int) -> bool:
     return number == rounds or not named(name).last_only
 
 
+@torch.inference_mode(False)  # there, as under no_grad, no gradient could be had
+@torch.enable_grad()
 def adjust(
     name: str,
     model: nn.Module,
@@ -135,16 +137,17 @@ def adjust(
     seed: int = 0,
     device: torch.device | str | None = None,
     objective: Objective = PLAIN,
-    checkpoint: Path | None = None,
+    checkpoint: Path | str | None = None,
     progress: Progress | None = None,
 ) -> list[Epoch]:
     """Adjust ``model`` in place by the adjustment called ``name`` on training ``images``; one entry per epoch.
 
-    ``original`` is the network before its cut (scratch-b counts its MACs, it teaches in distill) and ``initial``
-    that network before training (w-ticket); neither is changed, and both take what ``model`` takes. ``epochs`` and
-    ``lr`` replace those of the recipe. Every step lessens ``objective``; distill has its own. bn-only trains nothing
-    and returns an empty list. With ``checkpoint``, the state is kept there after every epoch; an adjustment that finds
-    it, called with the same network and arguments, continues, as ``train`` does; any other is refused.
+    ``original`` is the network before its cut (scratch-b counts its MACs, it teaches in distill) and ``initial`` that
+    network before training (w-ticket); neither is changed, and both take what ``model`` takes. ``epochs`` and ``lr``
+    replace those of the recipe; ``model`` is moved to ``device``, None for the CPU. Every step lessens ``objective``;
+    distill has its own. bn-only trains nothing and returns an empty list. With ``checkpoint``, the state is kept there
+    after every epoch; an adjustment that finds it, called with the same network and arguments, continues, as ``train``
+    does; any other is refused.
 
     The control of a pruned network is its original, adjusted with the same arguments. Raises InputError for an unknown
     name and for what is missing, cannot be used together or does not fit; TrainingError when the loss is not finite.
@@ -156,6 +159,8 @@ def adjust(
         if getattr(given, need) is None:
             raise InputError(expected(name, f"{need}=, {NEEDS[need]}", "none"))
     require_float32(model)
+    if recipe is not None:
+        check_trainable(model)
     if objective is PLAIN or objective.once:  # others may call the network in ways of their own
         check_fit(model, images, given.device)
     if recipe is None:

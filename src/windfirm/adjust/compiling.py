@@ -47,6 +47,8 @@ def replayed(model: nn.Module, images: Tensor, *, kept: bool = False) -> nn.Modu
     Either way weights and statistics are what they were. Of use on a GPU, where a network is called once a step, and
     with ``kept`` once more with statistics_kept.
     """
+    if kept and not tracking(model):  # nothing would tell the two calls apart, and each overwrites what the other keeps
+        return model
     recordings: dict[bool, nn.Module] = {}
     for keeping in (False, True) if kept else (False,):
         with untouched(model), seeds.default_stream(0, "record"), statistics_kept(model) if keeping else nullcontext():

@@ -6,7 +6,9 @@ from torch import Tensor, nn
 
 from windfirm.adjust.objective import Objective, cross_entropy
 from windfirm.adjust.resume import weights_digest
+from windfirm.data.augment import to_float
 from windfirm.models.copies import copied
+from windfirm.models.layout import arrange
 
 #: By how much logits are divided before the softmax, and the share of the teacher in the loss.
 TEMPERATURE = 4.0
@@ -14,14 +16,21 @@ WEIGHT = 0.9
 
 
 def distillation(
-    teacher: nn.Module, device: torch.device, *, temperature: float = TEMPERATURE, weight: float = WEIGHT
+    teacher: nn.Module,
+    device: torch.device,
+    images: Tensor,
+    *,
+    temperature: float = TEMPERATURE,
+    weight: float = WEIGHT,
 ) -> Objective:
     """weight · temperature² · KL(teacher ‖ network) of the softened outputs + (1 − weight) · cross-entropy.
 
     The KL divergence is the mean over images; temperature² keeps the size of its gradients. The teacher is a copy of
-    ``teacher`` on ``device`` in eval mode, sees the same augmented images, and is never trained.
+    ``teacher`` on ``device`` in eval mode, sees the same augmented images, and is never trained. ``images`` (n, c, h,
+    w) uint8: those that are trained on.
     """
-    master = copied(teacher).to(device).eval().requires_grad_(False)
+    master = copied(teacher).float().to(device).eval().requires_grad_(False)
+    arrange(master, to_float(images[:1].to(device)), torch.contiguous_format)
 
     def loss(model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         with torch.no_grad():

@@ -4,6 +4,7 @@ The training loop knows nothing of an objective but how to call it. One that tra
 ``mixed`` from the transform.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -26,7 +27,8 @@ class Objective:
     """A loss with the name and the numbers that a record needs to repeat it.
 
     ``once``: it calls the network once, with images that ask for no gradient; ``kept``: and once more, with
-    statistics_kept. A GPU then replays the network as CUDA graphs.
+    statistics_kept. A GPU then replays the network as CUDA graphs. Raises InputError for options that no record can
+    hold.
     """
 
     name: str
@@ -34,6 +36,12 @@ class Objective:
     options: Mapping[str, float | int | str] = field(default_factory=dict)
     once: bool = False
     kept: bool = False
+
+    def __post_init__(self) -> None:
+        for option, value in self.options.items():
+            if not isinstance(value, str | int) and not (isinstance(value, float) and math.isfinite(value)):
+                got = f"{value!r} of type {type(value).__name__}"
+                raise InputError(expected(f"objective {self.name}: {option}", "a text or a finite number", got))
 
     def __call__(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
@@ -50,11 +58,16 @@ def cross_entropy(
     model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """The mean cross-entropy with the labels. Raises InputError for a network that returns more than logits."""
+    logits = logits_of(model, images)
+    return F.cross_entropy(logits, labels), logits
+
+
+def logits_of(model: nn.Module, images: Tensor) -> Tensor:
+    """The float32 logits (b, classes) of ``images``. Raises InputError for a network that returns more than those."""
     logits = model(images)
     if not isinstance(logits, Tensor):
         raise InputError(expected("model", "logits alone in training as well", type(logits).__name__))
-    logits = logits.float()
-    return F.cross_entropy(logits, labels), logits
+    return logits.float()
 
 
 def mixed(mix: Mix) -> Loss:

@@ -11,6 +11,7 @@ from windfirm import seeds
 from windfirm.errors import InputError, brief, expected
 from windfirm.models.copies import copied
 from windfirm.models.cost import cost
+from windfirm.models.device import type_of
 
 #: How a module makes its own parameters anew; torch's attention has the second.
 METHODS = ("reset_parameters", "_reset_parameters")
@@ -63,7 +64,7 @@ def work_ratio(original: nn.Module, model: nn.Module, example: Tensor) -> float:
 
     Raises TraceError as cost does, InputError where ``model`` has no MACs at all.
     """
-    before, after = cost(original, example).macs, cost(model, example).macs
+    before, after = (cost(network, example.to(type_of(network))).macs for network in (original, model))
     if not after:
         raise InputError(expected("scratch-b", "a network with convolutions or linear layers", "0 MACs"))
     return before / after

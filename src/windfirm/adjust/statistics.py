@@ -17,6 +17,7 @@ from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.models.device import placed, require_float32
+from windfirm.models.layout import arranged
 from windfirm.models.mode import mode
 
 #: So many images at most are normalised together.
@@ -69,7 +70,8 @@ def take(model: nn.Module, images: Tensor, *, seed: int, device: torch.device) -
     order = torch.randperm(len(images), generator=seeds.stream(seed, "statistics"))
     # Parts of equal size, as the statistics of a small rest would be poor ones to normalise by.
     parts = torch.tensor_split(order, -(-len(images) // BATCH))
-    with mode(model, training=False), _watched(norms) as seen:
+    first = to_float(images[:1].to(device))
+    with mode(model, training=False), arranged(model, first), _watched(norms) as seen:
         for part in parts:
             model(to_float(images[part.to(images.device)].to(device)))
     for norm, moments in seen.items():

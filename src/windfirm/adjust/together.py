@@ -22,6 +22,8 @@ from windfirm.errors import InputError, TrainingError, expected
 from windfirm.models.device import placed
 
 
+@torch.inference_mode(False)  # there, as under no_grad, no gradient could be had
+@torch.enable_grad()
 def train_together(
     models: Sequence[nn.Module],
     images: Tensor,

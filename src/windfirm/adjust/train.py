@@ -10,6 +10,7 @@ turns with others (together.py), and share a step with other processes (distribu
 
 import math
 from collections.abc import Generator
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -24,12 +25,15 @@ from windfirm.adjust.training import Course, Training, begin, close, finish, mat
 from windfirm.data.augment import to_float
 from windfirm.errors import InputError, TrainingError, expected
 from windfirm.models.device import placed, slow_in_bfloat16
+from windfirm.models.layout import shown_plain
 from windfirm.models.meta import named_tensors
 from windfirm.models.mode import mode
 
 __all__ = ["Epoch", "Extras", "Progress", "Recipe", "steps", "train"]
 
 
+@torch.inference_mode(False)  # there, as under no_grad, no gradient could be had
+@torch.enable_grad()
 def train(
     model: nn.Module,
     images: Tensor,
@@ -39,21 +43,22 @@ def train(
     seed: int = 0,
     device: torch.device | str | None = None,
     objective: Objective = PLAIN,
-    checkpoint: Path | None = None,
+    checkpoint: Path | str | None = None,
     start: str | None = None,
     progress: Progress | None = None,
     extras: Extras = NO_EXTRAS,
 ) -> list[Epoch]:
     """Train ``model`` in place on ``images`` (n, c, h, w) uint8 and ``labels`` (n,) and return one entry per epoch.
 
-    Every step makes ``objective`` smaller; ``extras`` happen beside that. With ``checkpoint``, the state is kept there
-    after every epoch; a run that finds it continues, and ends with the very weights that an undisturbed run on the same
-    hardware would have; ``start``, such as weights_digest of the network, keeps one that began otherwise from doing so.
-    Processes that ``distributed.joined`` train the one network together. Raises TrainingError when the loss is not
-    finite; the last good epoch stays in ``checkpoint``.
+    It is moved to ``device``, None for the CPU. Every step makes ``objective`` smaller; ``extras`` happen beside that.
+    With ``checkpoint``, the state is kept there after every epoch; a run that finds it continues, and ends with the
+    very weights that an undisturbed run on the same hardware would have; ``start``, such as weights_digest of the
+    network, keeps one that began otherwise from doing so. Processes that ``distributed.joined`` train the one network
+    together. Raises TrainingError when the loss is not finite; the last good epoch stays in ``checkpoint``.
     """
     stuff = material(images, labels, extras.probe, placed(device))
-    training = begin(model, Course(recipe, extras, objective, seed, checkpoint, start), stuff)
+    path = Path(checkpoint) if checkpoint else None
+    training = begin(model, Course(recipe, extras, objective, seed, path, start), stuff)
     for _ in steps(training, progress):
         pass
     return training.history
@@ -73,7 +78,8 @@ def steps(training: Training, progress: Progress | None) -> Generator[None, None
     rest += recipe.batch if rest == 1 < count else 0  # which the batch before takes in
     if rest < processes():
         raise InputError(expected("torchrun", f"a last batch with an image for each of {processes()} processes", rest))
-    with mode(model, training=True), slow_in_bfloat16(model, device), synchronised(model):
+    shown = shown_plain(model) if training.plain else nullcontext()
+    with mode(model, training=True), slow_in_bfloat16(model, device), synchronised(model), shown:
         network = model
         graphs = device.type == "cuda" and course.objective.once and processes() == 1
         if (course.extras.compile or graphs) and len(training.history) < recipe.epochs:

@@ -1,20 +1,25 @@
 """A training that goes on: a network, what it is trained on and how, and all that changes from epoch to epoch."""
 
+import json
 from dataclasses import asdict, dataclass, field, replace
+from operator import index
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from windfirm.adjust.average import average_of, settle
 from windfirm.adjust.distributed import agree_on, rank
+from windfirm.adjust.fit import check_trainable, fits
 from windfirm.adjust.objective import PLAIN, Objective
 from windfirm.adjust.probe import hold_out, judge
 from windfirm.adjust.recipe import NO_EXTRAS, Epoch, Extras, Recipe, kept_epoch
 from windfirm.adjust.resume import fingerprint, read_progress, write_progress
-from windfirm.data.augment import Augmenter
+from windfirm.data.augment import Augmenter, to_float
 from windfirm.errors import InputError, expected
 from windfirm.models.device import require_float32
+from windfirm.models.layout import filters
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ class Course:
 class Training:
     """``average``: that of the weights, if asked for. ``best``: the state of the epoch that is kept, if not the last.
 
-    ``plan``: what a state on disk must have been made by.
+    ``plan``: what a state on disk must have been made by. ``plain``: the network takes no images channels-last.
     """
 
     model: nn.Module
@@ -82,6 +87,7 @@ class Training:
     course: Course
     plan: dict[str, object]
     average: nn.Module | None
+    plain: bool
     best: dict[str, Tensor] = field(default_factory=dict)
     history: list[Epoch] = field(default_factory=list)
 
@@ -89,17 +95,20 @@ class Training:
 def begin(model: nn.Module, course: Course, material: Material) -> Training:
     """Make ready to train ``model`` in place, or to go on from the state in the checkpoint.
 
-    Raises InputError unless its parameters are float32, and its state, where that is to be kept, is of tensors alone;
-    CheckpointError for a state of another run.
+    Raises InputError unless its parameters are float32, some of them to be trained, and its state, where that is to be
+    kept, is of tensors alone; CheckpointError for a state of another run.
     """
     require_float32(model)
+    check_trainable(model)
     if course.checkpoint or course.extras.keep != "last":
         for name, value in model.state_dict().items():
             if not isinstance(value, Tensor):
                 where = "checkpoint" if course.checkpoint else f"keep {course.extras.keep}"
                 raise InputError(expected(where, f"a network of tensors alone, also as {name}", type(value).__name__))
     recipe, extras, device = course.recipe, course.extras, material.labels.device
-    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    first = to_float(material.at(material.rows[:1])[0].to(device))
+    plain = not fits(model.to(device), first, int(material.labels.max()))
+    filters(model, torch.contiguous_format if plain else torch.channels_last)
     optimizer = torch.optim.SGD(
         model.parameters(),
         recipe.lr,
@@ -118,12 +127,18 @@ def begin(model: nn.Module, course: Course, material: Material) -> Training:
             plan["start"] = course.start
         if extras != NO_EXTRAS:
             plan["extras"] = asdict(extras)
+        plan = json.loads(json.dumps(plan, default=_number))  # as it will be read again
     average = None if extras.ema is None else average_of(model)
-    training = Training(model, optimizer, material, course, plan, average)
+    training = Training(model, optimizer, material, course, plan, average, plain)
     if course.checkpoint:
         _restore(training, course.checkpoint)
     agree_on(len(training.history))
     return training
+
+
+def _number(value: Any) -> int | float:
+    """A number of numpy's as a plain one."""
+    return index(value) if hasattr(value, "__index__") else float(value)
 
 
 def close(training: Training, epoch: Epoch) -> None:

@@ -97,4 +97,4 @@ def _images(args: Namespace, source: Source) -> tuple[Tensor, str]:
         generator = seeds.stream(args.seed, "export")
         return torch.rand(args.images or IMAGES, *shape, generator=generator), "random ones, for lack of --data"
     images = load_images(args, "test", [source], limit=args.images or IMAGES)
-    return to_float(images.images), images.name
+    return to_float(images.images).contiguous(), images.name

@@ -259,4 +259,4 @@ def chosen_defence(args: Namespace, side: int) -> Objective:
 def check_fit(name: str, model: nn.Module, images: Images) -> None:
     """Raise InputError that names the network unless it takes the images and tells as many classes apart."""
     with naming(name), torch.no_grad():
-        classify(private(model, None), to_float(images.images[:1]), images)
+        classify(private(model, None, images.images), to_float(images.images[:1]), images)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from windfirm.adjust.objective import logits_of
 from windfirm.errors import InputError, expected
 from windfirm.models.mode import statistics_kept
 
@@ -35,8 +36,8 @@ class Ball:
             raise InputError(expected(self.name, "an eps in [0, 1], such as 8/255", self.eps))
         if not 0 <= self.alpha <= 1:
             raise InputError(expected(self.name, "an alpha in [0, 1]", self.alpha))
-        if self.steps < 1:
-            raise InputError(expected(self.name, "at least 1 step", self.steps))
+        if not hasattr(self.steps, "__index__") or self.steps < 1:
+            raise InputError(expected(self.name, "a whole number of steps, at least 1", self.steps))
 
     def options(self) -> Mapping[str, float | int | str]:
         """What a record needs to repeat it."""
@@ -59,6 +60,6 @@ def craft(
     with statistics_kept(model), torch.enable_grad():
         for _ in range(ball.steps):
             moved.requires_grad_()
-            (gradient,) = torch.autograd.grad(harm(model(moved).float()), moved)
+            (gradient,) = torch.autograd.grad(harm(logits_of(model, moved)), moved)
             moved = (moved.detach() + ball.alpha * gradient.sign()).clamp(lowest, highest)
     return moved

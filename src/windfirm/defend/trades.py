@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from windfirm.adjust.objective import Objective, cross_entropy
+from windfirm.adjust.objective import Objective, cross_entropy, logits_of
 from windfirm.defend.craft import EPS, Ball, craft
 from windfirm.errors import InputError, expected
 
@@ -26,7 +26,7 @@ def trades(side: int, *, eps: float = EPS, alpha: float | None = None, steps: in
         value, logits = cross_entropy(model, images, labels, generator)
         natural = logits.detach()
         moved = craft(model, images, lambda found: divergence(natural, found), ball, generator)
-        return value + beta * divergence(logits, model(moved).float()) / len(images), logits
+        return value + beta * divergence(logits, logits_of(model, moved)) / len(images), logits
 
     return Objective("trades", loss, {**ball.options(), "beta": beta})
 

@@ -103,7 +103,7 @@ def logits(
     InputError when model and images do not fit together.
     """
     device = placed(device)
-    network = private(model, device)
+    network = private(model, device, images.images)
     batches = batched("logits", images, batch, device)
     ids = torch.arange(len(images))
 

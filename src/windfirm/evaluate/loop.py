@@ -22,7 +22,7 @@ from windfirm.attack.projection import lengths
 from windfirm.attack.registry import build
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
-from windfirm.errors import WindfirmError, expected
+from windfirm.errors import InputError, WindfirmError, expected
 from windfirm.evaluate.fold import folded
 from windfirm.evaluate.memory import Batches, batched
 from windfirm.evaluate.network import classify, outputs, private
@@ -30,6 +30,7 @@ from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.replay import Replayed
 from windfirm.models.copies import copied
 from windfirm.models.device import in_float32, is_gpu, placed, told_to_round
+from windfirm.models.layout import arrange
 
 #: Room for float32 rounding when the range and the size of a change are checked; a share of sizes above 1.
 TOLERANCE = 1e-6
@@ -68,15 +69,18 @@ def evaluate(
 
     It computes in float32. An attack that averages is counted over all images and trials. Under any other, an image is
     right when its clean prediction is right and no trial fools the network. What a search that rounds stopped too early
-    for the judge is searched once more in float32. ``batch`` images are shown to the network at once, half as many
-    whenever memory runs out; the result does not depend on it. Raises InputError when model and images do not fit
-    together, and WindfirmError when an attack returns images that it may not return.
+    for the judge is searched once more in float32. ``device`` None is the CPU, wherever ``model`` is. ``batch`` images
+    are shown to the network at once, half as many whenever memory runs out; the result does not depend on it. Raises
+    InputError when model and images do not fit together, and WindfirmError when an attack returns images that it may
+    not return.
     """
+    if not isinstance(images, Images):
+        raise InputError(expected("images", "Images, or windfirm.attack for a tensor", type(images).__name__))
     attack, device = build(attack, images.side), placed(device)
     eps = attack.size(eps)
     if attack == fgsm(0):
         return curve(model, images, [eps], seed=seed, batch=batch, device=device, progress=progress)[0]
-    network, batches = private(model, device), batched("evaluate", images, batch, device)
+    network, batches = private(model, device, images.images), batched("evaluate", images, batch, device)
     count = len(images)
     first = 0 if attack.average else 1
     total = (first + attack.trials) * count
@@ -99,7 +103,7 @@ def evaluate(
             right, fooled = look(target(), ids, attack, budget, before)
         early = right & fooled
         if early.any():  # few, of all batches together
-            with in_float32():
+            with in_float32(), seeds.default_stream(seed, "network", attack.name, budget.trial, "again"):
                 right[early] = look(target(), ids[early], attack, budget, before)[0]
         return ids[right]
 
@@ -138,7 +142,7 @@ def curve(
     ``seed`` decides what a network draws that is random, ``progress`` counts images. Raises what evaluate raises.
     """
     sizes, device = [parse_eps(eps) for eps in epses], placed(device)
-    network, batches = private(model, device), batched("evaluate", images, batch, device)
+    network, batches = private(model, device, images.images), batched("evaluate", images, batch, device)
     attack = fgsm(0)
     correct = torch.zeros(len(sizes), len(images), dtype=torch.int64)
 
@@ -217,7 +221,8 @@ def searched(network: nn.Module, attack: Attack, images: Images, device: torch.d
     if not attack.norm:
         return copied(network)
     sample = fetch(images, torch.arange(min(len(images), SAMPLE)), device)[0]
-    faster = folded(network, sample).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    faster = folded(network, sample)
+    arrange(faster, sample[:1], torch.channels_last)
     return Replayed(faster, sample, most).eval() if is_gpu(device) else faster
 
 

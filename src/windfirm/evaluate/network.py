@@ -6,25 +6,29 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.models.asking import taking
 from windfirm.models.copies import copied
-from windfirm.models.device import in_float32, layout
+from windfirm.models.device import in_float32
+from windfirm.models.layout import arrange, layout
 
 
-def private(model: nn.Module, device: torch.device | None) -> nn.Module:
-    """A float32 copy of ``model`` on ``device`` (the CPU when None), in evaluation mode.
+def private(model: nn.Module, device: torch.device | None, images: Tensor) -> nn.Module:
+    """A float32 copy of ``model`` on ``device`` (the CPU when None), in evaluation mode, for ``images`` (n, c, h, w).
 
     Its parameters ask for no gradient, which saves memory. Whatever an attack does to it or raises, the network that it
     was copied from stays in the state it was in. It works on copies of its images, which it may change in place, and
-    its logits are float32 whatever it computes in. Raises CutError for a network that cannot be copied.
+    its logits are float32 whatever it computes in. ``images``, uint8, are like those that it will be shown. Raises
+    CutError for a network that cannot be copied.
     """
     network = copied(model)
     network.float().eval().requires_grad_(False)
-    network.to(device=device or torch.device("cpu"), memory_format=layout(device))  # type: ignore[call-overload]
+    network.to(device or torch.device("cpu"))
     network.register_forward_pre_hook(lambda _, args: (args[0].clone(), *args[1:]))
     network.register_forward_hook(lambda _, args, out: out.float() if isinstance(out, Tensor) else out)
+    arrange(network, to_float(images[:1].to(device or torch.device("cpu"))), layout(device))
     return network
 
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from windfirm.models.device import is_exact, layout
+from windfirm.models.device import is_exact
+from windfirm.models.layout import filters, layout
 from windfirm.models.recording import recorded
 
 #: Each size of batch is so many times the one before.
@@ -39,7 +40,8 @@ class Replayed(nn.Module):
         super().__init__()
         self.network, self.images = network, images
         #: The same, with filters laid out as they are fastest in float32.
-        self.twin = deepcopy(network).to(memory_format=layout(images.device))  # type: ignore[call-overload]
+        self.twin = deepcopy(network)
+        filters(self.twin, layout(images.device))
         self.sizes = sorted({most, *(STEP**power for power in range(2, 8) if STEP**power < most)})
         self.met: Counter[_Kind] = Counter()
         self.recordings: dict[_Kind, _Recording | None] = {}

@@ -40,11 +40,6 @@ def is_gpu(device: torch.device | None) -> bool:
     return device is not None and device.type == "cuda"
 
 
-def layout(device: torch.device | None) -> torch.memory_format:
-    """How images and filters lie in memory where a network predicts in float32: as that is fastest on ``device``."""
-    return torch.contiguous_format if is_gpu(device) else torch.channels_last
-
-
 def require_float32(model: nn.Module) -> None:
     """Raise InputError for a network that is to be trained and has parameters of another type than float32."""
     for name, parameter in model.named_parameters():

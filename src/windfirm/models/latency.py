@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from windfirm.errors import InputError, expected
+from windfirm.models.device import type_of
 from windfirm.models.mode import mode
 
 WARM_UP = 3
@@ -36,7 +37,7 @@ def latencies(models: Sequence[nn.Module], example: Tensor, repeats: int = 20) -
     if len(example) < 1 or repeats < 2:
         got = f"{len(example)} and {repeats}"
         raise InputError(expected("latency", "at least one image and two repeats", got))
-    pairs = [(model, example.to(_device(model, example))) for model in models]
+    pairs = [(model, _suited(model, example)) for model in models]
     with ExitStack() as modes, torch.inference_mode():
         for model in models:
             modes.enter_context(mode(model, training=False))
@@ -48,8 +49,10 @@ def latencies(models: Sequence[nn.Module], example: Tensor, repeats: int = 20) -
     return tuple(Latency(median, low, high, len(example), repeats) for low, median, high in spreads)
 
 
-def _device(model: nn.Module, example: Tensor) -> torch.device:
-    return next((parameter.device for parameter in model.parameters()), example.device)
+def _suited(model: nn.Module, example: Tensor) -> Tensor:
+    """``example`` where the parameters of ``model`` are and, where it holds no whole numbers, of their type."""
+    device = next((parameter.device for parameter in model.parameters()), example.device)
+    return example.to(device, type_of(model) if example.is_floating_point() else None)
 
 
 def _one_pass(model: nn.Module, example: Tensor) -> float:

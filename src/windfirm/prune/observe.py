@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from windfirm.errors import InputError, TraceError, WindfirmError, expected, first_line
 from windfirm.models.inputs import Inputs
+from windfirm.models.layout import takes
 from windfirm.models.mode import mode
 from windfirm.prune.criteria.base import Observer, Seen, class_scores
 from windfirm.prune.watch import Place, Watcher, arguments, plainly, run, tensors_in
@@ -75,6 +76,9 @@ def observe(model: nn.Module, observers: Sequence[Observer], batches: Batches) -
         with mode(model, training=False), _all_wanted(model) if gradients else nullcontext():
             for inputs, labels in checked(batches):
                 inputs = fitting(model, inputs)
+                if not seen:
+                    plain = _needs_plain(model, inputs)
+                inputs = inputs.contiguous() if plain and isinstance(inputs, Tensor) else inputs
                 images = range(seen, seen + len(labels))
                 if points and not seen:
                     listener.orderly = not _passes(model, points, inputs)
@@ -97,6 +101,13 @@ def observe(model: nn.Module, observers: Sequence[Observer], batches: Batches) -
     if not seen:
         raise InputError(expected("batches", "at least one image", "none"))
     return seen
+
+
+def _needs_plain(model: nn.Module, inputs: Inputs) -> bool:
+    """Whether images that lie channels-last must be laid channel after channel for this network."""
+    return (
+        isinstance(inputs, Tensor) and inputs.ndim == 4 and not inputs.is_contiguous() and not takes(model, inputs[:1])
+    )
 
 
 def _passes(model: nn.Module, points: Mapping[Place, Sequence[Show]], inputs: Inputs) -> bool:

@@ -12,7 +12,7 @@ from windfirm.attack.registry import build
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.api import as_images
-from windfirm.evaluate.compare import MARGIN, Comparison, Role
+from windfirm.evaluate.compare import MARGIN, Comparison, Role, check
 from windfirm.evaluate.compare import compare as compare_subjects
 from windfirm.evaluate.curves import Sweep
 from windfirm.models.device import placed
@@ -42,7 +42,8 @@ def compare(
     curve of FGSM, ``sweeps`` for others, each made by windfirm.evaluate.sweep. Sizes may be written ``8/255``.
     ``images`` may be an Images, which has its labels in it. ``margin``: the percentage points within which clean
     accuracy counts as the same. ``checked`` of the images are used to look for reasons to doubt the outcomes; none
-    where it is 0. Raises InputError for unknown attacks and for networks that do not take these images.
+    where it is 0. ``device`` None is the CPU, wherever the networks are. Raises InputError for unknown attacks and for
+    networks that do not take these images.
     """
     if checked < 0:
         raise InputError(expected("checked", "at least 0 images", checked))
@@ -54,6 +55,7 @@ def compare(
     if any(attack.name == clean.name for attack in chosen):
         raise InputError(expected("attacks", "an attack with a name of its own", clean.name))
     chosen.append(clean)
+    check([attack.name for attack in chosen], margin)
     networks: dict[Role, nn.Module] = {"F": F, "F'": F_prime}
     if control is not None:
         networks["control"] = control

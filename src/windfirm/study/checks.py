@@ -43,7 +43,7 @@ def checks(
     """
     some = images[_spread(len(images), count)]
     device = placed(device)
-    network = private(model, device)
+    network = private(model, device, some.images)
     pixels, labels = fetch(some, torch.arange(len(some)), device)
     pixels = pixels.contiguous(memory_format=torch.channels_last)
     batches = batched("checks", some, None, device)

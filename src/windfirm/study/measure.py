@@ -19,6 +19,7 @@ from windfirm.evaluate.curves import Sweep
 from windfirm.evaluate.loop import curve, evaluate
 from windfirm.models.copies import copied
 from windfirm.models.cost import cost
+from windfirm.models.device import type_of
 from windfirm.models.latency import latencies
 from windfirm.study.checks import CHECKED, checks
 
@@ -47,7 +48,7 @@ def measure(
     to look for reasons to doubt the outcomes; none where it is 0. ``progress`` counts attacks, sweeps, and one step for
     the rest. Raises InputError, which names the network, when it and the images do not fit together.
     """
-    example = to_float(images.images[:1])
+    example = to_float(images.images[:1]).contiguous()
     outcomes = []
     steps = len(attacks) + len(sweeps) + 1
     with naming(name):
@@ -65,7 +66,7 @@ def measure(
                 progress(done + 1, steps)
         doubts = checks(model, images, (*outcomes, *swept), count=checked, device=device) if checked else None
         sureness = calibration(logits(model, images, device=device), images.labels) if len(images) > 1 else None
-    arithmetic = cost(model, example)
+    arithmetic = cost(model, example.to(type_of(model)))
     if progress:
         progress(steps, steps)
     return Subject(
@@ -90,7 +91,7 @@ def timed(
     Only so can they be compared: what else the machine does meets all of them alike.
     """
     place = device or torch.device("cpu")
-    found = latencies([copied(model).to(place) for model in models], to_float(images.images[:1]))
+    found = latencies([copied(model).to(place) for model in models], to_float(images.images[:1]).contiguous())
     return [replace(subject, latency_ms=1000 * one.median) for subject, one in zip(subjects, found, strict=True)]
 
 

@@ -75,7 +75,7 @@ def quickstart(source: Source, plan: Plan, *, seed: int, device: torch.device, b
     recipe = recipe_for("fine-tuning", epochs=plan.epochs)
     original = source.model
     target = Target(Budget("macs", plan.macs), protect=plan.protect)
-    example = to_float(training.images[:1])
+    example = to_float(training.images[:1]).contiguous()
 
     def fine_tune(label: str) -> Callable[[nn.Module, int], None]:
         def run(model: nn.Module, number: int) -> None:

@@ -67,7 +67,7 @@ def told(images: Images) -> dict[str, Any]:
 
 def example(images: Images) -> Tensor:
     """A batch of one image, (1, c, h, w)."""
-    return to_float(images.images[:1])
+    return to_float(images.images[:1]).contiguous()
 
 
 def objective(wanted: Mapping[str, Any] | None, images: Images) -> Objective:

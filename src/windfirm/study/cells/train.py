@@ -18,7 +18,8 @@ def run(bench: Bench, task: Task) -> Result:
     s = task.settings
     images = bench.images(s["data"], "train", fresh(s["arch"]))  # which says of what size it takes them
     source = fresh(s["arch"], classes=len(images.classes), seed=s["seed"])
-    classify(private(source.model, None), example(images), images)  # what does not fit is told before it is trained
+    asked = private(source.model, None, images.images)
+    classify(asked, example(images), images)  # what does not fit is told before it is trained
     network, normalised = bare(source)
     initial = copy.deepcopy(network)
     recipe = Recipe(**{name.replace("-", "_"): value for name, value in s["recipe"].items()})

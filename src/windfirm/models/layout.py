@@ -1,0 +1,81 @@
+"""How images and filters lie in memory.
+
+Convolutions on a processor are faster with channels-last. A network that takes the values of an intermediate result in
+the order in which they lie, as ``x.view(len(x), -1)`` does, can only be shown images that lie channel after channel.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from windfirm.models.device import in_float32, is_gpu
+from windfirm.models.mode import mode
+
+
+def layout(device: torch.device | None) -> torch.memory_format:
+    """How images and filters lie in memory where a network predicts in float32: as that is fastest on ``device``."""
+    return torch.contiguous_format if is_gpu(device) else torch.channels_last
+
+
+def arrange(network: nn.Module, images: Tensor, form: torch.memory_format) -> None:
+    """Let the filters of ``network`` lie as ``form`` says, and show it ``images`` (b, c, h, w) as it takes them."""
+    if not suit(network, images, form):
+        network.register_forward_pre_hook(_plain)
+
+
+@contextmanager
+def arranged(network: nn.Module, images: Tensor) -> Iterator[None]:
+    """Inside the block ``network`` is shown images such as ``images`` (b, c, h, w) as it takes them."""
+    with nullcontext() if takes(network, images) else shown_plain(network):
+        yield
+
+
+@contextmanager
+def shown_plain(network: nn.Module) -> Iterator[None]:
+    """Inside the block ``network`` is shown every image channel after channel."""
+    hook = network.register_forward_pre_hook(_plain)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def suit(network: nn.Module, images: Tensor, form: torch.memory_format) -> bool:
+    """Let the filters of ``network`` lie as ``form`` says; channel after channel where it then takes no ``images``.
+
+    Returns whether it takes ``images`` (b, c, h, w) channels-last; also where it takes them in no layout.
+    """
+    filters(network, form)
+    if takes(network, images):
+        return True
+    filters(network, torch.contiguous_format)
+    if takes(network, images, torch.contiguous_format):
+        return False
+    filters(network, form)
+    return True
+
+
+def filters(network: nn.Module, form: torch.memory_format) -> None:
+    """Let the filters of convolutions lie as ``form`` says; everything else stays as it is."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            for parameter in module.parameters(recurse=False):
+                if parameter.ndim == 4:
+                    parameter.data = parameter.data.contiguous(memory_format=form)
+
+
+def takes(network: nn.Module, images: Tensor, form: torch.memory_format = torch.channels_last) -> bool:
+    """Whether ``network`` takes ``images`` (b, c, h, w) that lie as ``form`` says; in eval mode."""
+    exactly = torch.autocast(images.device.type, enabled=False)
+    try:
+        with mode(network, training=False), torch.no_grad(), torch.random.fork_rng(devices=[]), in_float32(), exactly:
+            network(images.clone(memory_format=form))
+    except Exception:  # a network may raise anything
+        return False
+    return True
+
+
+def _plain(network: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return args[0].contiguous(), *args[1:]
