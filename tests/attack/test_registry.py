@@ -225,3 +225,7 @@ def test_what_is_no_attack_and_options_of_another_type_are_refused() -> None:
         with pytest.raises(InputError, match=f"pgd: expected steps as a whole number, got {steps!r}"):
             build("pgd", steps=steps)
     assert build("pgd", step=1).title.startswith("50 steps of 1 eps")
+
+
+def test_kinds_of_corruptions_may_be_a_text() -> None:
+    assert build("corruptions", 8, kinds="fog,snow").title == build("corruptions", 8, kinds=["fog", "snow"]).title

@@ -15,7 +15,7 @@ from windfirm.evaluate.api import as_images, attack
 from windfirm.evaluate.calibration import logits
 from windfirm.evaluate.distance import distances
 from windfirm.evaluate.examples import examples
-from windfirm.evaluate.loop import curve
+from windfirm.evaluate.loop import curve, evaluate
 from windfirm.evaluate.occlusion_map import occlusion_map
 from windfirm.evaluate.transfer import transfer
 from windfirm.study.checks import checks
@@ -59,6 +59,16 @@ def test_images_have_as_many_classes_as_the_network_tells_apart() -> None:
         ),
         (DATA.images[0], DATA.labels, "images: expected at least one, of shape (n, c, h, w), got shape (3, 8, 8)"),
         (DATA.images[:0], DATA.labels, "images: expected at least one, of shape (n, c, h, w), got shape (0, 3, 8, 8)"),
+        (
+            DATA.images[:0].long(),
+            DATA.labels,
+            "images: expected at least one, of shape (n, c, h, w), got shape (0, 3, 8, 8)",
+        ),
+        (
+            DATA.images.to(torch.uint16),
+            DATA.labels,
+            "images: expected uint8, or floating point in [0, 1], got torch.uint16",
+        ),
         (DATA.images, DATA.labels[:3], "images: expected labels (40,) of torch.int64, got (3,) torch.int64"),
         (DATA.images, DATA.labels + 0.9, "labels: expected whole numbers, got torch.float32"),
         ("a.png", DATA.labels, "images: expected a tensor, got str"),
@@ -143,3 +153,20 @@ def test_what_a_network_draws_follows_from_the_seed(measure: Callable[[nn.Module
 def test_an_unknown_attack_has_a_suggestion() -> None:
     with pytest.raises(InputError, match="got fgms; did you mean fgsm"):
         attack(MODEL, DATA.images, DATA.labels, "fgms")
+
+
+@pytest.mark.parametrize(
+    ("last", "shape"), [(nn.Unflatten(1, (3, 1)), (1, 3, 1)), (nn.Linear(3, 1), (1, 1)), (nn.Flatten(0), (3,))]
+)
+def test_outputs_that_are_no_logits_of_classes_are_told_as_such(last: nn.Module, shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError) as error:
+        as_images(nn.Sequential(small_network(), last), DATA.images, DATA.labels)
+    assert str(error.value) == f"model: expected outputs of shape (n, classes), 2 classes or more, got {shape}"
+
+
+def test_attacks_go_by_their_names_everywhere_and_a_tensor_is_told_from_images() -> None:
+    assert distances(MODEL, DATA, "deepfool").attack == "deepfool"
+    assert transfer(MODEL, {"F": MODEL}, DATA, "fgsm")["F"].attack == "fgsm from another network"
+    assert examples({"F": MODEL}, DATA, "fgsm", [0])[0].attack == "fgsm"
+    with pytest.raises(InputError, match=r"^images: expected Images, or windfirm.attack for a tensor, got Tensor$"):
+        evaluate(MODEL, DATA.images, "fgsm")  # type: ignore[arg-type]

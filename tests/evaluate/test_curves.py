@@ -139,6 +139,8 @@ def test_a_sweep_measures_what_the_curve_of_its_kind_does() -> None:
             assert (outcome.attack, outcome.eps, outcome.title) == (name, eps, alone.title)
             assert outcome.correct.tolist() == alone.correct.tolist()
         assert found.outcomes[0].count == 32 > found.outcomes[1].count
+    written = sweep("fgsm", 8, values=("1/255", "16/255", "2/255")).measure(model, images)
+    assert written.values == (1 / 255, 2 / 255, 16 / 255)
     more = sweep("pgd", 8, "steps", (1, 4)).measure(model, images, eps=0.05)
     assert [outcome.eps for outcome in more.outcomes] == [0.05, 0.05]
 

@@ -14,6 +14,7 @@ from windfirm.attack.budget import Norm
 from windfirm.data.images import Images
 from windfirm.errors import InputError, WindfirmError
 from windfirm.evaluate import Distances, distances, evaluate, median
+from windfirm.models.device import is_exact
 
 
 def pixels(model: nn.Module, count: int, side: int = 4, wrong: int = 0) -> Images:
@@ -194,3 +195,15 @@ def test_attacks_without_a_norm_and_those_that_cheat_are_refused() -> None:
     with pytest.raises(InputError) as error:
         distances(model, labelled(model), cheat, halvings=-1)
     assert str(error.value) == "distances: expected 0 or more halvings, got -1"
+
+
+def test_changes_are_looked_for_in_float32_as_the_judge_sees_them() -> None:
+    found: list[bool] = []
+
+    def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        found.append(is_exact())
+        return images
+
+    model = small_network()
+    distances(model, labelled(model), make(apply, norm=True), halvings=0)
+    assert set(found) == {True}

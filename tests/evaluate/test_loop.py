@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.evaluate.toys import Counting, hungry, labelled, make, nothing, small_network
+from tests.evaluate.toys_masked import AlwaysDropout
 from windfirm.attack import Attack, Budget, build
 from windfirm.attack.ensemble import ensemble
 from windfirm.data.images import Images
@@ -225,6 +226,7 @@ def test_fgsm_shows_a_network_every_image_once_and_those_that_it_attacks_once_mo
     shown: list[int] = []
     model.register_forward_pre_hook(lambda module, args: shown.append(len(args[0])))
     evaluate(model, images, build("fgsm", 8), batch=20)
+    assert shown.pop(0) == 1  # by which it is seen how it takes images
     assert sum(shown) == 40 + 32
 
 
@@ -580,3 +582,25 @@ def test_an_attack_may_ask_ahead_on_a_gpu_alone(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(loop, "AT_ONCE", 1)  # as if the images were large
     loop.attacked(network, pixels, labels, make(apply), Budget())
     assert given == [1, 256 * 32 * 32 // (8 * 8), 1]
+
+
+@pytest.mark.usefixtures("told_to_round")
+def test_what_a_network_draws_in_the_second_search_follows_from_the_seed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = nn.Sequential(AlwaysDropout(), small_network())
+    images = labelled(network[1])
+    monkeypatch.setattr(loop, "searched", lambda *args: Rough(network, images.images / 255))
+    drawn: list[float] = []
+
+    def apply(target: nn.Module, pixels: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        drawn.append(float(torch.rand(())))
+        return (pixels + 1e-6).clamp(0, 1)
+
+    found = []
+    for start in (1, 2):
+        torch.manual_seed(start)
+        state = torch.get_rng_state()
+        found.append(evaluate(network, images, make(apply, norm=True), eps="8/255").correct.tolist())
+        assert torch.equal(torch.get_rng_state(), state)
+    assert found[0] == found[1]
+    assert drawn[: len(drawn) // 2] == drawn[len(drawn) // 2 :]
+    assert len(drawn) > 2  # there was a second search

@@ -82,3 +82,20 @@ def test_a_lack_of_memory_changes_nothing() -> None:
     model = Counting()
     images = labelled(model)
     assert torch.equal(occlusion_map(Large(model), images, size=4), occlusion_map(model, images, size=4))
+
+
+def test_outputs_are_those_of_the_judge_checked_and_whatever_autocast_says() -> None:
+    network = small_network()
+    images = labelled(network)
+    plain = occlusion_map(network, images, size=4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(occlusion_map(network, images, size=4), plain)
+
+    class Blind(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            covered = (x == 0.5).flatten(1).any(1, keepdim=True)
+            out: Tensor = network(x).masked_fill(covered, torch.nan)
+            return out
+
+    with pytest.raises(InputError, match="model: expected outputs that are numbers, got NaN"):
+        occlusion_map(Blind(), images, size=4)

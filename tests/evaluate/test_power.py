@@ -47,6 +47,9 @@ def test_fewer_than_six_differing_images_can_show_nothing() -> None:
 def test_where_not_even_all_images_together_would_show_nothing_would(images: int, level: float) -> None:
     assert sign_flip(np.ones(images, int)) > level
     assert smallest_of(images, 1.0, level) == math.inf == smallest_difference(np.ones(images), level)
+    draws = np.arange(1, images + 1) / 10  # also where each image has several draws, of which some differ
+    assert sign_flip(np.arange(1, images + 1)) > level
+    assert smallest_difference(draws, level) == math.inf
 
 
 def test_several_draws_an_image_are_found_as_often() -> None:

@@ -26,7 +26,7 @@ from windfirm.commands.shared import (
 from windfirm.commands.sweeps import chosen_sweeps
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
-from windfirm.evaluate.compare import Comparison, Role, compare
+from windfirm.evaluate.compare import Comparison, Role, check, compare
 from windfirm.evaluate.examples import apart, examples
 from windfirm.evaluate.occlusion_map import occlusion_map
 from windfirm.evaluate.stored import to_json
@@ -65,6 +65,7 @@ def run(args: Namespace) -> None:
     images = load_images(args, "test", list(sources.values()))
     side = images.side
     attacks, eps = chosen_attacks(args, side, swept)
+    check([attack.name for attack in attacks])
     sweeps = chosen_sweeps(args, side)
     for source in sources.values():
         check_fit(source.name, source.model, images)

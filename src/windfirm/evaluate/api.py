@@ -32,8 +32,8 @@ def attack(
     """What the attack called ``name``, or an Attack of your own, does to ``model`` on ``images`` with ``labels`` (n,).
 
     ``images`` (n, c, h, w) in [0, 1] are rounded to the 256 values of a pixel first. ``options`` are those of the
-    attack, such as ``trials=5``. Outcome.correct tells for each image how many trials it survived. Raises InputError
-    for unknown names and options and for images outside [0, 1].
+    attack, such as ``trials=5``. ``device`` None is the CPU, wherever ``model`` is. Outcome.correct tells for each
+    image how many trials it survived. Raises InputError for unknown names and options and for images outside [0, 1].
     """
     data = as_images(model, images, labels)
     return evaluate(model, data, build(name, data.side, **options), eps=eps, seed=seed, device=device)
@@ -49,20 +49,21 @@ def as_images(model: nn.Module, images: Tensor | NDArray[Any], labels: Tensor | 
     images, labels = _tensor("images", images), _tensor("labels", labels)
     if labels.is_floating_point() or labels.is_complex():
         raise InputError(expected("labels", "whole numbers", labels.dtype))
+    shape = tuple(images.shape)
+    if images.ndim != 4 or not images.numel():
+        raise InputError(expected("images", "at least one, of shape (n, c, h, w)", f"shape {shape}"))
     if images.dtype == torch.uint8:
         pixels = images.cpu()
     elif images.is_floating_point() and bool(((images >= 0) & (images <= 1)).all()):
         pixels = (images.cpu() * 255).round().to(torch.uint8)
     else:
-        got = f"{images.dtype} in [{images.min():.4g}, {images.max():.4g}]"
-        raise InputError(expected("images", "uint8, or floating point in [0, 1]", got))
-    shape = tuple(images.shape)
-    if images.ndim != 4 or not len(images):
-        raise InputError(expected("images", "at least one, of shape (n, c, h, w)", f"shape {shape}"))
+        within = f" in [{images.min():.4g}, {images.max():.4g}]" if images.is_floating_point() else ""
+        raise InputError(expected("images", "uint8, or floating point in [0, 1]", f"{images.dtype}{within}"))
     with taking(shape), torch.no_grad(), seeds.default_stream(0, "classes"):
-        logits = private(model, None)(to_float(pixels[:1]))
-    if not isinstance(logits, Tensor):
-        raise InputError(expected("model", "outputs of shape (n, classes)", type(logits).__name__))
+        logits = private(model, None, pixels)(to_float(pixels[:1]))
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] < 2:
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise InputError(expected("model", "outputs of shape (n, classes), 2 classes or more", got))
     return Images(pixels, labels.to("cpu", torch.int64), tuple(map(str, range(logits.shape[-1]))), "images")
 
 

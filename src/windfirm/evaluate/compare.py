@@ -111,8 +111,7 @@ def compare(subjects: Sequence[Subject], *, data: str, seed: int, margin: float 
     by_role = {subject.role: subject for subject in subjects}
     if len(by_role) != len(subjects) or not {"F", "F'"} <= by_role.keys():
         raise InputError(expected("compare", "one F, one F' and at most one control", [s.role for s in subjects]))
-    if not 0 < margin <= 100:
-        raise InputError(expected("compare", "a margin in (0, 100] percentage points", margin))
+    check([outcome.attack for outcome in by_role["F"].outcomes], margin)
     pairs = [(v, *pair) for v in get_args(Versus) if v in by_role for pair in _pairs(by_role, v)]
     raw = [difference(ours, theirs, seed=seed) for _, ours, theirs in pairs]
     deltas = tuple(
@@ -121,6 +120,15 @@ def compare(subjects: Sequence[Subject], *, data: str, seed: int, margin: float 
     )
     images = len(by_role["F"].outcomes[0].correct)
     return Comparison(tuple(subjects), deltas, images, data, seed, margin)
+
+
+def check(attacks: Sequence[str], margin: float = MARGIN) -> None:
+    """Raise InputError for names of attacks of which one is there twice, and a ``margin`` outside (0, 100]."""
+    twice = next((name for name in attacks if attacks.count(name) > 1), None)
+    if twice:
+        raise InputError(expected("compare", "attacks that each have a name of their own", f"{twice} twice"))
+    if not 0 < margin <= 100:
+        raise InputError(expected("compare", "a margin in (0, 100] percentage points", margin))
 
 
 def with_average(outcomes: Sequence[Outcome]) -> tuple[Outcome, ...]:
@@ -138,7 +146,4 @@ def _pairs(by_role: Mapping[Role, Subject], versus: Versus) -> list[tuple[Outcom
         raise InputError(
             expected(f"compare: {versus}", f"the attacks {', '.join(names[0])}", ", ".join(names[1]) or "none")
         )
-    twice = next((name for name in names[0] if names[0].count(name) > 1), None)
-    if twice:
-        raise InputError(expected("compare", "attacks that each have a name of their own", f"{twice} twice"))
     return list(zip(ours, theirs, strict=True))

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from torch import nn
 
-from windfirm.attack.budget import Attack
+from windfirm.attack.budget import Attack, parse_eps
 from windfirm.attack.clean import clean
 from windfirm.attack.fgsm import fgsm
 from windfirm.attack.registry import build
@@ -84,12 +84,15 @@ class Sweep:
         return against(model, images, self.what, self.points, eps=eps, **options)
 
 
-def sweep(name: str, side: int, option: str = "eps", values: Sequence[float] = EPSES, **options: Any) -> Sweep:
-    """The attack called ``name`` at each of ``values`` of eps or of its ``option``; for the values see variants."""
+def sweep(name: str, side: int, option: str = "eps", values: Sequence[float | str] = EPSES, **options: Any) -> Sweep:
+    """The attack called ``name`` at each of ``values`` of eps, which may be written ``8/255``, or of its ``option``.
+
+    For the values of an option see variants.
+    """
     if option != "eps":
-        return Sweep(option, tuple(variants(name, side, option, values, **options)))
+        return Sweep(option, tuple(variants(name, side, option, cast(Sequence[float], values), **options)))
     attack = build(name, side, **options)
-    return Sweep(option, tuple((value, attack) for value in values))
+    return Sweep(option, tuple((parse_eps(value, attack.norm or "linf"), attack) for value in values))
 
 
 def against_eps(

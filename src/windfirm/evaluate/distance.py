@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from windfirm import seeds
 from windfirm.attack.border import length
 from windfirm.attack.budget import Attack, Budget, Norm
+from windfirm.attack.registry import build
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import Progress, attacked, fetch, searched
 from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import classify, private
 from windfirm.evaluate.outcome import Outcome
-from windfirm.models.device import placed
+from windfirm.models.device import in_float32, placed
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ def median(sizes: NDArray[np.float64], level: float = 0.95) -> tuple[float, floa
 def distances(
     model: nn.Module,
     images: Images,
-    attack: Attack,
+    attack: str | Attack,
     *,
     largest: float | None = None,
     halvings: int = 10,
@@ -82,6 +83,7 @@ def distances(
     line from the image to it is cut in half ``halvings`` times. ``progress`` counts images. Raises InputError for an
     attack without a norm, and what evaluate raises.
     """
+    attack = build(attack, images.side)
     if attack.norm is None:
         raise InputError(expected("distances", "an attack whose changes have a norm", attack.name))
     norm = attack.norm
@@ -91,7 +93,7 @@ def distances(
     batches = batched("distances", images, batch, device)
     if largest is None:
         largest = 1.0 if norm == "linf" else math.sqrt(images.images[0].numel())
-    network = private(model, device)
+    network = private(model, device, images.images)
 
     def nearest(ids: Tensor) -> Tensor:
         pixels, labels = fetch(images, ids, device)
@@ -103,7 +105,8 @@ def distances(
         return found.cpu()
 
     def within(ids: Tensor, pixels: Tensor, labels: Tensor, trial: int) -> Tensor:
-        changed = attacked(target, pixels, labels, attack, Budget(largest, seed, trial, ids))
+        with in_float32():  # a search that rounds would stop a little too early just where it is nearest
+            changed = attacked(target, pixels, labels, attack, Budget(largest, seed, trial, ids))
         fooled = classify(network, changed, images) != labels
         near = shortened(network, pixels, changed, labels, images, halvings)
         size = length(near.double() - pixels.double(), norm).clamp(max=largest)  # beyond it by rounding alone: checked

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from windfirm import seeds
 from windfirm.attack.budget import Attack, Budget
+from windfirm.attack.registry import build
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import attacked, fetch, searched
@@ -48,7 +49,7 @@ def apart(images: Images, count: int) -> list[int]:
 def examples(
     models: Mapping[str, nn.Module],
     images: Images,
-    attack: Attack,
+    attack: str | Attack,
     ids: Sequence[int],
     *,
     eps: float | str = 8 / 255,
@@ -62,9 +63,10 @@ def examples(
     """
     if not ids or not all(0 <= i < len(images) for i in ids):
         raise InputError(expected("examples", f"image numbers in [0, {len(images)})", list(ids)))
-    eps, device = attack.size(eps), placed(device)
+    attack, device = build(attack, images.side), placed(device)
+    eps = attack.size(eps)
     views = {
-        role: _views(private(model, device), images, attack, torch.tensor(ids), eps, seed, device)
+        role: _views(private(model, device, images.images), images, attack, torch.tensor(ids), eps, seed, device)
         for role, model in models.items()
     }
     return tuple(

@@ -11,7 +11,7 @@ from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import attacked, fetch
 from windfirm.evaluate.memory import batched
-from windfirm.evaluate.network import classify, private
+from windfirm.evaluate.network import classify, outputs, private
 from windfirm.models.device import placed
 
 
@@ -37,7 +37,7 @@ def occlusion_map(
         raise InputError(expected("occlusion map", "at least one image, square", f"{len(images)} of {height}×{width}"))
     attack = worst(height, size=size, stride=stride, colour=colour)
     device = placed(device)
-    network = private(model, device)
+    network = private(model, device, images.images)
     batches = batched("occlusion map", images, batch, device)
 
     def places(some: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ def occlusion_map(
         changed = (
             attacked(network, pixels, labels, attack, Budget(trial=trial, ids=some)) for trial in range(attack.trials)
         )
-        return torch.stack([-margin(network(x), labels).cpu() for x in changed], 1)
+        return torch.stack([-margin(outputs(network, x, images), labels).cpu() for x in changed], 1)
 
     side = round(attack.trials**0.5)  # the grid has as many rows as columns
     with seeds.default_stream(0, "network", "occlusion map"):

@@ -36,7 +36,8 @@ def smallest_of(images: int, share: float, level: float = 0.05, power: float = P
         raise InputError(
             expected("smallest difference", "images and a share of them in [0, 1]", f"{images} and {share}")
         )
-    return 100 * _smallest(images, share * images, share * images, 1.0, level, power)
+    differing = share * images
+    return 100 * _smallest(images, differing, differing, differing, 1.0, level, power)
 
 
 def smallest_difference(differences: NDArray[np.float64], level: float = 0.05, power: float = POWER) -> float:
@@ -54,18 +55,20 @@ def smallest_difference(differences: NDArray[np.float64], level: float = 0.05, p
     if len(sizes) == 0:
         sizes = np.ones(1)
     # The sizes are multiples of one over the number of draws; the smallest stands for their unit.
-    return _smallest(len(differences), float(sizes.sum()), float((sizes**2).sum()), float(sizes.min()), level, power)
+    total, squares = float(sizes.sum()), float((sizes**2).sum())
+    return _smallest(len(differences), len(sizes), total, squares, float(sizes.min()), level, power)
 
 
-def _smallest(images: int, total: float, squares: float, step: float, level: float, power: float) -> float:
+def _smallest(
+    images: int, differing: float, total: float, squares: float, step: float, level: float, power: float
+) -> float:
     if total == 0:
-        total = squares = 1.0
+        differing = total = squares = 1.0
     z, z_power = normal_quantile(1 - level), float(special.ndtri(power))
     border = z * math.sqrt(squares) + step
     if total < border:
         root = (z * math.sqrt(squares) + math.sqrt(z * z * squares + 4 * total * step)) / (2 * total)
-        share = root * root * total / images
-        return share if share <= 1 else math.inf
+        return root * root * total / images if root * root * differing <= images else math.inf
     slack = z_power**2 * squares
     ratio = (total * border + math.sqrt(slack * (total**2 + slack - border**2))) / (total**2 + slack)
     return min(ratio * total / images, 1.0)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from windfirm import seeds
 from windfirm.attack.budget import Attack, Budget
+from windfirm.attack.registry import build
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import attacked, fetch, searched
@@ -24,7 +25,7 @@ def transfer(
     source: nn.Module,
     targets: Mapping[str, nn.Module],
     images: Images,
-    attack: Attack,
+    attack: str | Attack,
     *,
     name: str = "another network",
     eps: float | str = 8 / 255,
@@ -46,9 +47,10 @@ def transfer(
     """
     if not targets:
         raise InputError(expected("transfer", "at least one target", "none"))
-    eps, device = attack.size(eps), placed(device)
+    attack, device = build(attack, images.side), placed(device)
+    eps = attack.size(eps)
     batches = batched("transfer", images, batch, device)
-    judges = {key: private(model, device) for key, model in targets.items()}
+    judges = {key: private(model, device, images.images) for key, model in targets.items()}
     correct = {key: torch.zeros(len(images), dtype=torch.int64) for key in judges}
 
     def counts(some: Tensor) -> dict[str, Tensor]:
@@ -56,7 +58,7 @@ def transfer(
         return _counts(maker, judges, images, pixels, labels, attack, Budget(eps, seed, ids=some))
 
     with seeds.default_stream(seed, "network", "transfer", attack.name):
-        maker = searched(private(source, device), attack, images, device, batches.size)
+        maker = searched(private(source, device, images.images), attack, images, device, batches.size)
         for some, found in batches.over(torch.arange(len(images)), counts):
             for key, count in found.items():
                 correct[key][some] = count.cpu()
@@ -69,7 +71,7 @@ def transfer(
 
 
 def matrix(
-    models: Mapping[str, nn.Module], images: Images, attack: Attack, **options: Any
+    models: Mapping[str, nn.Module], images: Images, attack: str | Attack, **options: Any
 ) -> dict[str, dict[str, Outcome]]:
     """``transfer``, with its ``options``, from each of ``models`` to each, itself included, by source and target."""
     return {name: transfer(source, models, images, attack, name=name, **options) for name, source in models.items()}

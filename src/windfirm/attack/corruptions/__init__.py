@@ -103,12 +103,14 @@ def single(kind: str, side: int, *, severity: int = 3, trials: int = 1) -> Attac
     return Attack(kind, title, apply, trials, average=True, norm=None)
 
 
-def every(side: int, *, severity: int = 3, kinds: Sequence[str] = tuple(KINDS), trials: int = 1) -> Attack:
+def every(side: int, *, severity: int = 3, kinds: str | Sequence[str] = tuple(KINDS), trials: int = 1) -> Attack:
     """Each of ``kinds`` drawn ``trials`` times an image: the mean of what the attacks of those names find.
 
-    For each image it is exactly that mean. The attack's own trials count kind after kind and then the next draw.
+    In a text the kinds are separated by commas. For each image it is exactly that mean. The attack's own trials count
+    kind after kind and then the next draw.
     """
     _check("corruptions", severity)
+    kinds = kinds.split(",") if isinstance(kinds, str) else kinds
     for kind in kinds:
         if kind not in KINDS:
             raise InputError(expected("corruptions", f"kinds out of {', '.join(KINDS)}", kind) + nearest(kind, KINDS))
