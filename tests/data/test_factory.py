@@ -57,6 +57,18 @@ def beyond() -> tuple[object, ...]:
     return PIXELS, [0, 2], ("cat", "dog")
 
 
+def by_name(*, split: str) -> tuple[object, ...]:
+    return PIXELS, [1, 0] if split == "test" else [0, 1], ("cat", "dog")
+
+
+def counted() -> tuple[object, ...]:
+    return PIXELS, [0, 1], 2
+
+
+def one_word() -> tuple[object, ...]:
+    return PIXELS, [0, 1], "cd"
+
+
 def broken(split: str) -> tuple[object, ...]:
     raise FileNotFoundError("no disk\nin the drive")
 
@@ -69,6 +81,7 @@ def test_a_function_is_called_with_the_split_if_it_takes_one() -> None:
     found = load("by_split", "test")
     assert found.images.tolist() == PIXELS.tolist()
     assert (found.labels.tolist(), found.classes, found.name) == ([1, 0], ("cat", "dog"), f"{__name__}:by_split/test")
+    assert [load("by_name", split).labels.tolist() for split in ("train", "test")] == [[0, 1], [1, 0]]
     assert load("ready_made", "test").name == "mine, test, 4"
 
 
@@ -93,6 +106,8 @@ WANTED = "Images, or (images (n, c, h, w) uint8 or in [0, 1], labels (n,)) and c
         ("alone", f"expected {WANTED}, got a tuple of 1"),
         ("bright", "expected images of uint8, or floating point in [0, 1], got torch.float64 in [0, 13.57]"),
         ("words", f"expected {WANTED}, got str (new(): invalid data type 'str')"),
+        ("counted", f"expected {WANTED}, got 2 for class names"),
+        ("one_word", f"expected {WANTED}, got 'cd' for class names"),
         ("halves", "expected labels that are whole numbers, got torch.float32"),
         ("unequal", "expected labels (2,) of torch.int64, got (3,) torch.int64"),
         ("flat", "expected images (n, c, h, w) of torch.uint8, got (3, 4, 4) torch.uint8"),

@@ -138,6 +138,25 @@ def test_halves_under_other_names_are_not_taken_for_classes(tmp_path: Path, name
     assert complaint(tmp_path) == f"{tmp_path}: expected {wanted}, got {' and '.join(sorted(names))}"
 
 
+def test_halves_under_other_names_are_no_classes_beside_a_folder_of_another_kind(tmp_path: Path) -> None:
+    for name in ("Training", "Testing"):
+        paint(tmp_path / name / "cat" / "1.png", (1, 2, 3))
+    paint(tmp_path / "docs" / "1.png", (1, 2, 3))
+    wanted = "halves called train and test, or val, with the class folders in them"
+    assert complaint(tmp_path) == f"{tmp_path}: expected {wanted}, got Testing and Training"
+
+
+@pytest.mark.parametrize("inner", ["", "train"])
+def test_one_folder_of_folders_is_no_class(tmp_path: Path, inner: str) -> None:
+    """The folder that an archive was unpacked into, beside which there is nothing else."""
+    for name in ("cat", "dog"):
+        paint(tmp_path / inner / "archive" / name / "1.png", (1, 2, 3))
+    wanted = "class folders, or halves called train and test, or val"
+    assert complaint(tmp_path) == f"{tmp_path / inner}: expected {wanted}, got archive alone, with folders in it"
+    paint(tmp_path / inner / "archive" / "1.png", (1, 2, 3))
+    assert load_folder(tmp_path, "train").classes == ("archive",)
+
+
 def test_a_class_may_be_called_training_and_have_folders_where_others_are_there(tmp_path: Path) -> None:
     paint(tmp_path / "training" / "steam" / "1.png", (1, 2, 3))
     paint(tmp_path / "car" / "1.png", (1, 2, 3))

@@ -1,7 +1,7 @@
 """Images from a function of the user's own: ``package.module:factory``."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -15,16 +15,20 @@ WANTED = "Images, or (images (n, c, h, w) uint8 or in [0, 1], labels (n,)) and c
 
 
 def load_factory(spec: str, split: str) -> Images:
-    """What the function that ``spec`` names returns, called with the split's name if it takes an argument.
+    """What the function that ``spec`` names returns, called with the split's name if it takes it.
 
     It returns Images, or a tuple of images (n, c, h, w), uint8 or floating point in [0, 1] (which are rounded to the
     256 values of a pixel), labels (n,), and, if they are not to be numbers up to the largest label, class names.
     Tensors and arrays are taken alike. Raises InputError for a function that is not there, raises, or returns others.
     """
     function = imported(spec, "function")
-    where, arguments = (f"{spec}/{split}", (split,)) if _takes(function, split) else (spec, ())
     try:
-        made = function(*arguments)
+        if _takes(function, split):
+            where, made = f"{spec}/{split}", function(split)
+        elif _takes(function, split=split):
+            where, made = f"{spec}/{split}", function(split=split)
+        else:
+            where, made = spec, function()
     except Exception as error:  # the user's function may raise anything
         raise InputError(expected(spec, f"a function that makes the {split} images", brief(error))) from error
     if isinstance(made, Images):
@@ -36,12 +40,14 @@ def load_factory(spec: str, split: str) -> Images:
     if not len(pixels) or not len(labels):
         raise InputError(expected(spec, "at least one image and label", f"{len(pixels)} and {len(labels)}"))
     names = made[2] if len(made) == 3 else range(int(labels.max()) + 1)
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise InputError(expected(spec, WANTED, f"{names!r} for class names"))
     return Images(pixels, labels, tuple(map(str, names)), where)
 
 
-def _takes(function: Callable[..., Any], split: str) -> bool:
+def _takes(function: Callable[..., Any], *given: str, **named: str) -> bool:
     try:
-        inspect.signature(function).bind(split)
+        inspect.signature(function).bind(*given, **named)
     except (TypeError, ValueError):  # it takes none, or does not say
         return False
     return True

@@ -48,13 +48,13 @@ def load_folder(
             wanted = f"a folder {' or '.join(names)} with class folders beside {halves[0].name}"
             raise DataError(expected(str(folder), wanted, "none"))
     classes = sorted({path.name for half in halves or [folder] for path in half.iterdir() if _is_class(path)})
-    if (
-        classes
-        and not halves
-        and all(name.lower() in LIKE_HALVES and _holds_classes(folder / name) for name in classes)
-    ):
+    like = [name for name in classes if name.lower() in LIKE_HALVES and _holds_classes(folder / name)]
+    if not halves and like and (len(like) > 1 or like == classes):
         wanted = "halves called train and test, or val, with the class folders in them"
-        raise DataError(expected(str(folder), wanted, " and ".join(classes)))
+        raise DataError(expected(str(folder), wanted, " and ".join(like)))
+    if len(classes) == 1 and _holds_classes(within := (halves or [folder])[0] / classes[0]) and not _direct(within):
+        got = f"{classes[0]} alone, with folders in it"
+        raise DataError(expected(str(within.parent), "class folders, or halves called train and test, or val", got))
     files = [(path, label) for label, name in enumerate(classes) for path in _files(base / name, SUFFIXES)]
     if not files:
         raise DataError(expected(str(base), "class folders with images", "none"))
@@ -87,6 +87,10 @@ def _holds_classes(path: Path) -> bool:
 
 def _is_class(path: Path) -> bool:
     return path.is_dir() and not path.name.startswith(".")
+
+
+def _direct(folder: Path) -> bool:
+    return any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
 
 
 def _files(folder: Path, suffixes: Set[str]) -> list[Path]:
