@@ -1,8 +1,8 @@
 """Shape-Texture debiased training (Li et al., ICLR 2021): a styled image has two labels, its shape's and its texture's.
 
-The published code keeps a second set of normalisation statistics for the styled half of a batch and throws it away at
-test. A network in training normalises by the batch's own statistics, so that a half that is shown alone, and moves no
-running statistics, is the same: nothing has to be folded away, and the network stays an ordinary one.
+The published code keeps a second set of normalisations, statistics and scale and shift, for the styled half of a batch
+and throws it away at test. Here that half is shown alone, and so is normalised by its own statistics, and moves no
+running ones, but shares scale and shift with the other: the network stays an ordinary one.
 """
 
 import torch

@@ -88,7 +88,8 @@ def load(
     The fresh network comes from ``factory`` (a function, or a name as on the command line: built-in, ``timm/NAME``,
     ``torchvision/NAME``, ``package.module:function``), else from the name ``arch``, else from the name in the file,
     which is only looked up. It is cut down by the file's blueprint, and then every one of its tensors must be in the
-    file, and no other. ``classes`` is the number of logits of a name, by default what the file says.
+    file, and no other. ``classes`` is the number of logits of a name, by default what the file says. It is the network
+    alone: windfirm.models.source.open_model puts the normalisation before it that a file tells of.
 
     Raises CheckpointError for a file that is missing, damaged, of a newer format, without a known network, or with
     tensors that do not fit or hold NaN; InputError for a ``factory`` or ``arch`` that leads to no network.

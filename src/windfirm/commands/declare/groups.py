@@ -123,5 +123,5 @@ def measure_options(parser: Parser) -> None:
         help="a number of an attack, for every attack that has it: steps=20, restarts=5, norm=l2, size=12",
     )
     group.add_argument(
-        "--trials", type=COUNT, metavar="N", help="random draws of each attack that averages (default: 10)"
+        "--trials", type=COUNT, metavar="N", help="random draws of semantic, semantic-shift and occlusion (default: 10)"
     )
