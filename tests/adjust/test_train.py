@@ -53,7 +53,7 @@ def test_one_plain_step_is_gradient_descent(monkeypatch: pytest.MonkeyPatch) -> 
     images = torch.full((4, 3, 8, 8), 255, dtype=torch.uint8)
     seen: list[Tensor] = []
     model = linear()
-    hook = model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]) if module.training else None)
+    hook = model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]) if module is model else None)
     weight, bias = (parameter.detach().clone() for parameter in model.parameters())
     weight.requires_grad_()
     recipe = Recipe(epochs=1, lr=0.5, batch=4, schedule="step", momentum=0, weight_decay=0)
@@ -68,7 +68,7 @@ def test_steps_are_nesterov_s_and_every_weight_decays(monkeypatch: pytest.Monkey
     """Sutskever et al. (ICML 2013) as PyTorch writes it down, step by step: v = μv + g, w = w - lr (g + μv)."""
     monkeypatch.setattr("windfirm.models.device.has_bfloat16", lambda _: False)
     model, seen = linear(), list[Tensor]()
-    model.register_forward_pre_hook(lambda module, args: seen.append(args[0].clone()) if module.training else None)
+    model.register_forward_pre_hook(lambda module, args: seen.append(args[0].clone()) if module is model else None)
     values = [parameter.detach().clone() for parameter in model.parameters()]
     velocities = [torch.zeros_like(value) for value in values]
     recipe = Recipe(epochs=4, lr=0.02, batch=8, schedule="step", momentum=0.8, weight_decay=0.1)
@@ -114,7 +114,7 @@ def test_progress_hears_of_every_step_and_of_the_last_loss() -> None:
 def test_the_loss_of_an_epoch_is_the_mean_over_images_also_where_the_last_batch_is_small() -> None:
     model, seen = linear(), list[Tensor]()
     model.register_forward_hook(
-        lambda module, args, out: seen.append(out.detach().float()) if module.training else None
+        lambda module, args, out: seen.append(out.detach().float()) if module is model else None
     )
     images = dark_and_bright(12)[0]
     (epoch,) = train(model, images, torch.zeros(12, dtype=torch.int64), Recipe(epochs=1, lr=0.5, batch=8))
@@ -128,7 +128,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_images_also_where_the_last_batch_
 def test_a_rest_of_one_image_joins_the_batch_before_it() -> None:
     seen: list[int] = []
     model = toy()
-    model.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])) if module.training else None)
+    model.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])) if module is model else None)
     train(model, *dark_and_bright(17), Recipe(epochs=1, lr=0.01, batch=8))
     train(model, *dark_and_bright(18), Recipe(epochs=1, lr=0.01, batch=8))
     train(model, *dark_and_bright(1), Recipe(epochs=1, lr=0.01, batch=8))
@@ -137,7 +137,7 @@ def test_a_rest_of_one_image_joins_the_batch_before_it() -> None:
 
 def test_every_epoch_has_an_order_and_an_augmentation_of_its_own() -> None:
     model, seen = linear(), list[Tensor]()
-    model.register_forward_pre_hook(lambda module, args: seen.append(args[0].clone()) if module.training else None)
+    model.register_forward_pre_hook(lambda module, args: seen.append(args[0].clone()) if module is model else None)
     images = (20 * torch.arange(12) + 10).view(12, 1, 1, 1).expand(12, 3, 8, 8).to(torch.uint8)  # told by brightness
     train(model, images.contiguous(), torch.zeros(12, dtype=torch.int64), Recipe(epochs=3, lr=0.01, batch=12))
     assert len(seen) == 3

@@ -9,6 +9,7 @@ import pytest
 from tests.commands.toys import complaint, run, run_json
 from windfirm.cli import main
 from windfirm.study.cell import Cell
+from windfirm.study.lease import myself
 from windfirm.study.store import opened
 
 STUDY = """\
@@ -182,7 +183,12 @@ def test_cells_of_a_run_that_was_killed_are_waiting(tmp_path: Path, capsys: Capt
     with opened(tmp_path, create=True) as store:
         store.add_study("tiny", {}, [Cell("tell", {})], [])
         (key,) = store.exchange(store.begin({}), [], [Cell("tell", {}).key])
-        store.db.execute("UPDATE runs SET born = 'before'")
+        store.db.execute("UPDATE runs SET born = 'before', host = 'elsewhere', beat = 0")
+        found = store.incoming(store.db.execute("SELECT id FROM runs").fetchone()[0])
+        found.mkdir(parents=True)
+        assert run_json(capsys, "study", "ls", tmp_path)[0]["cells"] == {"running": 1}  # it may only sleep
+        assert found.is_dir()
+        store.db.execute("UPDATE runs SET host = ?", (myself().host,))
     assert run_json(capsys, "study", "ls", tmp_path)[0]["cells"] == {"waiting": 1}
     assert run_json(capsys, "study", "show", tmp_path, key)["state"] == "waiting"
 

@@ -61,6 +61,15 @@ def by_name(*, split: str) -> tuple[object, ...]:
     return PIXELS, [1, 0] if split == "test" else [0, 1], ("cat", "dog")
 
 
+def by_its_place(download: bool = True, split: str = "train") -> tuple[object, ...]:
+    return by_name(split=split)
+
+
+def with_options(**options: str) -> tuple[object, ...]:
+    assert options == {}
+    return PIXELS, [0, 1]
+
+
 def counted() -> tuple[object, ...]:
     return PIXELS, [0, 1], 2
 
@@ -82,6 +91,8 @@ def test_a_function_is_called_with_the_split_if_it_takes_one() -> None:
     assert found.images.tolist() == PIXELS.tolist()
     assert (found.labels.tolist(), found.classes, found.name) == ([1, 0], ("cat", "dog"), f"{__name__}:by_split/test")
     assert [load("by_name", split).labels.tolist() for split in ("train", "test")] == [[0, 1], [1, 0]]
+    assert [load("by_its_place", split).labels.tolist() for split in ("train", "test")] == [[0, 1], [1, 0]]
+    assert load("with_options", "test").name == f"{__name__}:with_options"
     assert load("ready_made", "test").name == "mine, test, 4"
 
 

@@ -157,6 +157,12 @@ def test_one_folder_of_folders_is_no_class(tmp_path: Path, inner: str) -> None:
     assert load_folder(tmp_path, "train").classes == ("archive",)
 
 
+def test_the_folder_that_macs_leave_in_archives_is_none(tmp_path: Path) -> None:
+    for name in ("cat", "dog", "__MACOSX"):
+        paint(tmp_path / name / "1.png", (1, 2, 3))
+    assert load_folder(tmp_path, "train").classes == ("cat", "dog")
+
+
 def test_a_class_may_be_called_training_and_have_folders_where_others_are_there(tmp_path: Path) -> None:
     paint(tmp_path / "training" / "steam" / "1.png", (1, 2, 3))
     paint(tmp_path / "car" / "1.png", (1, 2, 3))

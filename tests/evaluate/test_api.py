@@ -156,7 +156,7 @@ def test_an_unknown_attack_has_a_suggestion() -> None:
 
 
 @pytest.mark.parametrize(
-    ("last", "shape"), [(nn.Unflatten(1, (3, 1)), (1, 3, 1)), (nn.Linear(3, 1), (1, 1)), (nn.Flatten(0), (3,))]
+    ("last", "shape"), [(nn.Unflatten(1, (3, 1)), (2, 3, 1)), (nn.Linear(3, 1), (2, 1)), (nn.Flatten(0), (6,))]
 )
 def test_outputs_that_are_no_logits_of_classes_are_told_as_such(last: nn.Module, shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError) as error:
@@ -170,3 +170,11 @@ def test_attacks_go_by_their_names_everywhere_and_a_tensor_is_told_from_images()
     assert examples({"F": MODEL}, DATA, "fgsm", [0])[0].attack == "fgsm"
     with pytest.raises(InputError, match=r"^images: expected Images, or windfirm.attack for a tensor, got Tensor$"):
         evaluate(MODEL, DATA.images, "fgsm")  # type: ignore[arg-type]
+
+
+def test_a_network_that_squeezes_what_is_alone_is_asked_for_two_images() -> None:
+    class Squeezing(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean((2, 3), keepdim=True).squeeze()
+
+    assert as_images(Squeezing(), DATA.images, DATA.labels).classes == ("0", "1", "2")

@@ -226,7 +226,7 @@ def test_fgsm_shows_a_network_every_image_once_and_those_that_it_attacks_once_mo
     shown: list[int] = []
     model.register_forward_pre_hook(lambda module, args: shown.append(len(args[0])))
     evaluate(model, images, build("fgsm", 8), batch=20)
-    assert shown.pop(0) == 1  # by which it is seen how it takes images
+    assert shown.pop(0) == 2  # by which it is seen how it takes images
     assert sum(shown) == 40 + 32
 
 

@@ -201,3 +201,20 @@ def test_products_that_are_added_to_something_count() -> None:
             return torch.addmv(matrix[:, 0], matrix, matrix[0]).sum() + torch.addbmm(matrix, batch, batch.mT)
 
     assert cost(Added(), torch.rand(1, 3, 6, 6)).macs == 6 * 6 + 3 * 6 * 6 * 6
+
+
+def test_a_parameter_that_a_layer_is_given_does_not_stand_in_the_way() -> None:
+    """The class token of many transformers."""
+
+    class Token(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.token, self.layer = nn.Parameter(torch.zeros(1, 3)), nn.Linear(3, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.layer(self.token.expand(len(x), -1)) + self.layer(x.mean((2, 3)))
+            return out
+
+    model = Token()
+    assert cost(model, torch.zeros(2, 3, 4, 4)).macs == 12
+    assert model.token.requires_grad

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from windfirm.data.augment import to_float
 from windfirm.models.layout import arrange, arranged, filters, layout, suit
 
 LAST, PLAIN = torch.channels_last, torch.contiguous_format
@@ -70,3 +71,26 @@ def test_filters_alone_are_moved() -> None:
 
 def test_a_processor_predicts_channels_last_and_a_gpu_channel_after_channel() -> None:
     assert (layout(None), layout(torch.device("cuda"))) == (LAST, PLAIN)
+
+
+def test_images_of_a_batch_that_are_taken_one_by_one_show_only_when_there_are_two() -> None:
+    class Together(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.conv(x).view(1, -1, 6, 6).mean((2, 3)).view(len(x), -1)
+            return out
+
+    network, images = Together().eval(), torch.rand(2, 3, 8, 8)
+    arrange(network, images, LAST)
+    assert network(images.contiguous(memory_format=LAST)).shape == (2, 4)
+
+
+def test_grey_images_lie_plainly_whatever_their_strides_were() -> None:
+    images = torch.randint(0, 256, (2, 8, 8, 1), dtype=torch.uint8).permute(0, 3, 1, 2)
+    assert images.is_contiguous()
+    assert images.is_contiguous(memory_format=LAST)  # though not to a convolution, which goes by the strides
+    conv = nn.Conv2d(1, 4, 3)
+    assert conv(to_float(images).contiguous()).is_contiguous()

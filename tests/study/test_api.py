@@ -121,6 +121,14 @@ def test_networks_of_other_precisions_are_compared_as_well(precision: torch.dtyp
     assert found.subjects[0].macs == found.subjects[1].macs
 
 
+def test_a_scalar_of_another_precision_does_not_say_what_a_network_takes() -> None:
+    network = small_network()
+    network.register_parameter("temperature", nn.Parameter(torch.ones((), dtype=torch.float64)))
+    assert next(network.parameters()).dtype == torch.float64
+    found = compare(network, MODEL, DATA, attacks=["fgsm"], checked=0)
+    assert found.subjects[0].macs == found.subjects[1].macs
+
+
 def test_a_network_that_takes_values_as_they_lie_is_compared_as_one_that_reshapes_them() -> None:
     ours, theirs = Viewing(3), Viewing(3, reshape=True)
     theirs.load_state_dict(ours.state_dict())

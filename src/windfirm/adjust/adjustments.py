@@ -161,8 +161,8 @@ def adjust(
     require_float32(model)
     if recipe is not None:
         check_trainable(model)
-    if objective is PLAIN or objective.once:  # others may call the network in ways of their own
-        check_fit(model, images, given.device)
+    if objective.once or objective.labelled:  # others may call the network in ways of their own
+        check_fit(model, images.images, images.labels, given.device)
     if recipe is None:
         entry.start(model, given)
         return []

@@ -30,7 +30,7 @@ def distillation(
     w) uint8: those that are trained on.
     """
     master = copied(teacher).float().to(device).eval().requires_grad_(False)
-    arrange(master, to_float(images[:1].to(device)), torch.contiguous_format)
+    arrange(master, to_float(images[:2].to(device)), torch.contiguous_format)
 
     def loss(model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         with torch.no_grad():

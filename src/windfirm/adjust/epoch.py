@@ -46,8 +46,7 @@ def epoch(training: Training, network: nn.Module, progress: Progress | None) -> 
         with seeds.default_stream(seed, "network", number, i, *place), autocast(device):
             loss, logits = course.objective(network, images, target, randomness)
         training.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, enabled=False):  # in the caller's, gradients would be rounded
-            torch.autograd.backward(loss if processes() == 1 else loss * (len(target) / len(batch)))
+        torch.autograd.backward(loss if processes() == 1 else loss * (len(target) / len(batch)))
         join_gradients(training.model)
         training.optimizer.step()
         if training.average is not None and course.extras.ema is not None:

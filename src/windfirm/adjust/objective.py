@@ -4,7 +4,6 @@ The training loop knows nothing of an objective but how to call it. One that tra
 ``mixed`` from the transform.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -12,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from windfirm.adjust.resume import plain
 from windfirm.errors import InputError, expected
 
 #: (network, images (b, c, h, w) in [0, 1] on its device, labels (b,), a CPU generator) → the mean loss, and the logits
@@ -27,7 +27,8 @@ class Objective:
     """A loss with the name and the numbers that a record needs to repeat it.
 
     ``once``: it calls the network once, with images that ask for no gradient; ``kept``: and once more, with
-    statistics_kept. A GPU then replays the network as CUDA graphs. Raises InputError for options that no record can
+    statistics_kept. A GPU then replays the network as CUDA graphs. ``labelled``: each label is that of a logit, as it
+    also is where the network is called ``once``. Raises InputError for options that no record can
     hold.
     """
 
@@ -36,12 +37,10 @@ class Objective:
     options: Mapping[str, float | int | str] = field(default_factory=dict)
     once: bool = False
     kept: bool = False
+    labelled: bool = False
 
     def __post_init__(self) -> None:
-        for option, value in self.options.items():
-            if not isinstance(value, str | int) and not (isinstance(value, float) and math.isfinite(value)):
-                got = f"{value!r} of type {type(value).__name__}"
-                raise InputError(expected(f"objective {self.name}: {option}", "a text or a finite number", got))
+        object.__setattr__(self, "options", plain(f"objective {self.name}", dict(self.options)))
 
     def __call__(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator

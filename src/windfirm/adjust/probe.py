@@ -38,7 +38,7 @@ def judge(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, int]:
     clean = torch.zeros((), dtype=torch.int64, device=labels.device)
     robust = torch.zeros_like(clean)
     size = batch_size(labels.device, images.shape)
-    with mode(model, training=False), arranged(model, to_float(images[:1].to(labels.device))):
+    with mode(model, training=False), arranged(model, to_float(images[:2].to(labels.device))):
         for part, target in zip(torch.split(images, size), torch.split(labels, size), strict=True):
             pixels = to_float(part.to(labels.device))
             moved = step(pixels, direction(model, pixels, target), EPS)

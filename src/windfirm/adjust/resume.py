@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from operator import index
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from windfirm.errors import CheckpointError, expected
+from windfirm.errors import CheckpointError, InputError, expected, first_line
 from windfirm.files import atomic, sweep
 
 Entry = TypeVar("Entry")
@@ -40,6 +41,21 @@ def weights_digest(model: nn.Module) -> str:
 
 def _bytes(tensor: Tensor) -> memoryview:
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+
+
+def plain(where: str, values: Any) -> Any:
+    """``values`` as they are read again from JSON, those of numpy as plain numbers.
+
+    Raises InputError, which begins with ``where``, for what JSON cannot hold, such as NaN.
+    """
+    try:
+        return json.loads(json.dumps(values, default=_number, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise InputError(expected(where, "texts and finite numbers", first_line(error))) from error
+
+
+def _number(value: Any) -> int | float:
+    return index(value) if hasattr(value, "__index__") else float(value)
 
 
 def write_progress(path: Path, tensors: Mapping[str, Tensor], plan: Mapping[str, Any], history: Sequence[Any]) -> None:

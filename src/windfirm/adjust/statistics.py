@@ -70,8 +70,9 @@ def take(model: nn.Module, images: Tensor, *, seed: int, device: torch.device) -
     order = torch.randperm(len(images), generator=seeds.stream(seed, "statistics"))
     # Parts of equal size, as the statistics of a small rest would be poor ones to normalise by.
     parts = torch.tensor_split(order, -(-len(images) // BATCH))
-    first = to_float(images[:1].to(device))
-    with mode(model, training=False), arranged(model, first), _watched(norms) as seen:
+    first = to_float(images[:2].to(device))
+    exactly = torch.autocast(device.type, enabled=False)
+    with mode(model, training=False), arranged(model, first), exactly, _watched(norms) as seen:
         for part in parts:
             model(to_float(images[part.to(images.device)].to(device)))
     for norm, moments in seen.items():

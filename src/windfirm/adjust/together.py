@@ -33,7 +33,7 @@ def train_together(
     seeds: Sequence[int],
     device: torch.device | str | None = None,
     objective: Objective = PLAIN,
-    checkpoints: Sequence[Path] | None = None,
+    checkpoints: Sequence[Path | str] | None = None,
     starts: Sequence[str] | None = None,
     progress: Progress | None = None,
     extras: Extras = NO_EXTRAS,
@@ -55,11 +55,11 @@ def train_together(
     device = placed(device)
     stuff = material(images, labels, extras.probe, device)
     runs = [
-        begin(model, Course(recipe, extras, objective, seed, path, start), stuff)
+        begin(model, Course(recipe, extras, objective, seed, Path(path) if path else None, start), stuff)
         for model, seed, path, start in zip(models, seeds, paths, begun, strict=True)
     ]
     told = _joined(progress, runs) if progress else [None] * len(runs)
-    with ExitStack() as stack:
+    with torch.autocast(device.type, enabled=False), ExitStack() as stack:  # not in the caller's; a step has its own
         going = [
             _Turn(seed, stack.enter_context(closing(steps(run, tell))), _lane(device))
             for seed, run, tell in zip(seeds, runs, told, strict=True)

@@ -59,8 +59,9 @@ def train(
     stuff = material(images, labels, extras.probe, placed(device))
     path = Path(checkpoint) if checkpoint else None
     training = begin(model, Course(recipe, extras, objective, seed, path, start), stuff)
-    for _ in steps(training, progress):
-        pass
+    with torch.autocast(stuff.labels.device.type, enabled=False):  # the caller's; a step has its own
+        for _ in steps(training, progress):
+            pass
     return training.history
 
 

@@ -1,21 +1,18 @@
 """A training that goes on: a network, what it is trained on and how, and all that changes from epoch to epoch."""
 
-import json
 from dataclasses import asdict, dataclass, field, replace
-from operator import index
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from windfirm.adjust.average import average_of, settle
 from windfirm.adjust.distributed import agree_on, rank
-from windfirm.adjust.fit import check_trainable, fits
+from windfirm.adjust.fit import check_fit, check_trainable, takes_last
 from windfirm.adjust.objective import PLAIN, Objective
 from windfirm.adjust.probe import hold_out, judge
 from windfirm.adjust.recipe import NO_EXTRAS, Epoch, Extras, Recipe, kept_epoch
-from windfirm.adjust.resume import fingerprint, read_progress, write_progress
+from windfirm.adjust.resume import fingerprint, plain, read_progress, write_progress
 from windfirm.data.augment import Augmenter, to_float
 from windfirm.errors import InputError, expected
 from windfirm.models.device import require_float32
@@ -106,9 +103,11 @@ def begin(model: nn.Module, course: Course, material: Material) -> Training:
                 where = "checkpoint" if course.checkpoint else f"keep {course.extras.keep}"
                 raise InputError(expected(where, f"a network of tensors alone, also as {name}", type(value).__name__))
     recipe, extras, device = course.recipe, course.extras, material.labels.device
-    first = to_float(material.at(material.rows[:1])[0].to(device))
-    plain = not fits(model.to(device), first, int(material.labels.max()))
-    filters(model, torch.contiguous_format if plain else torch.channels_last)
+    first = material.at(material.rows[:2])[0]
+    if course.objective.once or course.objective.labelled:  # others may call the network in ways of their own
+        check_fit(model, first, material.labels, device)
+    last = takes_last(model.to(device), to_float(first.to(device)))
+    filters(model, torch.channels_last if last else torch.contiguous_format)
     optimizer = torch.optim.SGD(
         model.parameters(),
         recipe.lr,
@@ -127,18 +126,13 @@ def begin(model: nn.Module, course: Course, material: Material) -> Training:
             plan["start"] = course.start
         if extras != NO_EXTRAS:
             plan["extras"] = asdict(extras)
-        plan = json.loads(json.dumps(plan, default=_number))  # as it will be read again
+        plan = plain("training", plan)
     average = None if extras.ema is None else average_of(model)
-    training = Training(model, optimizer, material, course, plan, average, plain)
+    training = Training(model, optimizer, material, course, plan, average, not last)
     if course.checkpoint:
         _restore(training, course.checkpoint)
     agree_on(len(training.history))
     return training
-
-
-def _number(value: Any) -> int | float:
-    """A number of numpy's as a plain one."""
-    return index(value) if hasattr(value, "__index__") else float(value)
 
 
 def close(training: Training, epoch: Epoch) -> None:

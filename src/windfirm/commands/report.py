@@ -96,7 +96,7 @@ def _of_store(args: Namespace, where: Path, *more: Path) -> dict[str, str | byte
     elsewhere = {row.study for _, rows in beside for row in rows}
     with opened(where) as store:
         with suppress(StoreError):  # where nothing can be written, cells of runs that were killed are still running
-            store.reclaim()
+            store.reclaim(here=True)
         for name in args.study:
             if name not in elsewhere:
                 settings_of(store, name)  # raises when there is none of that name

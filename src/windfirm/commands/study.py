@@ -27,7 +27,7 @@ def run(args: Namespace) -> int:
     """Carry out one action. Raises StoreError for a folder without a store that can be used."""
     with opened(args.folder) as store:
         with suppress(StoreError):  # where nothing can be written, cells of runs that were killed are still running
-            store.reclaim()
+            store.reclaim(here=True)
         actions = {"ls": _ls, "show": _show, "rows": _rows, "gc": _gc, "verify": _verify}
         return actions[args.action](args, store)
 
@@ -99,7 +99,7 @@ def _rows(args: Namespace, store: Store) -> int:
             row = entry.row
             eps = "" if row["eps"] is None else f"{row['eps'] * 255:.6g}/255"
             right = f"{row['count']:,}", f"{row['total']:,}", f"{100 * row['count'] / row['total']:.2f}"
-            point = ", ".join(map(_text, entry.point.values()))
+            point = ", ".join(_valued(axis, value) for axis, value in entry.point.items())
             table.add_row(entry.study, point, entry.role, str(entry.seed), row["attack"], eps, *right)
         printer().print(table)
     return 0
@@ -138,6 +138,11 @@ def _verify(args: Namespace, store: Store) -> int:
 
 def _brief(settings: Any) -> str:
     return ", ".join(f"{name} {_text(value)}" for name, value in settings.items() if value not in (None, {}, []))
+
+
+def _valued(axis: str, value: Any) -> str:
+    """A value on an axis; a number with what it is a number of."""
+    return value if isinstance(value, str) else f"{axis.rpartition('.')[2]} {_text(value)}"
 
 
 def _text(value: Any) -> str:

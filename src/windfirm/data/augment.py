@@ -51,4 +51,6 @@ def _fits(images: Tensor, device: torch.device) -> bool:
 
 def to_float(images: Tensor) -> Tensor:
     """uint8 images as float32 in [0, 1], channels-last, which is the faster layout for convolutions."""
-    return images.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
+    # By way of the plain layout: grey images count as laid out both ways, whatever their strides are.
+    floats = images.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+    return floats.contiguous(memory_format=torch.channels_last)

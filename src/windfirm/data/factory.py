@@ -23,10 +23,10 @@ def load_factory(spec: str, split: str) -> Images:
     """
     function = imported(spec, "function")
     try:
-        if _takes(function, split):
-            where, made = f"{spec}/{split}", function(split)
-        elif _takes(function, split=split):
+        if _takes(function, split=split):
             where, made = f"{spec}/{split}", function(split=split)
+        elif _takes(function, split):
+            where, made = f"{spec}/{split}", function(split)
         else:
             where, made = spec, function()
     except Exception as error:  # the user's function may raise anything
@@ -46,11 +46,13 @@ def load_factory(spec: str, split: str) -> Images:
 
 
 def _takes(function: Callable[..., Any], *given: str, **named: str) -> bool:
+    """Whether it can be called so; by a name only if that is one of its own."""
     try:
-        inspect.signature(function).bind(*given, **named)
+        signature = inspect.signature(function)
+        signature.bind(*given, **named)
     except (TypeError, ValueError):  # it takes none, or does not say
         return False
-    return True
+    return named.keys() <= signature.parameters.keys()
 
 
 def _pixels(spec: str, values: object) -> Tensor:

@@ -86,7 +86,8 @@ def _holds_classes(path: Path) -> bool:
 
 
 def _is_class(path: Path) -> bool:
-    return path.is_dir() and not path.name.startswith(".")
+    """Whether it is a folder that is meant; archives made on a Mac leave another one beside it."""
+    return path.is_dir() and not path.name.startswith(".") and path.name != "__MACOSX"
 
 
 def _direct(folder: Path) -> bool:

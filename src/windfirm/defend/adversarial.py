@@ -33,4 +33,4 @@ def _adversarial(ball: Ball) -> Objective:
         moved = craft(model, images, lambda logits: margin(logits, labels).sum(), ball, generator)
         return cross_entropy(model, moved, labels, generator)
 
-    return Objective(ball.name, loss, ball.options())
+    return Objective(ball.name, loss, ball.options(), labelled=True)

@@ -28,7 +28,7 @@ def trades(side: int, *, eps: float = EPS, alpha: float | None = None, steps: in
         moved = craft(model, images, lambda found: divergence(natural, found), ball, generator)
         return value + beta * divergence(logits, logits_of(model, moved)) / len(images), logits
 
-    return Objective("trades", loss, {**ball.options(), "beta": beta})
+    return Objective("trades", loss, {**ball.options(), "beta": beta}, labelled=True)
 
 
 def divergence(logits: Tensor, others: Tensor) -> Tensor:

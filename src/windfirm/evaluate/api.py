@@ -60,7 +60,7 @@ def as_images(model: nn.Module, images: Tensor | NDArray[Any], labels: Tensor | 
         within = f" in [{images.min():.4g}, {images.max():.4g}]" if images.is_floating_point() else ""
         raise InputError(expected("images", "uint8, or floating point in [0, 1]", f"{images.dtype}{within}"))
     with taking(shape), torch.no_grad(), seeds.default_stream(0, "classes"):
-        logits = private(model, None, pixels)(to_float(pixels[:1]))
+        logits = private(model, None, pixels)(to_float(pixels[[0, -1]]))  # two, as some squeeze a batch of one
     if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] < 2:
         got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise InputError(expected("model", "outputs of shape (n, classes), 2 classes or more", got))

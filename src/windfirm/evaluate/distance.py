@@ -21,7 +21,7 @@ from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import Progress, attacked, fetch, searched
 from windfirm.evaluate.memory import batched
-from windfirm.evaluate.network import classify, private
+from windfirm.evaluate.network import check_images, classify, private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.models.device import in_float32, placed
 
@@ -83,6 +83,7 @@ def distances(
     line from the image to it is cut in half ``halvings`` times. ``progress`` counts images. Raises InputError for an
     attack without a norm, and what evaluate raises.
     """
+    check_images(images)
     attack = build(attack, images.side)
     if attack.norm is None:
         raise InputError(expected("distances", "an attack whose changes have a norm", attack.name))

@@ -15,7 +15,7 @@ from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import attacked, fetch, searched
 from windfirm.evaluate.memory import batched
-from windfirm.evaluate.network import classify, private
+from windfirm.evaluate.network import check_images, classify, private
 from windfirm.models.device import placed
 
 
@@ -63,6 +63,7 @@ def examples(
     """
     if not ids or not all(0 <= i < len(images) for i in ids):
         raise InputError(expected("examples", f"image numbers in [0, {len(images)})", list(ids)))
+    check_images(images)
     attack, device = build(attack, images.side), placed(device)
     eps = attack.size(eps)
     views = {

@@ -22,10 +22,10 @@ from windfirm.attack.projection import lengths
 from windfirm.attack.registry import build
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
-from windfirm.errors import InputError, WindfirmError, expected
+from windfirm.errors import WindfirmError, expected
 from windfirm.evaluate.fold import folded
 from windfirm.evaluate.memory import Batches, batched
-from windfirm.evaluate.network import classify, outputs, private
+from windfirm.evaluate.network import check_images, classify, outputs, private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.replay import Replayed
 from windfirm.models.copies import copied
@@ -74,8 +74,7 @@ def evaluate(
     InputError when model and images do not fit together, and WindfirmError when an attack returns images that it may
     not return.
     """
-    if not isinstance(images, Images):
-        raise InputError(expected("images", "Images, or windfirm.attack for a tensor", type(images).__name__))
+    check_images(images)
     attack, device = build(attack, images.side), placed(device)
     eps = attack.size(eps)
     if attack == fgsm(0):
@@ -222,7 +221,7 @@ def searched(network: nn.Module, attack: Attack, images: Images, device: torch.d
         return copied(network)
     sample = fetch(images, torch.arange(min(len(images), SAMPLE)), device)[0]
     faster = folded(network, sample)
-    arrange(faster, sample[:1], torch.channels_last)
+    arrange(faster, sample[:2], torch.channels_last)
     return Replayed(faster, sample, most).eval() if is_gpu(device) else faster
 
 

@@ -15,6 +15,12 @@ from windfirm.models.device import in_float32
 from windfirm.models.layout import arrange, layout
 
 
+def check_images(images: object) -> None:
+    """Raise InputError for what is no Images, such as a tensor."""
+    if not isinstance(images, Images):
+        raise InputError(expected("images", "Images, or windfirm.attack for a tensor", type(images).__name__))
+
+
 def private(model: nn.Module, device: torch.device | None, images: Tensor) -> nn.Module:
     """A float32 copy of ``model`` on ``device`` (the CPU when None), in evaluation mode, for ``images`` (n, c, h, w).
 
@@ -28,7 +34,7 @@ def private(model: nn.Module, device: torch.device | None, images: Tensor) -> nn
     network.to(device or torch.device("cpu"))
     network.register_forward_pre_hook(lambda _, args: (args[0].clone(), *args[1:]))
     network.register_forward_hook(lambda _, args, out: out.float() if isinstance(out, Tensor) else out)
-    arrange(network, to_float(images[:1].to(device or torch.device("cpu"))), layout(device))
+    arrange(network, to_float(images[:2].to(device or torch.device("cpu"))), layout(device))
     return network
 
 

@@ -14,7 +14,7 @@ from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import attacked, fetch, searched
 from windfirm.evaluate.memory import batched
-from windfirm.evaluate.network import classify, private
+from windfirm.evaluate.network import check_images, classify, private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.models.device import placed
 
@@ -47,6 +47,7 @@ def transfer(
     """
     if not targets:
         raise InputError(expected("transfer", "at least one target", "none"))
+    check_images(images)
     attack, device = build(attack, images.side), placed(device)
     eps = attack.size(eps)
     batches = batched("transfer", images, batch, device)

@@ -60,7 +60,7 @@ def cost(model: nn.Module, example: Inputs) -> Cost:
     args, named = tree_map(lambda tensor: torch.empty_like(tensor[:1], device="meta"), given)
     counter = FlopCounterMode(display=False, custom_mapping=UNCOUNTED)
     try:
-        shell = on_meta(model)
+        shell = on_meta(model).requires_grad_(False)  # or what counts would follow those that layers are given
         memory = _Memory((tensor for _, tensor in every_tensor(shell)), tree_leaves((args, named)))
         with torch.device("meta"), torch.no_grad(), counter, memory:
             shell(*args, **named)

@@ -48,8 +48,9 @@ def require_float32(model: nn.Module) -> None:
 
 
 def type_of(model: nn.Module) -> torch.dtype:
-    """The type of images that a network takes: that of its parameters."""
-    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    """The type of images that a network takes: that of its parameters, of which scalars and biases say least."""
+    found = [p for p in model.parameters() if p.is_floating_point()]
+    return next((p.dtype for p in [*(p for p in found if p.ndim > 1), *found]), torch.float32)
 
 
 def has_bfloat16(device: torch.device) -> bool:

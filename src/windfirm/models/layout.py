@@ -5,11 +5,13 @@ the order in which they lie, as ``x.view(len(x), -1)`` does, can only be shown i
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 
 import torch
 from torch import Tensor, nn
 
+from windfirm.errors import CutError
+from windfirm.models.copies import copied
 from windfirm.models.device import in_float32, is_gpu
 from windfirm.models.mode import mode
 
@@ -28,7 +30,10 @@ def arrange(network: nn.Module, images: Tensor, form: torch.memory_format) -> No
 @contextmanager
 def arranged(network: nn.Module, images: Tensor) -> Iterator[None]:
     """Inside the block ``network`` is shown images such as ``images`` (b, c, h, w) as it takes them."""
-    with nullcontext() if takes(network, images) else shown_plain(network):
+    asked = network
+    with suppress(CutError):
+        asked = copied(network)
+    with nullcontext() if takes(asked, images) else shown_plain(network):
         yield
 
 
@@ -66,11 +71,19 @@ def filters(network: nn.Module, form: torch.memory_format) -> None:
                     parameter.data = parameter.data.contiguous(memory_format=form)
 
 
-def takes(network: nn.Module, images: Tensor, form: torch.memory_format = torch.channels_last) -> bool:
-    """Whether ``network`` takes ``images`` (b, c, h, w) that lie as ``form`` says; in eval mode."""
+def takes(
+    network: nn.Module, images: Tensor, form: torch.memory_format = torch.channels_last, *, training: bool = False
+) -> bool:
+    """Whether ``network`` takes ``images`` (b, c, h, w) that lie as ``form`` says; best of two that are different."""
     exactly = torch.autocast(images.device.type, enabled=False)
     try:
-        with mode(network, training=False), torch.no_grad(), torch.random.fork_rng(devices=[]), in_float32(), exactly:
+        with (
+            mode(network, training=training),
+            torch.no_grad(),
+            torch.random.fork_rng(devices=[]),
+            in_float32(),
+            exactly,
+        ):
             network(images.clone(memory_format=form))
     except Exception:  # a network may raise anything
         return False

@@ -106,7 +106,7 @@ def observe(model: nn.Module, observers: Sequence[Observer], batches: Batches) -
 def _needs_plain(model: nn.Module, inputs: Inputs) -> bool:
     """Whether images that lie channels-last must be laid channel after channel for this network."""
     return (
-        isinstance(inputs, Tensor) and inputs.ndim == 4 and not inputs.is_contiguous() and not takes(model, inputs[:1])
+        isinstance(inputs, Tensor) and inputs.ndim == 4 and not inputs.is_contiguous() and not takes(model, inputs[:2])
     )
 
 

@@ -28,6 +28,11 @@ class Owner:
     pid: int
     born: str
 
+    @property
+    def here(self) -> bool:
+        """Whether it is, or was, on this machine."""
+        return self.host == _host()
+
 
 def myself() -> Owner:
     """This process."""
@@ -41,7 +46,7 @@ def new_id() -> str:
 
 def is_alive(owner: Owner, beat: float, now: float) -> bool:
     """Whether the run of ``owner``, whose last sign of life was at ``beat``, still works."""
-    if owner.host != _host():
+    if not owner.here:
         return now - beat < PATIENCE
     try:
         os.kill(owner.pid, 0)

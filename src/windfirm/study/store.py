@@ -128,12 +128,13 @@ class Store:
             _release(db, [run])
         shutil.rmtree(self.incoming(run), ignore_errors=True)
 
-    def reclaim(self) -> int:
-        """Let the cells of runs that are dead wait again; how many."""
+    def reclaim(self, *, here: bool = False) -> int:
+        """Let the cells of runs that are dead wait again, with ``here`` of those of this machine alone; how many."""
         with self.reading() as db:
             runs = db.execute("SELECT id, host, pid, born, beat FROM runs WHERE ended IS NULL").fetchall()
         now = time.time()
-        dead = [run for run, host, pid, born, beat in runs if not is_alive(Owner(host, pid, born), beat, now)]
+        known = [(run, Owner(host, pid, born), beat) for run, host, pid, born, beat in runs]
+        dead = [run for run, owner, beat in known if (owner.here or not here) and not is_alive(owner, beat, now)]
         if not dead:
             return 0
         with self.writing() as db:
