@@ -94,3 +94,16 @@ def test_grey_images_lie_plainly_whatever_their_strides_were() -> None:
     assert images.is_contiguous(memory_format=LAST)  # though not to a convolution, which goes by the strides
     conv = nn.Conv2d(1, 4, 3)
     assert conv(to_float(images).contiguous()).is_contiguous()
+
+
+def test_a_convolution_whose_gradient_ends_the_process_gets_plain_images() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 64, 1, stride=2), nn.Flatten())
+    images = torch.rand(2, 3, 16, 16)
+    shown: list[bool] = []
+    network[0].register_forward_pre_hook(lambda module, args: shown.append(args[0].is_contiguous()))
+    arrange(network, images, LAST)
+    images = images.contiguous(memory_format=LAST).requires_grad_()
+    network(images).square().sum().backward()
+    assert set(shown) == {True}
+    assert images.grad is not None
+    assert images.grad.isfinite().all()

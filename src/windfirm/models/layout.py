@@ -75,6 +75,8 @@ def takes(
     network: nn.Module, images: Tensor, form: torch.memory_format = torch.channels_last, *, training: bool = False
 ) -> bool:
     """Whether ``network`` takes ``images`` (b, c, h, w) that lie as ``form`` says; best of two that are different."""
+    if form is torch.channels_last and not is_gpu(images.device) and any(map(_overruns, network.modules())):
+        return False
     exactly = torch.autocast(images.device.type, enabled=False)
     try:
         with (
@@ -88,6 +90,20 @@ def takes(
     except Exception:  # a network may raise anything
         return False
     return True
+
+
+def _overruns(module: nn.Module) -> bool:
+    """Whether its gradient, channels-last on a processor, is written beyond its memory, which ends the process.
+
+    So it is in PyTorch 2.13 for 1×1 convolutions of stride 2 that read fewer channels than a vector holds, as RepVGG's
+    and FastViT's do of an image.
+    """
+    return (
+        isinstance(module, nn.Conv2d)
+        and module.kernel_size == (1, 1)
+        and module.stride != (1, 1)
+        and module.in_channels < 16
+    )
 
 
 def _plain(network: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
