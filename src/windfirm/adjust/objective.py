@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from windfirm.adjust.resume import plain
+from windfirm.adjust.resume import as_json
 from windfirm.errors import InputError, expected
 
 #: (network, images (b, c, h, w) in [0, 1] on its device, labels (b,), a CPU generator) → the mean loss, and the logits
@@ -28,8 +28,7 @@ class Objective:
 
     ``once``: it calls the network once, with images that ask for no gradient; ``kept``: and once more, with
     statistics_kept. A GPU then replays the network as CUDA graphs. ``labelled``: each label is that of a logit, as it
-    also is where the network is called ``once``. Raises InputError for options that no record can
-    hold.
+    also is where the network is called ``once``. Raises InputError for options that no record can hold.
     """
 
     name: str
@@ -40,7 +39,7 @@ class Objective:
     labelled: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "options", plain(f"objective {self.name}", dict(self.options)))
+        object.__setattr__(self, "options", as_json(f"objective {self.name}", dict(self.options)))
 
     def __call__(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator

@@ -43,7 +43,7 @@ def _bytes(tensor: Tensor) -> memoryview:
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
-def plain(where: str, values: Any) -> Any:
+def as_json(where: str, values: Any) -> Any:
     """``values`` as they are read again from JSON, those of numpy as plain numbers.
 
     Raises InputError, which begins with ``where``, for what JSON cannot hold, such as NaN.

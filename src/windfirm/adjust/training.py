@@ -12,7 +12,7 @@ from windfirm.adjust.fit import check_fit, check_trainable, takes_last
 from windfirm.adjust.objective import PLAIN, Objective
 from windfirm.adjust.probe import hold_out, judge
 from windfirm.adjust.recipe import NO_EXTRAS, Epoch, Extras, Recipe, kept_epoch
-from windfirm.adjust.resume import fingerprint, plain, read_progress, write_progress
+from windfirm.adjust.resume import as_json, fingerprint, read_progress, write_progress
 from windfirm.data.augment import Augmenter, to_float
 from windfirm.errors import InputError, expected
 from windfirm.models.device import require_float32
@@ -126,7 +126,7 @@ def begin(model: nn.Module, course: Course, material: Material) -> Training:
             plan["start"] = course.start
         if extras != NO_EXTRAS:
             plan["extras"] = asdict(extras)
-        plan = plain("training", plan)
+        plan = as_json("training", plan)
     average = None if extras.ema is None else average_of(model)
     training = Training(model, optimizer, material, course, plan, average, not last)
     if course.checkpoint:

@@ -74,7 +74,10 @@ def filters(network: nn.Module, form: torch.memory_format) -> None:
 def takes(
     network: nn.Module, images: Tensor, form: torch.memory_format = torch.channels_last, *, training: bool = False
 ) -> bool:
-    """Whether ``network`` takes ``images`` (b, c, h, w) that lie as ``form`` says; best of two that are different."""
+    """Whether ``network`` takes ``images`` (b, c, h, w) that lie as ``form`` says.
+
+    Two images or more tell best: some networks treat one alone in another way.
+    """
     if form is torch.channels_last and not is_gpu(images.device) and any(map(_overruns, network.modules())):
         return False
     exactly = torch.autocast(images.device.type, enabled=False)

@@ -282,12 +282,8 @@ def opened(folder: Path | str, *, create: bool = False) -> Iterator[Store]:
 
 
 def _release(db: sqlite3.Connection, runs: Sequence[str]) -> int:
-    return sum(
-        db.execute(
-            "UPDATE cells SET state = 'waiting', run = NULL WHERE run = ? AND state = 'running'", (run,)
-        ).rowcount
-        for run in runs
-    )
+    wait = "UPDATE cells SET state = 'waiting', run = NULL WHERE run = ? AND state = 'running'"
+    return db.executemany(wait, ((run,) for run in runs)).rowcount
 
 
 def _move(source: Path, target: Path) -> None:
