@@ -24,7 +24,7 @@ from windfirm.adjust.train import Epoch, Progress, Recipe, train
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected, nearest
-from windfirm.models.device import placed, require_float32
+from windfirm.models.device import default_modes, placed, require_float32
 
 #: What an adjustment may need beside the network, and what that is.
 NEEDS = {"original": "the network before its cut", "initial": "the uncut network as before training"}
@@ -123,7 +123,7 @@ def due(name: str, number: int, rounds: int) -> bool:
     return number == rounds or not named(name).last_only
 
 
-@torch.inference_mode(False)  # there, as under no_grad, no gradient could be had
+@default_modes()
 @torch.enable_grad()
 def adjust(
     name: str,

@@ -16,7 +16,7 @@ from windfirm import seeds
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
-from windfirm.models.device import placed, require_float32
+from windfirm.models.device import default_modes, placed, require_float32
 from windfirm.models.layout import arranged
 from windfirm.models.mode import mode
 
@@ -44,6 +44,7 @@ class _Moments:
         self.count = total
 
 
+@default_modes()
 def restate(model: nn.Module, images: Images, *, seed: int = 0, device: torch.device | str | None = None) -> None:
     """Set the running mean and the unbiased running variance of every batch normalisation to those of ``images``.
 

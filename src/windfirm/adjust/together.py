@@ -19,10 +19,10 @@ from windfirm.adjust.recipe import NO_EXTRAS, Epoch, Extras, Progress, Recipe
 from windfirm.adjust.train import steps
 from windfirm.adjust.training import Course, Training, begin, material
 from windfirm.errors import InputError, TrainingError, expected
-from windfirm.models.device import placed
+from windfirm.models.device import default_modes, placed
 
 
-@torch.inference_mode(False)  # there, as under no_grad, no gradient could be had
+@default_modes()
 @torch.enable_grad()
 def train_together(
     models: Sequence[nn.Module],

@@ -24,7 +24,7 @@ from windfirm.adjust.recipe import NO_EXTRAS, Epoch, Extras, Progress, Recipe
 from windfirm.adjust.training import Course, Training, begin, close, finish, material
 from windfirm.data.augment import to_float
 from windfirm.errors import InputError, TrainingError, expected
-from windfirm.models.device import placed, slow_in_bfloat16
+from windfirm.models.device import default_modes, placed, slow_in_bfloat16
 from windfirm.models.layout import shown_plain
 from windfirm.models.meta import named_tensors
 from windfirm.models.mode import mode
@@ -32,7 +32,7 @@ from windfirm.models.mode import mode
 __all__ = ["Epoch", "Extras", "Progress", "Recipe", "steps", "train"]
 
 
-@torch.inference_mode(False)  # there, as under no_grad, no gradient could be had
+@default_modes()
 @torch.enable_grad()
 def train(
     model: nn.Module,

@@ -16,6 +16,7 @@ from windfirm.attack.fgsm import fgsm
 from windfirm.attack.pgd import pgd
 from windfirm.attack.square import square
 from windfirm.errors import InputError, brief, expected
+from windfirm.models.device import default_modes
 
 #: Name to factory: ``factory(side, **options) -> Attack``.
 ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
@@ -42,6 +43,7 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
 )
 
 
+@default_modes()
 def build(name: str | Attack, image_side: int = 32, **options: Any) -> Attack:
     """The attack called ``name``, or one of the user's own, for images ``image_side`` pixels high and wide.
 

@@ -16,8 +16,10 @@ from windfirm.evaluate.loop import evaluate
 from windfirm.evaluate.network import private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.models.asking import taking
+from windfirm.models.device import default_modes
 
 
+@default_modes()
 def attack(
     model: nn.Module,
     images: Tensor | NDArray[Any],
@@ -39,6 +41,7 @@ def attack(
     return evaluate(model, data, build(name, data.side, **options), eps=eps, seed=seed, device=device)
 
 
+@default_modes()
 def as_images(model: nn.Module, images: Tensor | NDArray[Any], labels: Tensor | NDArray[Any] | None) -> Images:
     """``images``, uint8 or in [0, 1], with ``labels`` and as many classes as ``model`` tells apart.
 

@@ -18,7 +18,7 @@ from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import fetch
 from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import outputs, private
-from windfirm.models.device import placed
+from windfirm.models.device import default_modes, placed
 
 BINS = 15
 #: A temperature is looked for between one over this and this, where the first logit is mostly 1 above the second.
@@ -93,6 +93,7 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
     return math.exp(found.x) * size
 
 
+@default_modes()
 @torch.no_grad()
 def logits(
     model: nn.Module, images: Images, *, batch: int | None = None, device: torch.device | str | None = None

@@ -23,7 +23,7 @@ from windfirm.evaluate.loop import Progress, attacked, fetch, searched
 from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import check_images, classify, private
 from windfirm.evaluate.outcome import Outcome
-from windfirm.models.device import in_float32, placed
+from windfirm.models.device import default_modes, in_float32, placed
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ def median(sizes: NDArray[np.float64], level: float = 0.95) -> tuple[float, floa
     return float(np.median(ordered)), float(low), float(high)
 
 
-@torch.inference_mode(False)  # there no gradient could be had
+@default_modes()
 @torch.no_grad()
 def distances(
     model: nn.Module,

@@ -16,7 +16,7 @@ from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import attacked, fetch, searched
 from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import check_images, classify, private
-from windfirm.models.device import placed
+from windfirm.models.device import default_modes, placed
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ def apart(images: Images, count: int) -> list[int]:
     return [number * len(images) // count for number in range(count)]
 
 
-@torch.inference_mode(False)  # there no gradient could be had
+@default_modes()
 @torch.no_grad()
 def examples(
     models: Mapping[str, nn.Module],

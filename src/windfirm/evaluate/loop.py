@@ -29,7 +29,7 @@ from windfirm.evaluate.network import check_images, classify, outputs, private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.replay import Replayed
 from windfirm.models.copies import copied
-from windfirm.models.device import in_float32, is_gpu, placed, told_to_round
+from windfirm.models.device import default_modes, in_float32, is_gpu, placed, told_to_round
 from windfirm.models.layout import arrange
 
 #: Room for float32 rounding when the range and the size of a change are checked; a share of sizes above 1.
@@ -52,7 +52,7 @@ SAMPLE = 4
 Progress = Callable[[int, int], None]
 
 
-@torch.inference_mode(False)  # there no gradient could be had
+@default_modes()
 @torch.no_grad()
 def evaluate(
     model: nn.Module,
@@ -124,7 +124,7 @@ def evaluate(
     return _outcome(attack, eps, correct)
 
 
-@torch.inference_mode(False)  # there no gradient could be had
+@default_modes()
 @torch.no_grad()
 def curve(
     model: nn.Module,

@@ -12,9 +12,10 @@ from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import attacked, fetch
 from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import classify, outputs, private
-from windfirm.models.device import placed
+from windfirm.models.device import default_modes, placed
 
 
+@default_modes()
 @torch.no_grad()
 def occlusion_map(
     model: nn.Module,

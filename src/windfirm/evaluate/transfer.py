@@ -16,10 +16,10 @@ from windfirm.evaluate.loop import attacked, fetch, searched
 from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import check_images, classify, private
 from windfirm.evaluate.outcome import Outcome
-from windfirm.models.device import placed
+from windfirm.models.device import default_modes, placed
 
 
-@torch.inference_mode(False)  # there no gradient could be had
+@default_modes()
 @torch.no_grad()
 def transfer(
     source: nn.Module,

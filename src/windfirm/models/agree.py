@@ -5,12 +5,14 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from windfirm.models.copies import exact
+from windfirm.models.device import default_modes
 from windfirm.models.inputs import Arguments, Inputs, drawn, separated
 
 #: Standard deviations of the random inputs; None stands for uniform ones in [0, 1).
 SPREADS = (None, 3.0)
 
 
+@default_modes()
 def disagreement(first: nn.Module, second: nn.Module, example_inputs: Inputs) -> float:
     """The largest difference between outputs, each relative to its largest value; infinite for other shapes or NaN.
 

@@ -25,6 +25,7 @@ from windfirm.errors import CheckpointError, CutError, InputError, expected
 from windfirm.files import atomic
 from windfirm.models import manifest as description
 from windfirm.models.blueprint import Blueprint, apply, blueprint_of
+from windfirm.models.device import default_modes
 from windfirm.models.factory import NAMES, NETWORK, from_spec, is_name, named
 from windfirm.models.manifest import Manifest
 from windfirm.own import maker
@@ -76,6 +77,7 @@ def save(
         temporary.write_bytes(to_bytes(tensors, metadata))
 
 
+@default_modes()
 def load(
     path: Path | str,
     factory: Callable[[], nn.Module] | str | None = None,

@@ -1,7 +1,7 @@
 """Where a network runs, and in which precision."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
 import torch
@@ -33,6 +33,18 @@ def placed(device: torch.device | str | None) -> torch.device:
     if found.type == "cuda" and not torch.cuda.is_available():
         raise InputError(expected("device", "a GPU that PyTorch can use", "none on this machine"))
     return found
+
+
+@contextmanager
+def default_modes() -> Iterator[None]:
+    """Inside the block, or in a function under ``@default_modes()``, two modes that a caller may be in do not hold.
+
+    In inference mode no gradient could be had, a trace would not see the operations one by one, and tensors could
+    never be trained. With a default device (torch.set_default_device) tensors without one would not be made on the CPU.
+    """
+    elsewhere = torch.get_default_device().type != "cpu"  # to ask for the CPU costs every operation a little
+    with torch.inference_mode(False), torch.device("cpu") if elsewhere else nullcontext():
+        yield
 
 
 def is_gpu(device: torch.device | None) -> bool:

@@ -3,13 +3,13 @@
 from dataclasses import replace
 from typing import overload
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from windfirm.errors import CutError, expected
 from windfirm.models.blueprint import Blueprint, apply
 from windfirm.models.copies import awake, copied
+from windfirm.models.device import default_modes
 from windfirm.models.inputs import Inputs
 from windfirm.models.mode import mode
 from windfirm.prune.carry import carry
@@ -30,7 +30,7 @@ def cut(
 ) -> tuple[nn.Module, Optimizer]: ...
 
 
-@torch.inference_mode(False)  # its tensors could never be trained
+@default_modes()
 def cut(
     model: nn.Module,
     cut: Cut,

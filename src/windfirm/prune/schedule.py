@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from windfirm.errors import CutError, InputError, expected
+from windfirm.models.device import default_modes
 from windfirm.models.inputs import Inputs
 from windfirm.prune.both import COMPARING, Sort, distances, turn
 from windfirm.prune.budget import Measure, budget, by_turns
@@ -98,6 +99,7 @@ def prune_in_rounds(
     return model, done
 
 
+@default_modes()
 def prune_round(
     model: nn.Module,
     first: nn.Module,
@@ -123,6 +125,7 @@ def prune_round(
     return _round(job, model, body, number)
 
 
+@default_modes()
 def _round(job: Job, model: nn.Module, body: Anatomy, number: int) -> tuple[nn.Module, Round]:
     """The cut of this round; of two sorts the one whose turn it is or that the rule prefers, or that can be made."""
     target = job.target

@@ -14,9 +14,9 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import nn
 
+from windfirm.models.device import default_modes
 from windfirm.models.inputs import Inputs
 from windfirm.models.shrink import Kept
 from windfirm.prune.couple import couple
@@ -139,7 +139,7 @@ def gone(coupling: Coupling, kept: Kept) -> Mask:
     return mask
 
 
-@torch.inference_mode(False)  # there a trace would not see the operations one by one
+@default_modes()
 def anatomy(model: nn.Module, example_inputs: Inputs, *, plain: bool = False) -> Anatomy:
     """Trace and couple ``model``, gather what leaves together into structures, and try each on the meta device.
 

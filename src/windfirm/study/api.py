@@ -15,11 +15,12 @@ from windfirm.evaluate.api import as_images
 from windfirm.evaluate.compare import MARGIN, Comparison, Role, check
 from windfirm.evaluate.compare import compare as compare_subjects
 from windfirm.evaluate.curves import Sweep
-from windfirm.models.device import placed
+from windfirm.models.device import default_modes, placed
 from windfirm.study.checks import CHECKED
 from windfirm.study.measure import measure, timed
 
 
+@default_modes()
 def compare(
     F: nn.Module,  # noqa: N803
     F_prime: nn.Module,  # noqa: N803

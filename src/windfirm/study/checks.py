@@ -14,7 +14,7 @@ from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import as_judged, classify, private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.warnings import Checks
-from windfirm.models.device import placed
+from windfirm.models.device import default_modes, placed
 
 #: Images that are looked at.
 CHECKED = 200
@@ -28,7 +28,7 @@ STEPS = 10, 40
 REPEATED = 50
 
 
-@torch.inference_mode(False)  # there no gradient could be had
+@default_modes()
 def checks(
     model: nn.Module,
     images: Images,

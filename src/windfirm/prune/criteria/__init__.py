@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from windfirm.errors import CutError, InputError, expected, nearest
+from windfirm.models.device import default_modes
 from windfirm.own import imported
 from windfirm.prune.criteria.base import Criterion, Observer, Scores, Seen, Subject, criterion
 from windfirm.prune.criteria.bn_scale import bn_scale
@@ -100,7 +101,7 @@ def score(
     return found.scores
 
 
-@torch.inference_mode(False)  # there a forward pass would not show its operations one by one
+@default_modes()
 def scores(
     names: Sequence[str | Criterion],
     model: nn.Module,
