@@ -19,7 +19,6 @@ from windfirm.models.asking import taking
 from windfirm.models.device import default_modes
 
 
-@default_modes()
 def attack(
     model: nn.Module,
     images: Tensor | NDArray[Any],

@@ -99,7 +99,6 @@ def prune_in_rounds(
     return model, done
 
 
-@default_modes()
 def prune_round(
     model: nn.Module,
     first: nn.Module,
