@@ -55,7 +55,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         provenance={"command": "windfirm compare " + 30 * "a-long-name/"},
     )
     studies = [summary(table3()), summary(swept())]
-    pictures = {"table3": ("Some.", strips([example(number, "fgsm") for number in range(len(FOOLED))], ("cat",), {}))}
+    pictures = {
+        studies[0].run: ("Some.", strips([example(number, "fgsm") for number in range(len(FOOLED))], ("cat",), {}))
+    }
     studied = study.page(studies, title="Studies", pictures=pictures)
     texts = {"compare": compared, "pruning": pruning.page(RECORD), "sheet": sheet(), "study": studied}
     paths = {name: folder / f"{name}.html" for name in texts}

@@ -10,7 +10,7 @@ from tests.report.markup import read
 from tests.report.studied import ABOUT, THREE, four, outcome, row, rows
 from windfirm.report import study_figures, study_words
 from windfirm.report.study import about, page
-from windfirm.report.summary import Summary, summary
+from windfirm.report.summary import Summary, summaries, summary
 from windfirm.report.written import written
 from windfirm.study.listing import Measured
 
@@ -205,6 +205,18 @@ def test_drawings_of_studies_whose_names_look_alike_are_different_files() -> Non
     one, other = ([replace(entry, study=name) for entry in table3()] for name in ("日本", "中国"))
     files = written([summary(one), summary(other)], title="Mine", provenance={})
     assert [name for name in files if name.endswith(".svg")] == ["---1-1.svg", "---2-1.svg"]
+
+
+def test_a_study_at_two_scales_has_a_title_drawings_pictures_and_a_command_for_each() -> None:
+    made = [replace(entry, about=ABOUT | {"scale": scale}) for scale in ("smoke", "laptop") for entry in table3()]
+    both = summaries(made)
+    files = written(both, title="Mine", provenance={})
+    assert [name for name in files if name.endswith(".svg")] == ["table3-smoke-1.svg", "table3-laptop-1.svg"]
+    for scale in ("smoke", "laptop"):
+        assert f"## Influence of the pruning criterion (scale {scale})\n" in files["report.md"]
+        assert f"windfirm run table3 --scale {scale}" in files["report.md"]
+    html = page(both, title="Mine")
+    assert "Influence of the pruning criterion (scale laptop)" in html
 
 
 def test_a_curve_against_eps_is_of_one_norm() -> None:

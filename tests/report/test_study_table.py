@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.report.studied import THREE, four, rows
 from windfirm.report.markup import md, tex
 from windfirm.report.study_table import agreement, best, latex, markdown, missing, records, tidy_csv
 from windfirm.report.study_words import answer
-from windfirm.report.summary import Summary, summary
+from windfirm.report.summary import Summary, summaries, summary
 from windfirm.report.words import interval, poster
 
 BETTER = THREE | {"F'": four(75, 85, 24, 94)}
@@ -171,13 +172,24 @@ def test_a_record_of_two_seeds_by_hand() -> None:
     numbers = {name: entry.pop(name) for name in ("low", "high", "p", "adjusted", "smallest")}
     assert numbers == {name: pytest.approx(getattr(delta, name), rel=1e-9) for name in numbers}
     assert entry == {
-        "study": "mine", "line": found.lines[0].label, "point": {"prune.ratio": 0.5}, "column": "fgsm", "versus": "F",
+        "study": "mine", "scale": None, "changes": None,
+        "line": found.lines[0].label, "point": {"prune.ratio": 0.5}, "column": "fgsm", "versus": "F",
         "accuracy": 28.0, "accuracy_versus": 20.0, "points": 8.0, "verdict": delta.verdict,
         "seeds": {"0": 10.0, "1": 6.0}, "spread": pytest.approx(8**0.5), "macs_left": 0.9, "published": None,
         "sign_agrees": None,
     }  # fmt: skip
     (line,) = csv.DictReader(io.StringIO(tidy_csv([found])))
     assert (line["seeds"], line["points"], line["macs_left"], line["published"]) == ("2", "8.0", "0.9", "")
+
+
+def test_records_of_one_study_at_two_scales_say_which() -> None:
+    made = [
+        replace(entry, about={"scale": scale})
+        for scale in ("laptop", "gpu")
+        for entry in rows("mine", {}, {"F": {"fgsm": 20}, "F'": {"fgsm": 30}})
+    ]
+    lines = csv.DictReader(io.StringIO(tidy_csv(summaries(made))))
+    assert [(line["study"], line["scale"]) for line in lines] == [("mine", "laptop"), ("mine", "gpu")]
 
 
 def test_records_have_ten_digits_as_the_last_ones_are_not_the_same_on_every_processor() -> None:

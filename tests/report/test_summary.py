@@ -169,6 +169,34 @@ def test_studies_of_one_file_are_summed_up_one_by_one() -> None:
     assert [found.study for found in summaries(made)] == ["table3", "mine"]
 
 
+def test_a_study_that_was_run_at_two_scales_is_summed_up_at_each_and_never_mixed() -> None:
+    small, large, longer = (
+        [replace(entry, seed=seed, about=ABOUT | about) for entry in rows("table3", PLS, right)]
+        for seed, (about, right) in enumerate(
+            (
+                ({"scale": "laptop"}, THREE),
+                ({"scale": "gpu"}, THREE | {"F'": four(80, 90, 40, 95)}),
+                ({"scale": "gpu", "changes": "adjust.epochs=9"}, THREE),
+            )
+        )
+    )
+    found = summaries([*small, *large, *longer])
+    assert [(entry.study, entry.name, entry.seeds) for entry in found] == [
+        ("table3", "table3-laptop", (0,)),
+        ("table3", "table3-gpu", (1,)),
+        ("table3", "table3-gpu-adjust.epochs=9", (2,)),
+    ]
+    title = "Influence of the pruning criterion"
+    assert [entry.title for entry in found] == [
+        f"{title} (scale laptop)",
+        f"{title} (scale gpu)",
+        f"{title} (scale gpu, adjust.epochs=9)",
+    ]
+    assert [entry.mean_gain("F", "fgsm") for entry in found] == pytest.approx([10, 20, 10])
+    assert [entry.name for entry in summaries([*small, *rows("mine", {}, THREE)])] == ["table3", "mine"]
+    assert summaries(large)[0].title == title
+
+
 def test_a_measurement_that_comes_twice_is_refused_unless_it_tells_the_same() -> None:
     made = rows("mine", {}, THREE)
     assert summary(made * 2).lines[0].shares == summary(made).lines[0].shares

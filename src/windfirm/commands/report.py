@@ -25,7 +25,7 @@ from windfirm.report.markup import plain
 from windfirm.report.page import Strip, strips
 from windfirm.report.summary import Summary, rows_of, summaries
 from windfirm.study import rows as csv_rows
-from windfirm.study.listing import Measured, measured, seconds_of, settings_of, studies
+from windfirm.study.listing import Measured, Run, measured, seconds_of, settings_of, studies
 from windfirm.study.pictures import pictures
 from windfirm.study.provenance import versions
 from windfirm.study.settings import SETTINGS
@@ -102,12 +102,12 @@ def _of_store(args: Namespace, where: Path, *more: Path) -> dict[str, str | byte
                 settings_of(store, name)  # raises when there is none of that name
         found = [row for row in measured(store) if not args.study or row.study in args.study]
         drawn = {}
-        for name in dict.fromkeys(row.study for row in found):
-            provenance |= _made(store, name)
-            drawn[name] = _pictures(args, store, [row for row in found if row.study == name])
+        for one in dict.fromkeys(row.run for row in found):
+            provenance |= _made(store, one.study)
+            drawn[one] = _pictures(args, store, [row for row in found if row.run == one])
     together = _each_once([(where, found), *beside])
     together.sort(key=lambda row: args.study.index(row.study) if args.study else 0)
-    return _of_measured(args, together, where, {name: strip for name, strip in drawn.items() if strip}, provenance)
+    return _of_measured(args, together, where, {one: strip for one, strip in drawn.items() if strip}, provenance)
 
 
 def _made(store: Store, study: str) -> dict[str, str]:
@@ -163,13 +163,13 @@ def _of_file(args: Namespace, where: Path) -> list[Measured]:
 
 
 def _each_once(places: Sequence[tuple[Path, Sequence[Measured]]]) -> list[Measured]:
-    """All rows. Raises InputError for a study of which two places have some: they may come from unlike runs."""
-    owner: dict[str, Path] = {}
+    """All rows. Raises InputError where two places have some of a study as it was run: they may be of unlike ones."""
+    owner: dict[Run, Path] = {}
     for where, found in places:
-        for name in {row.study for row in found}:
-            if owner.setdefault(name, where) != where:
-                wanted = f"the rows of {name} in one place"
-                raise InputError(expected(str(where), wanted, f"some there and in {owner[name]}"))
+        for one in {row.run for row in found}:
+            if owner.setdefault(one, where) != where:
+                wanted = f"the rows of {one.study} in one place"
+                raise InputError(expected(str(where), wanted, f"some there and in {owner[one]}"))
     return [row for _, found in places for row in found]
 
 
@@ -177,7 +177,7 @@ def _of_measured(
     args: Namespace,
     found: Sequence[Measured],
     where: Path,
-    drawn: Mapping[str, tuple[str, Sequence[Strip]]] | None = None,
+    drawn: Mapping[Run, tuple[str, Sequence[Strip]]] | None = None,
     about: Mapping[str, str] | None = None,
 ) -> dict[str, str | bytes]:
     if not found:

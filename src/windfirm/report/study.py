@@ -12,6 +12,7 @@ from windfirm.report.line import Gain, Line
 from windfirm.report.page import Strip
 from windfirm.report.summary import Summary
 from windfirm.study.find import builtin, inside
+from windfirm.study.listing import Run
 from windfirm.study.plan import read
 
 #: Lines of a table that a page shows at once; a longer one is opened by whoever wants it, and figures come first.
@@ -22,19 +23,19 @@ def page(
     summaries: Sequence[Summary],
     *,
     title: str,
-    pictures: Mapping[str, tuple[str, Sequence[Strip]]] | None = None,
+    pictures: Mapping[Run, tuple[str, Sequence[Strip]]] | None = None,
     provenance: Mapping[str, str] | None = None,
 ) -> str:
     """The whole page as text. Every text is escaped.
 
-    ``pictures``: by study, a sentence on what is seen, and strips of attacked images.
+    ``pictures``: by what they are of, a sentence on what is seen, and strips of attacked images.
     ``provenance``: what else is to be said of how it was made.
     """
     return frame.render(
         "study.html.jinja",
         styles=("study.css",),
         title=title,
-        studies=[_study(summary, *(pictures or {}).get(summary.study, ("", ()))) for summary in summaries],
+        studies=[_study(summary, *(pictures or {}).get(summary.run, ("", ()))) for summary in summaries],
         provenance=dict(provenance or {}),
     )
 
@@ -47,18 +48,17 @@ def about(summary: Summary) -> list[tuple[str, str]]:
     seeds = ("seeds", ", ".join(map(str, summary.seeds)))
     if not summary.about.get("versions"):  # of no study that was run
         return [*rows, seeds]
-    scales = summary.about.get("scale", ())
-    if summary.study not in builtin() or len(scales) != 1:  # nobody knows here where its file is
+    if summary.study not in builtin() or not summary.run.scale:  # nobody knows here where its file is
         return [*rows, seeds]
-    made = [part for changes in summary.about.get("changes", ()) for part in shlex.split(changes)]
+    made = shlex.split(summary.run.changes)
     try:
-        plan = read(inside(summary.study), scale=scales[0], changes=made)
+        plan = read(inside(summary.study), scale=summary.run.scale, changes=made)
     except InputError:  # a scale that the file no longer has
         return [*rows, seeds]
     if not all(any(line.point == point.axes for point in plan.points) for line in summary.lines):
         return [*rows, seeds]  # a file of the user's own under that name
     usual = plan.seeds
-    run = ["windfirm", "run", summary.study, "--scale", scales[0]]
+    run = ["windfirm", "run", summary.study, "--scale", summary.run.scale]
     if summary.seeds != usual:
         one = len(summary.seeds) == 1
         run += ["--seed", str(summary.seeds[0])] if one else ["--set", f"seeds={list(summary.seeds)}".replace(" ", "")]
@@ -69,7 +69,7 @@ def about(summary: Summary) -> list[tuple[str, str]]:
 def _study(summary: Summary, pictured: str, strips: Sequence[Strip]) -> dict[str, object]:
     best = study_table.best(summary, "F")
     return {
-        "name": summary.study,
+        "name": summary.name,
         "title": summary.title,
         "sentences": study_words.answer(summary),
         "doubts": study_words.doubts(summary),

@@ -122,6 +122,8 @@ def records(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
                     made.append(
                         {
                             "study": summary.study,
+                            "scale": summary.run.scale or None,
+                            "changes": summary.run.changes or None,
                             "line": line.label,
                             "point": dict(line.point),
                             "column": column,

@@ -18,18 +18,20 @@ from windfirm.report import naming, words
 from windfirm.report.line import Gain, Line, line_of, together
 from windfirm.report.poster import Form, forms
 from windfirm.study.find import subject
-from windfirm.study.listing import ABOUT, Measured
+from windfirm.study.listing import ABOUT, Measured, Run
 
 
 @dataclass(frozen=True)
 class Summary:
     """A study. ``columns``: the names in order, derived ones included. ``about``: every value of ABOUT that there is.
 
+    ``name`` and ``title`` are those of the study, with its scale and changes where it was run with others beside.
     ``head``: what the labels of the lines tell. ``tests``: how many p-values were corrected for. ``attacks``: each with
     what it did in words, as in methods.
     """
 
-    study: str
+    run: Run
+    name: str
     title: str
     head: str
     form: Form | None
@@ -40,6 +42,11 @@ class Summary:
     about: Mapping[str, tuple[str, ...]]
     tests: int
     attacks: tuple[tuple[str, str], ...]
+
+    @property
+    def study(self) -> str:
+        """The name of the study."""
+        return self.run.study
 
     def versus(self) -> tuple[Versus, ...]:
         """What F' is compared with anywhere."""
@@ -75,11 +82,23 @@ class Summary:
 
 
 def summaries(rows: Iterable[Measured]) -> list[Summary]:
-    """One summary a study, in the order in which they come. Raises InputError for rows that do not fit together."""
-    studies: dict[str, list[Measured]] = {}
+    """One summary for each study and each scale and changes that it was run with, in the order in which they come.
+
+    Raises InputError for rows that do not fit together.
+    """
+    runs: dict[Run, list[Measured]] = {}
     for row in rows:
-        studies.setdefault(row.study, []).append(row)
-    return [summary(found) for found in studies.values()]
+        runs.setdefault(row.run, []).append(row)
+    times = Counter(run.study for run in runs)
+    found = map(summary, runs.values())
+    return [_told_apart(entry) if times[entry.study] > 1 else entry for entry in found]
+
+
+def _told_apart(found: Summary) -> Summary:
+    how = [f"scale {found.run.scale}" if found.run.scale else "", found.run.changes]
+    said = ", ".join(filter(None, how))
+    name = "-".join(filter(None, found.run))
+    return replace(found, name=name, title=f"{found.title} ({said})" if said else found.title)
 
 
 def summary(rows: Sequence[Measured]) -> Summary:
@@ -109,6 +128,7 @@ def summary(rows: Sequence[Measured]) -> Summary:
     columns = tuple(sorted(measured, key=lambda column: naming.order(column, attacks, form)))
     lines, tests = _corrected(lines)
     return Summary(
+        rows[0].run,
         name,
         subject(name),
         form.head if form else ", ".join(axis.rpartition(".")[2] for axis in varying) or "point",

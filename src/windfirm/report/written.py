@@ -26,7 +26,7 @@ def written(
     """
     drawings: dict[str, str] = {}
     parts = [f"# {md(title)}\n"]
-    names = _file_names([summary.study for summary in summaries])
+    names = _file_names([summary.name for summary in summaries])
     for summary, file in zip(summaries, names, strict=True):
         parts.append(f"## {md(summary.title)}\n" if summary.title != title else "")
         parts.append("\n\n".join(map(md, answer(summary))) + "\n")

@@ -4,13 +4,21 @@ import base64
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from windfirm.errors import StoreError, expected, nearest
 from windfirm.study.store import Store
 
 #: What is told of the making of a row.
 ABOUT = ("data", "digest", "scale", "changes", "hardware", "versions")
+
+
+class Run(NamedTuple):
+    """A study as it was run, the scale and the changes empty where they are not known. Rows of two are never mixed."""
+
+    study: str
+    scale: str
+    changes: str
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,11 @@ class Measured:
     network: str | None
     seconds: float | None
     about: Mapping[str, str]
+
+    @property
+    def run(self) -> Run:
+        """What it is a row of."""
+        return Run(self.study, self.about.get("scale", ""), self.about.get("changes", ""))
 
 
 @dataclass(frozen=True)
