@@ -3,11 +3,14 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from windfirm.adjust.objective import Objective
+from windfirm.adjust.objective import Objective, cross_entropy
+from windfirm.adjust.together import train_together
 from windfirm.adjust.train import Recipe, train
 from windfirm.errors import InputError, TrainingError
+from windfirm.models import device
 
 
 def toy(seed: int = 0) -> nn.Module:
@@ -28,6 +31,32 @@ def dark_and_bright(count: int = 32) -> tuple[Tensor, Tensor]:
     labels = torch.arange(count) % 2
     noise = torch.randint(0, 60, (count, 3, 8, 8), generator=generator)
     return (noise + 180 * labels.view(-1, 1, 1, 1)).to(torch.uint8), labels
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("inside", [False, True])
+def test_in_bfloat16_every_step_computes_with_the_weights_of_that_step(
+    monkeypatch: pytest.MonkeyPatch, inside: bool, together: bool
+) -> None:
+    """Autocast keeps rounded weights until the outermost block of it ends, and the caller may be in one as well."""
+    monkeypatch.setattr(device, "has_bfloat16", lambda _: True)
+    model, fresh = linear(), []
+
+    def loss(network: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        value, logits = cross_entropy(network, images, labels, generator)
+        rounded = [parameter.detach().bfloat16() for parameter in model.parameters()]
+        fresh.append(torch.equal(logits, F.linear(images.flatten(1).bfloat16(), *rounded).float()))
+        return value, logits
+
+    recipe, objective = Recipe(epochs=2, lr=0.1, batch=8), Objective("watched", loss)
+    images, labels = dark_and_bright()
+    with torch.autocast("cpu", torch.bfloat16, enabled=inside):
+        model(images[:1].float())  # whose rounded weights are kept
+        if together:
+            train_together([model], images, labels, recipe, seeds=[0], objective=objective)
+        else:
+            train(model, images, labels, recipe, objective=objective)
+    assert fresh == [True] * 8
 
 
 def test_a_separable_problem_is_learnt() -> None:

@@ -73,12 +73,20 @@ def has_bfloat16(device: torch.device) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("sve_bf16"))
 
 
-def autocast(device: torch.device, *, short: bool = True, cache: bool = True) -> torch.autocast:
+@contextmanager
+def autocast(device: torch.device, *, short: bool = True, cache: bool = True) -> Iterator[None]:
     """bfloat16 autocast where the device has it and ``short`` asks for it; a context that does nothing elsewhere.
 
-    ``cache``: whether weights are shortened once for all calls inside.
+    ``cache``: whether weights are shortened once for all calls inside. They are forgotten before and after, which
+    PyTorch does only where no other autocast, be it one that is off, is around: else a step would compute with the
+    weights of the first.
     """
-    return torch.autocast(device.type, torch.bfloat16, enabled=short and has_bfloat16(device), cache_enabled=cache)
+    torch.clear_autocast_cache()
+    try:
+        with torch.autocast(device.type, torch.bfloat16, enabled=short and has_bfloat16(device), cache_enabled=cache):
+            yield
+    finally:
+        torch.clear_autocast_cache()
 
 
 @contextmanager
