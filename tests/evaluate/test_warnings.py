@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from windfirm.evaluate import Outcome, warnings
@@ -153,6 +154,14 @@ def test_accuracy_that_does_not_reach_chance() -> None:
 def test_at_127_of_255_every_image_can_be_made_grey() -> None:
     for eps, told in ((127 / 255, ["accuracy above chance at large eps"]), (126 / 255, [])):
         assert kinds(along([left("fgsm", n, at) for at, n in ((0, 380), (eps, 80))], LABELS)) == told
+
+
+@pytest.mark.parametrize(("right", "warned"), [(370, False), (345, False), (330, True), (40, True)])
+def test_a_training_that_costs_accuracy_without_any_cut(right: int, warned: bool) -> None:
+    """F has 372 of 400 right; at 345 it is 6.75 points, of which five are not sure."""
+    found = warnings.harm(left("clean", right), left("clean", 372))
+    assert kinds(found) == (["the training does harm"] if warned else [])
+    assert not found or f"leaves {right / 4:.1f} % of clean images right, where F has 93.0 %" in found[0].text
 
 
 def test_no_curve_says_nothing() -> None:

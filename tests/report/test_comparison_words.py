@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from tests.report.made import CLEAN, GAIN, LOSS, NOTHING, checked, comparison, every, on_clean
+from tests.report.made import CLEAN, GAIN, LOSS, NOTHING, checked, comparison, every, on_clean, outcome
 from windfirm.errors import InputError
 from windfirm.evaluate.warnings import Finding
 from windfirm.report.comparison_words import answer, doubts
@@ -168,6 +168,18 @@ def test_doubts_name_the_network_and_silence_means_that_none_was_sought() -> Non
     assert doubts(checked(made, found)) == [
         "Warning, F′: zero gradients: 9 of 180 rightly classified images have no gradient."
     ]
+
+
+def test_a_control_that_the_training_harmed_is_a_doubt() -> None:
+    made = comparison(every(GAIN), every(GAIN))
+    f, control, pruned = made.subjects
+    worse = dataclasses.replace(control, outcomes=(*control.outcomes[:3], outcome("clean", 700)))
+    harmed = dataclasses.replace(made, subjects=(f, worse, pruned))
+    assert doubts(made) == []
+    (line,) = doubts(harmed)
+    said = "without any cut it leaves 70.0 % of clean images right, where F has 93.1 %"
+    assert line.startswith(f"Warning, control: the training does harm: {said}")
+    assert doubts(checked(harmed))[1].startswith("Checks of gradients and outputs")
 
 
 @pytest.mark.parametrize("iterative", ["pgd", "apgd-t", "fab-t", "deepfool", "autoattack", "square"])

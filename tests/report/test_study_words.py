@@ -100,6 +100,17 @@ def test_eight_warnings_are_told_and_of_more_the_rest_is_counted() -> None:
         assert told[-1].startswith(last)
 
 
+def test_a_control_that_the_training_harmed_is_a_warning_once_for_all_lines_that_have_it() -> None:
+    right = {"F": four(70, 80, 20, 93), "control": four(60, 70, 10, 60), "F'": four(60, 70, 10, 60)}
+    made = [row for name in ("pls", "l1") for row in rows("table3", {"prune.criterion": name}, right, seeds=(0, 1))]
+    told = doubts(summary(made))
+    starts = [
+        f"Warning, control of ℓ1-norm and PLS, seed {seed}: the training does harm: without any" for seed in (0, 1)
+    ]
+    assert [line[: len(start)] for line, start in zip(told, starts, strict=True)] == starts
+    assert doubts(summary(rows("table3", {"prune.criterion": "pls"}, THREE))) == []
+
+
 def test_without_f_nothing_is_said_against_it() -> None:
     said = answer(summary(rows("a", {}, {role: THREE[role] for role in ("control", "F'")})))[0]
     assert said.startswith("Compared with the control, which had the same extra training, F′ differs beyond chance in ")

@@ -1,4 +1,4 @@
-"""What a good reviewer would doubt, found in outcomes: signs that an attack was too weak to be believed.
+"""What a good reviewer would doubt, found in outcomes: signs that an attack was too weak, or a training went wrong.
 
 After Carlini et al., "On Evaluating Adversarial Robustness" (arXiv 2019, section 5) and Croce & Hein (ICML 2020). Every
 finding rests on an exact paired test at the 1 % level and, where a trifle would be no reason for doubt, on a size.
@@ -23,6 +23,8 @@ LEVEL = 0.01
 TRIFLE = 0.5
 #: Percentage points by which APGD-CE and APGD-DLR may differ on a network with nothing to hide.
 APART = 5.0
+#: Percentage points of clean accuracy that extra training alone may cost.
+HARM = 5.0
 #: From this eps on accuracy must have fallen; nearly every network falls far sooner.
 FALLEN = 8 / 255
 #: From this eps on accuracy must be down to chance: every image can be made grey.
@@ -116,6 +118,18 @@ def along(curve: Sequence[Outcome], labels: NDArray[np.int64]) -> list[Finding]:
         return []
     chance = float(np.unique(labels, return_counts=True)[1].max() / len(labels))
     return [*_rises(points, chance), *_flat(points, chance), *_above_chance(points[-1], chance)]
+
+
+def harm(control: Outcome, original: Outcome) -> list[Finding]:
+    """On clean images the control must be about as good as F: else F′ may have lost to the training what it lacks."""
+    found = contrast(control, original)
+    if not (found.p < LEVEL and found.high < -HARM):
+        return []
+    text = (
+        f"without any cut it leaves {_percent(control)} of clean images right, where F has {_percent(original)}: what "
+        f"F′ lost may not be the cut's doing (95 % interval of the difference {found.low:.1f} to {found.high:.1f})"
+    )
+    return [Finding("the training does harm", text)]
 
 
 def worst_of(outcomes: Sequence[Outcome]) -> Outcome:

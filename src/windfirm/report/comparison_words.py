@@ -11,6 +11,7 @@ from typing import get_args
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.compare import LEVEL, Comparison, Delta, Role, Subject, Verdict, Versus
 from windfirm.evaluate.inequality import Inequality, inequality
+from windfirm.evaluate.warnings import harm
 from windfirm.report import words
 
 
@@ -58,7 +59,10 @@ def answer(comparison: Comparison) -> list[str]:
 
 
 def doubts(comparison: Comparison) -> list[str]:
-    """The reasons to doubt the measurements of each network, one line each; one line when none was found."""
+    """The reasons to doubt the training and the measurements of each network, one line each.
+
+    One line when nothing was found in the outputs, where that was looked for.
+    """
     checked = [network for network in comparison.subjects if network.checks]
     lines = [
         f"Warning, {words.prime(network.role)}: {finding.kind}: {finding.text}."
@@ -71,8 +75,20 @@ def doubts(comparison: Comparison) -> list[str]:
             [f"{n:,}" for n in sorted({network.checks.images for network in checked if network.checks})]
         )
         who = words.listing([words.prime(network.role) for network in checked])
-        return [f"Checks of gradients and outputs on {counts} images found no reason to doubt {who}."]
-    return lines
+        lines = [f"Checks of gradients and outputs on {counts} images found no reason to doubt {who}."]
+    return [*_training(comparison), *lines]
+
+
+def _training(comparison: Comparison) -> list[str]:
+    clean = {
+        network.role: outcome
+        for network in comparison.subjects
+        for outcome in network.outcomes
+        if outcome.attack == "clean"
+    }
+    if not {"F", "control"} <= clean.keys():
+        return []
+    return [f"Warning, control: {found.kind}: {found.text}." for found in harm(clean["control"], clean["F"])]
 
 
 def _clean(comparison: Comparison) -> str:

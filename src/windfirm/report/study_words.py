@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from windfirm.evaluate.compare import CLEAN, Versus
-from windfirm.evaluate.warnings import among
+from windfirm.evaluate.warnings import among, harm
 from windfirm.report import words
 from windfirm.report.line import Gain
 from windfirm.report.study_questions import MEANS, MEANT, attacked, questions
@@ -33,8 +33,8 @@ def answer(summary: Summary) -> list[str]:
 
 
 def doubts(summary: Summary) -> list[str]:
-    """What the outcomes of each network say against each other: reasons to doubt an attack. One line a reason."""
-    found: dict[str, None] = {}
+    """What the outcomes say against each other: reasons to doubt a training or an attack. One line a reason."""
+    found: dict[str, None] = dict.fromkeys(_harm(summary))
     for line in summary.lines:
         for role, by_seed in line.outcomes.items():
             for seed, outcomes in by_seed.items():
@@ -48,6 +48,23 @@ def doubts(summary: Summary) -> list[str]:
         if len(lines) <= TOLD
         else [*lines[:TOLD], f"{words.several(len(lines) - TOLD, 'more warning')} of this kind."]
     )
+
+
+def _harm(summary: Summary) -> list[str]:
+    """One line for each control, however many lines of the table have it in common."""
+    column = next((name for name in CLEAN if name in summary.columns), "")
+    found: dict[tuple[int, str], list[str]] = {}
+    for line in summary.lines:
+        f, control = (line.outcomes.get(role, {}) for role in ("F", "control"))
+        for seed in sorted(f.keys() & control.keys()):
+            if column in f[seed] and column in control[seed]:
+                for finding in harm(control[seed][column], f[seed][column]):
+                    found.setdefault((seed, f"{finding.kind}: {finding.text}"), []).append(line.label)
+    return [
+        f"Warning, control of {words.listing(labels) if len(labels) <= NAMED else f'{len(labels):,} lines'}, "
+        f"seed {seed}: {text}."
+        for (seed, text), labels in found.items()
+    ]
 
 
 def _robust(summary: Summary) -> str:
