@@ -255,7 +255,14 @@ def test_words_that_cannot_be_parsed(capsys: Capture, words: list[str], text: st
             "inspect: tests.commands.toys:broken: expected a function that makes a torch.nn.Module, "
             "got KeyError: 'width'",
         ),
-        (["attack", NET, "--device", "tpu"], "attack: --device: expected auto, cpu or cuda, got tpu"),
+        (
+            ["inspect", "resnet20", "--device", "gpu"],
+            "inspect: --device: expected auto, cpu or cuda, got gpu; see windfirm inspect --help",
+        ),
+        (
+            ["inspect", "tests.commands.toys:not_a_network", "--classes", "5"],
+            "inspect: --classes: expected a MODEL that is a name, to make it so, got tests.commands.toys:not_a_network",
+        ),
         (["attack", NET, "--eps", "8"], "attack: eps: expected a number in [0, 1], such as 8/255, got 8"),
         (
             ["attack", NET, "--attack", "fsgm"],

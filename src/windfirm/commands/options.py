@@ -84,6 +84,7 @@ WHOLE = _checked(int, "a whole number", lambda n: True)
 COUNT = _checked(int, "a whole number of at least 1", lambda n: n >= 1)
 NONE_OR_MORE = _checked(int, "a whole number of at least 0", lambda n: n >= 0)
 MARGIN = _checked(float, "a number of points in (0, 100]", lambda x: 0 < x <= 100)
+DEVICE = _checked(str, "auto, cpu or cuda", lambda name: name in ("auto", "cpu", "cuda"))
 SEEDS = _checked(
     _listed(int), "whole numbers that all differ, such as 0,1,2", lambda seeds: len(set(seeds)) == len(seeds)
 )

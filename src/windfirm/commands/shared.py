@@ -111,7 +111,8 @@ def say_as_made(args: Namespace, specs: Sequence[str]) -> None:
 def open_networks(args: Namespace, specs: Sequence[str], *, trained: bool = True) -> list[Source]:
     """The networks that ``specs`` and the options of a command name; see open_model.
 
-    Raises what open_model raises, and InputError for ``--weights``, ``--factory`` or ``--arch`` that no network needs.
+    Raises what open_model raises, and InputError for ``--weights``, ``--factory``, ``--arch`` or ``--classes`` that no
+    network needs.
     """
     if args.weights and all(spec not in ARCHITECTURES and Path(spec).exists() for spec in specs):
         raise InputError(expected("--weights", "a MODEL that is a name, to put them into", " and ".join(specs)))
@@ -119,6 +120,8 @@ def open_networks(args: Namespace, specs: Sequence[str], *, trained: bool = True
     for option in ("factory", "arch"):
         if names and getattr(args, option):
             raise InputError(expected(f"--{option}", "a MODEL that is a checkpoint, to read it", " and ".join(specs)))
+    if args.classes and all(":" in spec and not Path(spec).exists() for spec in specs):
+        raise InputError(expected("--classes", "a MODEL that is a name, to make it so", " and ".join(specs)))
     asked = Intake(args.input, args.mean, args.std)
     return [
         open_model(

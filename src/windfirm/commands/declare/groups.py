@@ -3,7 +3,7 @@
 import argparse
 from typing import TypeAlias
 
-from windfirm.commands.options import COUNT, MEANS, OPTION, SHAPE, STDS, WHOLE, Parser
+from windfirm.commands.options import COUNT, DEVICE, MEANS, OPTION, SHAPE, STDS, WHOLE, Parser
 
 MODEL = (
     "a checkpoint (or the folder of a run), a built-in name (resnet56), timm/NAME, torchvision/NAME, "
@@ -40,7 +40,7 @@ def common(
     group = parser.add_argument_group("every command")
     group.add_argument("--json", action="store_true", help="print one JSON document on stdout and nothing else")
     group.add_argument("--seed", type=WHOLE, default=seed, metavar="N", help=meaning)
-    group.add_argument("--device", default="auto", metavar="D", help="auto, cpu or cuda (default: auto)")
+    group.add_argument("--device", type=DEVICE, default="auto", metavar="D", help="auto, cpu or cuda (default: auto)")
 
 
 def model_options(parser: Parser) -> None:
