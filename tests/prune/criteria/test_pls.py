@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from tests.prune.nets import Net, lively
 from windfirm.errors import CutError, InputError
 from windfirm.prune.criteria import score
 from windfirm.prune.criteria.vip import Table as Rows
-from windfirm.prune.criteria.vip import merged
+from windfirm.prune.criteria.vip import importance
 from windfirm.prune.structure import structures
 
 Table = NDArray[np.float64]
@@ -38,7 +39,7 @@ def sklearn_vip(x: Table, y: Table, components: int) -> Table:
 def vip(x: Table, y: Table, components: int) -> Table:
     rows = Rows()
     rows.add(x, y.argmax(1))
-    return rows.vip(components)
+    return importance([rows], components)
 
 
 @pytest.mark.parametrize("components", [1, 2, 3])
@@ -119,13 +120,39 @@ def test_rows_may_come_in_any_parts_and_be_folded_into_products() -> None:
         second.add(x[start + 4 : start + 6], labels[start + 4 : start + 6])
     assert first.products is not None
     assert not first.rows
-    assert np.abs(merged(first, second).vip(2) - wanted).max() < 1e-7
+    assert np.abs(importance([first, second], 2) - wanted).max() < 1e-7
     few = Rows()
     few.add(x[:3], labels[:3])
     many = Rows()
     many.add(x[3:], labels[3:])
-    for a, b in ((few, many), (many, few)):
-        assert np.abs(merged(a, b).vip(2) - wanted).max() < 1e-7
+    for tables in ([few, many], [many, few], [Rows(), few, many]):
+        assert np.abs(importance(tables, 2) - wanted).max() < 1e-7
+
+
+def test_halves_that_know_different_classes_are_one_table_together() -> None:
+    x, y = table(3, rows=40)
+    labels = y.argmax(1)
+    halves = (Rows(), Rows())
+    for half, which in zip(halves, (labels < 2, labels >= 2), strict=True):
+        half.add(x[which], labels[which])
+    assert np.abs(importance(halves, 2) - deflated_vip(x, y, 2)).max() < 1e-9
+
+
+def test_many_small_parts_take_the_memory_of_the_rows_and_of_one_matrix_of_products() -> None:
+    columns = 300
+    square = columns**2 * 8
+    x, y = table(1, rows=columns + 10, columns=columns)
+    rows = Rows()
+    tracemalloc.start()
+    for start in range(0, len(x), 5):
+        rows.add(x[start : start + 5], y[start : start + 5].argmax(1))
+    before, peak = tracemalloc.get_traced_memory()
+    importance([rows], 2)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert rows.products is not None
+    assert square < peak < 1.5 * square
+    assert after - before < 0.1 * square
 
 
 def test_what_cannot_be_fitted_is_refused() -> None:

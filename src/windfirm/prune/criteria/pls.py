@@ -16,7 +16,7 @@ from windfirm.errors import CutError, expected
 from windfirm.prune.criteria.base import Half, Observer, Scores, Seen, Subject, criterion
 from windfirm.prune.criteria.members import mean_over_members
 from windfirm.prune.criteria.points import CONVOLUTION, LINEAR, block_map, in_order, makers, spread_out
-from windfirm.prune.criteria.vip import Table, merged
+from windfirm.prune.criteria.vip import Table, importance
 from windfirm.prune.structure import Slice, Structure
 from windfirm.prune.trace import Call
 from windfirm.prune.watch import Place
@@ -30,8 +30,8 @@ def pls(subject: Subject, structures: Sequence[Structure], seed: int) -> Observe
 
     The columns are the filters of all convolutions and of the linear layers that make a structure; one that runs
     several times gives the maximum over its runs. Maps that are not one an image give no score. Holds of each half at
-    most as many rows as there are columns, however many images there are. Raises InputError for fewer than two images
-    of two classes; CutError for outputs that are not finite.
+    most as many rows as there are columns, or in float32 twice as many, and a matrix of columns by columns once there
+    are more. Raises InputError for fewer than two images of two classes; CutError for outputs that are not finite.
     """
     traced = subject.traced
     groups = [s for s in structures if s.kind == "filters"]
@@ -100,19 +100,20 @@ class Pooled:
             return
         self.sizes = {name: values.shape[1] for name, values in fresh.items()}
         rows = torch.cat(list(fresh.values()), 1).cpu()
+        rows = rows.to(torch.promote_types(rows.dtype, torch.float32))  # numpy has no bfloat16
         if not bool(rows.isfinite().all()):
             bad = next(name for name, values in fresh.items() if not bool(values.isfinite().all()))
             raise CutError(expected("pls", f"finite outputs of {self._modules[bad]}", "infinite or undefined ones"))
         for half, table in enumerate(self.halves):
             part = slice((half - seen.images.start) % 2, None, 2)
-            table.add(rows[part].double().numpy(), seen.labels[part].cpu().numpy())
+            table.add(rows[part].numpy(), seen.labels[part].cpu().numpy())
 
     def importance(self, half: Half) -> dict[str, Tensor]:
         """The VIP of every column, by name; of none where no place had one map an image."""
         if not self.sizes:
             return {}
-        table = merged(*self.halves) if half is None else self.halves[half]
-        values = torch.from_numpy(table.vip(COMPONENTS))
+        tables = self.halves if half is None else (self.halves[half],)
+        values = torch.from_numpy(importance(tables, COMPONENTS))
         return dict(zip(self.sizes, torch.split(values, list(self.sizes.values())), strict=True))
 
 

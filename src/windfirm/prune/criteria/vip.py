@@ -1,20 +1,20 @@
 """Partial least squares regression on classes, and what each column contributes to it (VIP), without the regression.
 
-The rows come in parts. All that the fit needs of them is XᵀX and XᵀY; while there are fewer rows than columns the rows
-themselves are smaller than XᵀX, and are kept instead.
+The rows come in parts. All that the fit needs of them is XᵀY and, twice, XᵀX times a vector. So they are kept as they
+came, which takes a reading for each product; where XᵀX is smaller than they are, it takes their place.
 """
 
-from collections.abc import Callable
-from copy import copy
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg.blas import dsymv, dsyrk
 
 from windfirm.errors import InputError, expected
 
 Array = npt.NDArray[np.float64]
 
-#: Below this, relative to the rows, a covariance is rounding.
+#: Below this, relative to what it is the difference of, a covariance is rounding.
 NOTHING = 1e-10
 
 
@@ -22,85 +22,92 @@ class Table:
     """Rows of numbers, each with the class it belongs to. All is counted from the first row, so that no digits go."""
 
     def __init__(self) -> None:
-        self.origin: Array | None = None
+        self.origin: Array = np.zeros(0)
         self.counts: dict[int, int] = {}
         self.sums: dict[int, Array] = {}  # by class
-        self.rows: list[Array] = []
-        self.products: Array | None = None  # XᵀX of the rows that are not kept
+        self.rows: list[npt.NDArray[np.floating]] = []  # as they came, not from the origin
+        self.products: Array | None = None  # the upper triangle of XᵀX, of the rows that are not kept
 
     @property
     def size(self) -> int:
         """How many rows there are."""
         return sum(self.counts.values())
 
-    def add(self, x: Array, labels: npt.NDArray[np.int64]) -> None:
+    @property
+    def total(self) -> Array:
+        """The sum of all rows, ``(p,)``."""
+        result: Array = np.sum(list(self.sums.values()), 0)
+        return result
+
+    def add(self, x: npt.NDArray[np.floating], labels: npt.NDArray[np.int64]) -> None:
         """Add rows ``x`` (n, p) of the classes ``labels`` (n,)."""
         if not len(x):
             return
-        if self.origin is None:
-            self.origin = x[0].copy()
-        x = x - self.origin
+        if not self.counts:
+            self.origin = x[0].astype(np.float64)
         for label in np.unique(labels).tolist():
             part = x[labels == label]
             self.counts[label] = self.counts.get(label, 0) + len(part)
-            self.sums[label] = self.sums.get(label, 0) + part.sum(0)
+            self.sums[label] = self.sums.get(label, 0) + (part - self.origin).sum(0)
         self.rows.append(x)
-        if sum(map(len, self.rows)) > x.shape[1]:
-            self.products = self._products()
-            self.rows = []
+        columns = x.shape[1]
+        if sum(part.nbytes for part in self.rows) > columns**2 * np.dtype(np.float64).itemsize:
+            products = np.zeros((columns, columns), order="F") if self.products is None else self.products
+            for part in self.rows:  # added in place: with 17,000 columns one such matrix takes 2 GB
+                products = dsyrk(1.0, (part - self.origin).T, beta=1.0, c=products, overwrite_c=True)
+            self.products, self.rows = products, []
 
-    def _products(self) -> Array:
-        parts = [part.T @ part for part in self.rows]
-        result: Array = np.sum(parts if self.products is None else [self.products, *parts], 0)
+    def squares(self) -> Array:
+        """The sum of squares of each column, ``(p,)``."""
+        result = np.zeros_like(self.origin) if self.products is None else self.products.diagonal().copy()
+        for part in self.rows:
+            result += np.square(part - self.origin).sum(0)
         return result
 
-    def vip(self, components: int) -> Array:
-        """The VIP of each column, ``(p,)``, in a fit of scaled columns to the scaled one-hot classes.
-
-        Raises InputError for fewer than two rows or a single class.
-        """
-        n = self.size
-        if n < 2 or len(self.counts) < 2:
-            got = f"{n} image{'s' * (n != 1)} of {len(self.counts)}"
-            raise InputError(expected("pls", "at least two images of two classes", got))
-        mean = np.sum(list(self.sums.values()), 0) / n
-        if self.products is None:
-            centred = np.concatenate(self.rows) - mean
-            variance = np.square(centred).sum(0)
-        else:
-            gram = self._products() - n * np.outer(mean, mean)
-            variance = gram.diagonal().copy()
-            variance[variance < NOTHING * self._products().diagonal()] = 0
-        spread = np.sqrt(variance / (n - 1))
-        spread[spread == 0] = np.inf  # a column that is always the same says nothing
-        counts = np.array([self.counts[label] for label in self.sums], np.float64)
-        spread_y = np.sqrt((counts - counts**2 / n) / (n - 1))
-        covariance = np.stack([s - c * mean for s, c in zip(self.sums.values(), counts, strict=True)], 1)
-        covariance = covariance / spread[:, None] / spread_y
-        if self.products is None:
-            scaled = centred / spread
-            return vip(covariance, lambda r: scaled.T @ (scaled @ r), components)
-        return vip(covariance, lambda r: (gram @ (r / spread)) / spread, components)
+    def times(self, r: Array) -> Array:
+        """XᵀX r, ``(p,)``."""
+        result: Array = np.zeros_like(r) if self.products is None else dsymv(1.0, self.products, r)
+        for part in self.rows:
+            x = part - self.origin
+            result += (x @ r) @ x
+        return result
 
 
-def merged(first: Table, second: Table) -> Table:
-    """The rows of two tables in one; both are left as they are."""
-    if first.origin is None or second.origin is None:
-        return second if first.origin is None else first
-    both = copy(first)
-    both.counts, both.sums, both.rows = dict(first.counts), dict(first.sums), list(first.rows)
-    shift = second.origin - first.origin
-    for label, count in second.counts.items():
-        both.counts[label] = both.counts.get(label, 0) + count
-        both.sums[label] = both.sums.get(label, 0) + second.sums[label] + count * shift
-    both.rows += [part + shift for part in second.rows]
-    if second.products is not None:
-        n = second.size - sum(map(len, second.rows))
-        sums = np.sum(list(second.sums.values()), 0) - sum(part.sum(0) for part in second.rows)
-        cross = np.outer(sums, shift)
-        moved = second.products + cross + cross.T + n * np.outer(shift, shift)
-        both.products = moved if first.products is None else first.products + moved
-    return both
+def importance(tables: Sequence[Table], components: int) -> Array:
+    """The VIP of each column of all the tables' rows, ``(p,)``, in a fit of scaled columns to scaled one-hot classes.
+
+    Raises InputError for fewer than two rows or a single class.
+    """
+    tables = [table for table in tables if table.size]
+    n = sum(table.size for table in tables)
+    classes = sorted({label for table in tables for label in table.counts})
+    if n < 2 or len(classes) < 2:
+        got = f"{n} image{'s' * (n != 1)} of {len(classes)}"
+        raise InputError(expected("pls", "at least two images of two classes", got))
+    shifts = [table.origin - tables[0].origin for table in tables]
+    mean = sum(table.total + table.size * shift for table, shift in zip(tables, shifts, strict=True)) / n
+    parts = [(table, table.total, shift - mean) for table, shift in zip(tables, shifts, strict=True)]
+    variance, least = np.zeros_like(mean), np.zeros_like(mean)
+    for table, total, offset in parts:  # Σ (x + d)² = Σ x² + 2 d Σ x + n d²
+        squares = table.squares() + table.size * offset**2
+        variance += squares + 2 * offset * total
+        least += NOTHING * squares
+    variance[variance < least] = 0
+    spread = np.sqrt(variance / (n - 1))
+    spread[spread == 0] = np.inf  # a column that is always the same says nothing
+    counts = np.array([sum(table.counts.get(label, 0) for table in tables) for label in classes], np.float64)
+    spread_y = np.sqrt((counts - counts**2 / n) / (n - 1))
+    sums = [sum(t.sums.get(label, 0) + t.counts.get(label, 0) * offset for t, _, offset in parts) for label in classes]
+
+    def gram(r: Array) -> Array:
+        r = r / spread
+        result = np.zeros_like(r)
+        for table, total, offset in parts:  # Σ (x + d)(x + d)ᵀ r
+            along = float(offset @ r)
+            result += table.times(r) + total * along + offset * (float(total @ r) + table.size * along)
+        return result / spread
+
+    return vip(np.stack(sums, 1) / spread[:, None] / spread_y, gram, components)
 
 
 def vip(covariance: Array, gram: Callable[[Array], Array], components: int) -> Array:
