@@ -87,6 +87,19 @@ def test_signs_of_the_poster_are_counted_and_those_beyond_chance_among_them() ->
     assert said + "chance; 20 were not measured." in answer(summary(made))
 
 
+def test_pruned_networks_that_no_image_tells_apart_are_named() -> None:
+    one_image_more = THREE | {"F'": THREE["F'"] | {"occlusion": 79}}
+    filters, both = ({"prune.structure": structure} for structure in ("filters", "both"))
+    alike = [*rows("a", filters, THREE, seeds=(0, 1)), *rows("a", both, THREE)]
+    alike += rows("a", both, one_image_more, seeds=(1,))
+    (sentence,) = (line for line in answer(summary(alike)) if "under several names" in line)
+    assert sentence == (
+        "Counted as several cases though right on the same images under all attacks, as one network under several "
+        "names is: the F′ of filters and both with seed 0."
+    )
+    assert not any("under several names" in line for line in answer(clean(92, 92)))  # no attack, 100 images
+
+
 def test_eight_warnings_are_told_and_of_more_the_rest_is_counted() -> None:
     for seeds, last in ((4, "Warning, "), (5, "2 more warnings of this kind.")):
         made = [

@@ -24,6 +24,7 @@ def answer(summary: Summary) -> list[str]:
         _robust(summary),
         _clean(summary),
         _poster(summary),
+        _twice(summary),
         *questions(summary),
         *_floors(summary),
         _partial(summary),
@@ -136,6 +137,29 @@ def _poster(summary: Summary) -> str:
     said = f"Of the poster’s {len(summary.form.published)} numbers in its table {summary.form.number}, {of} have a "
     said += f"counterpart here; {same} of them have its sign, {beyond} beyond chance" if of else "counterpart here"
     return f"{said}{f'; {len(lacking)} were not measured' if lacking and of else ''}."
+
+
+def _twice(summary: Summary) -> str:
+    """Pruned networks that no image tells apart, as where a toss chooses what another line asks for."""
+    columns = attacked(summary)
+    found: dict[tuple[str, ...], list[int]] = {}
+    for seed in summary.seeds:
+        alike: dict[tuple[tuple[str, bytes], ...], list[str]] = {}
+        for line in summary.lines:
+            known = line.outcomes.get("F'", {}).get(seed, {})
+            if any(column in columns for column in known):
+                answers = tuple((column, known[column].correct.tobytes()) for column in sorted(known))
+                alike.setdefault(answers, []).append(line.label)
+        for labels in alike.values():
+            if len(labels) > 1:
+                found.setdefault(tuple(labels), []).append(seed)
+    said = [
+        f"the F′ of {words.listing(labels) if len(labels) <= NAMED else f'{len(labels):,} lines'} "
+        f"with seed{'s' * (len(seeds) > 1)} {words.listing([*map(str, seeds)])}"
+        for labels, seeds in found.items()
+    ]
+    how = "right on the same images under all attacks, as one network under several names is"
+    return f"Counted as several cases though {how}: {'; '.join(said)}." if said else ""
 
 
 def _floors(summary: Summary) -> list[str]:
