@@ -33,6 +33,14 @@ def test_means_are_of_all_lines_where_each_has_a_control_and_where_none_has() ->
     assert "Mean gain in points: semantic +2.00 over F; occlusion −2.00 over F; fgsm +10.00 over F." in said
 
 
+def test_a_line_whose_pruned_network_was_not_measured_yet_lacks_no_control() -> None:
+    there = rows("a", {"prune.structure": "filters"}, THREE)
+    lacking = rows("a", {"prune.structure": "layers"}, {"F": THREE["F"]})
+    said = answer(summary([*there, *lacking]))[0]
+    assert "where there is" not in said
+    assert "Mean gain in points: semantic +2.00 over F" in said
+
+
 def test_networks_that_are_not_smaller_are_left_out_of_what_was_removed() -> None:
     grows = [sentence for sentence in answer(beside_a_defence()) if "Does it grow" in sentence]
     assert grows[0].endswith("each kind of cut was made once, of 10 % of the MACs.")

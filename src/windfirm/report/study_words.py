@@ -96,8 +96,9 @@ def _ways(places: Sequence[Gain]) -> str:
 
 
 def _partly(summary: Summary) -> bool:
-    """Whether some lines have a control and others have none."""
-    return not all(line.gains[versus] for line in summary.lines for versus in summary.versus())
+    """Whether some of the pruned networks that were measured have a control and others have none."""
+    measured = [line for line in summary.lines if any(line.gains.values())]
+    return not all(line.gains[versus] for line in measured for versus in summary.versus())
 
 
 def _by_column(summary: Summary, columns: Sequence[str]) -> str:
