@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import Protocol
 
 from windfirm.errors import expected
+from windfirm.study.cell import Cell
 from windfirm.study.lease import beating
 from windfirm.study.schedule import TRIES, Board
 from windfirm.study.store import Store, opened
+from windfirm.study.twin import adopt, twin
 from windfirm.study.work import Ended, Task
 
 #: Seconds after which a driver that waits looks whether other runs have finished cells, and whether they have died.
@@ -59,26 +61,36 @@ def _loop(store: Store, run: str, board: Board, engine: Engine, tell: Tell) -> N
     seen, watched = -1, 0.0
     while True:
         ended = [_noted(board, end) for end in ended]
-        wanted = board.take(engine.free)
-        granted = set(store.exchange(run, ended, [cell.key for cell in wanted])) if ended or wanted else set()
-        for cell in wanted:
-            if cell.key in granted:
-                board.begin(cell.key)
-                engine.submit(store.task(cell, run))
-            else:
-                board.elsewhere(cell.key)
+        if ended:
+            store.exchange(run, ended)
+        for cell in board.take(engine.free):
+            _begin(store, run, board, engine, cell)
         tell(board, ended)
         if board.settled:
             return
         ended = engine.wait(POLL)
         if not board.counts["elsewhere"]:
             continue
+        if ended:
+            seen = -1  # one of them may be what a cell waits for
         if time.monotonic() - watched >= WATCH:
             watched, seen = time.monotonic(), -1
             store.reclaim()
         if (version := store.version()) != seen:
             seen = version
             _look(store, board)
+
+
+def _begin(store: Store, run: str, board: Board, engine: Engine, cell: Cell) -> None:
+    """Have a cell done, unless somebody is at it or at its twin; a twin that is done gives its result."""
+    same = twin(store, cell)
+    if (same and not same.done) or not store.exchange(run, wanted=[cell.key]):
+        board.elsewhere(cell.key)
+    elif same and adopt(store, cell.key, same.key, run):
+        board.done(cell.key)
+    else:
+        board.begin(cell.key)
+        engine.submit(store.task(cell, run))
 
 
 def _noted(board: Board, end: Ended) -> Ended:

@@ -26,7 +26,7 @@ def estimate(store: Store) -> Estimate:
     with store.reading() as db:
         done = db.execute(
             "SELECT kind, json_remove(settings, '$.seed') AS alike, avg(seconds) FROM cells "
-            "WHERE state = 'done' GROUP BY kind, alike"
+            "WHERE state = 'done' AND seconds IS NOT NULL GROUP BY kind, alike"
         ).fetchall()
     times: dict[object, list[float]] = defaultdict(list)
     for kind, text, seconds in done:

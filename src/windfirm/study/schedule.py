@@ -7,7 +7,7 @@ from typing import Literal
 
 from windfirm.study.cell import Cell, in_order
 
-#: waiting: for inputs. ready: can start. running: here; elsewhere: in another run. blocked: an input failed.
+#: waiting: for inputs. ready: can start. running: here; elsewhere: see Board.elsewhere. blocked: an input failed.
 Progress = Literal["waiting", "ready", "running", "elsewhere", "done", "failed", "blocked"]
 
 #: Cells that nothing more is done about.
@@ -69,7 +69,7 @@ class Board:
         self._set(key, "running")
 
     def elsewhere(self, key: str) -> None:
-        """Another run has the cell."""
+        """Another run has the cell, or somebody its twin."""
         self._set(key, "elsewhere")
 
     def again(self, key: str) -> None:

@@ -144,7 +144,7 @@ class Store:
             shutil.rmtree(self.incoming(run), ignore_errors=True)
         return count
 
-    def exchange(self, run: str, ended: Sequence[Ended], wanted: Sequence[str]) -> list[str]:
+    def exchange(self, run: str, ended: Sequence[Ended] = (), wanted: Sequence[str] = ()) -> list[str]:
         """Commit cells that ended, and lease those ``wanted`` that nobody has; the keys of these.
 
         A cell that another run finished first stays as that run left it. A cell that was lost waits again.

@@ -20,6 +20,7 @@ from windfirm.evaluate.outcome import Outcome, unpack
 from windfirm.evaluate.transfer import transfer
 from windfirm.models.checkpoint import load
 from windfirm.models.source import INITIAL, MODEL
+from windfirm.prune.both import turn
 from windfirm.prune.budget import Budget
 from windfirm.prune.propose import Target
 from windfirm.prune.schedule import prune_in_rounds
@@ -138,6 +139,23 @@ def test_rows_are_what_evaluate_returns(folder: Path) -> None:
     assert costs["F"] == costs["control"] == (12_239_488, 75_290)
     assert costs["F'"][0] is not None
     assert costs["F'"][0] < 12_239_488
+
+
+def test_a_coin_that_says_filters_leaves_nothing_to_be_done_twice(tmp_path: Path) -> None:
+    seed = next(seed for seed in range(100) if turn("coin", 1, seed)[0] == "filters")
+    text = STUDY.replace("seeds = [5]", f"seeds = [{seed}]").replace("rounds = 2", "rounds = 1")
+    text = text.replace('structure = "both"', 'choose = "coin"') + '[[grid]]\nprune.structure = ["filters", "both"]\n'
+    ran(tmp_path, text)
+    with opened(tmp_path) as store:
+        twins = [entry.facts["twin"] for entry in shown(store) if "twin" in entry.facts]
+        kinds = [entry.kind for entry in shown(store) if "twin" in entry.facts]
+        rows: dict[str, list[object]] = {"filters": [], "both": []}
+        for entry in measured(store):
+            if entry.role == "F'":
+                rows[entry.point["prune.structure"]].append((entry.row, entry.macs, entry.params))
+    assert len(twins) == len(set(twins))
+    assert kinds == ["adjust", "attack", "attack", "attack"]
+    assert rows["both"] == rows["filters"]
 
 
 def test_photos_are_brought_to_the_size_of_the_network_and_the_unreadable_are_told(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def bare(source: Source) -> tuple[nn.Module, Callable[[nn.Module], nn.Module]]:
 
 def keep(task: Task, network: nn.Module, source: Source, images: Images, name: str = MODEL) -> dict[str, Any]:
     """Write ``network`` (bare, made from ``source``) as the cell's; what it costs, as facts."""
-    notes = {"cell": task.key, "intake": source.intake.to_json()}
+    notes = {"intake": source.intake.to_json()}  # nothing of the cell: equal networks are to be equal files, see twin
     save(network.cpu(), task.new(name), arch=source.arch, classes=source.classes, notes=notes)
     return costs(network, images)
 
