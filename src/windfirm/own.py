@@ -1,11 +1,19 @@
-"""What a user wrote and names as ``package.module:name``. Never to be called with a name from a file of weights."""
+"""What a user wrote and names as ``package.module:name``, and options as its factory declares them.
+
+Never to be called with a name from a file of weights.
+"""
 
 import functools
 import importlib
+import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, get_args
 
 from windfirm.errors import InputError, brief, expected, nearest
+
+#: Types of options that are numbers, and what a complaint calls them.
+NUMBERS = ((int, "a whole number"), (float, "a number"))
 
 
 def imported(spec: str, what: str) -> Any:
@@ -47,3 +55,26 @@ def maker(spec: str, make: Callable[..., Any], kind: type, what: str) -> Callabl
         return made
 
     return checked
+
+
+def kinds(name: str, make: Callable[..., Any]) -> dict[str, Any]:
+    """The options of the factory ``make``, called ``name``, and what type each value has; its first argument is none.
+
+    Raises InputError when the types cannot be looked up.
+    """
+    try:
+        parameters = list(inspect.signature(make, eval_str=True).parameters.values())[1:]
+    except Exception as error:  # types written as text may name anything
+        raise InputError(expected(name, "options whose types can be looked up", brief(error))) from error
+    return {parameter.name: parameter.annotation for parameter in parameters}
+
+
+def misfit(kind: Any, value: Any) -> str | None:
+    """What a value of the type ``kind`` is, in words, where ``value`` is no such number."""
+    if value is None and type(None) in get_args(kind):
+        return None
+    for number, wanted in NUMBERS:
+        sort = Integral if number is int else Real  # numpy's are as good
+        if number in (kind, *get_args(kind)) and (isinstance(value, bool) or not isinstance(value, sort)):
+            return wanted
+    return None

@@ -109,6 +109,8 @@ NAMES = ", ".join(DEFENCES)
         ("mix-up", {}, f"defence: expected one of {NAMES}, or package.module:defence, got mix-up; did you mean mixup?"),
         ("none", {}, f"defence: expected one of {NAMES}, or package.module:defence, got none"),
         ("mixup", {"eps": 0.1}, "mixup: expected no options, got eps"),
+        ("pgd-at", {"eps": "8/255"}, "pgd-at: expected eps as a number, got '8/255'"),
+        ("trades", {"steps": 2.5}, "trades: expected steps as a whole number, got 2.5"),
         ("pgd-at", {"step": 3}, "pgd-at: expected options out of eps, alpha, steps, got step; did you mean steps?"),
     ],
 )

@@ -1,8 +1,6 @@
 """Attacks by the names that tables print and the command line takes."""
 
-import inspect
 from collections.abc import Callable, Mapping
-from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, get_args
 
@@ -15,7 +13,7 @@ from windfirm.attack.deepfool import deepfool
 from windfirm.attack.fgsm import fgsm
 from windfirm.attack.pgd import pgd
 from windfirm.attack.square import square
-from windfirm.errors import InputError, brief, expected
+from windfirm.errors import InputError, expected
 from windfirm.models.device import default_modes
 
 #: Name to factory: ``factory(side, **options) -> Attack``.
@@ -61,7 +59,7 @@ def build(name: str | Attack, image_side: int = 32, **options: Any) -> Attack:
     for option, value in options.items():
         if option not in known:
             raise InputError(expected(name, f"options out of {', '.join(known)}" if known else "no options", option))
-        if wanted := misfit(known[option], value):
+        if wanted := own.misfit(known[option], value):
             raise InputError(expected(name, f"{option} as {wanted}", repr(value)))
     if options.get("trials", 1) < 1:
         raise InputError(expected(name, "at least 1 trial", options["trials"]))
@@ -76,29 +74,9 @@ def factory(name: str) -> Callable[..., Attack]:
     return own.factory(name, ATTACKS, "attack", Attack)
 
 
-#: Types of options that are numbers, and what a complaint calls them.
-NUMBERS = ((int, "a whole number"), (float, "a number"))
-
-
 def kinds(name: str) -> dict[str, Any]:
     """The options of the attack called ``name``, and what type each value has. Raises InputError as factory does."""
-    made = factory(name)
-    try:
-        parameters = list(inspect.signature(made, eval_str=True).parameters.values())[1:]
-    except Exception as error:  # types written as text may name anything
-        raise InputError(expected(name, "options whose types can be looked up", brief(error))) from error
-    return {parameter.name: parameter.annotation for parameter in parameters}
-
-
-def misfit(kind: Any, value: Any) -> str | None:
-    """What a value of the type ``kind`` is, in words, where ``value`` is no such number."""
-    if value is None and type(None) in get_args(kind):
-        return None
-    for number, wanted in NUMBERS:
-        sort = Integral if number is int else Real  # numpy's are as good
-        if number in (kind, *get_args(kind)) and (isinstance(value, bool) or not isinstance(value, sort)):
-            return wanted
-    return None
+    return own.kinds(name, factory(name))
 
 
 def read(name: str, option: str, text: str) -> Any:
@@ -107,7 +85,7 @@ def read(name: str, option: str, text: str) -> Any:
     Raises InputError when it is not of the option's type; whether it is in range is for build to say.
     """
     kind = kinds(name)[option]
-    for number, wanted in NUMBERS:
+    for number, wanted in own.NUMBERS:
         if number in (kind, *get_args(kind)):
             try:
                 return number(text)

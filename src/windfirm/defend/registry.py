@@ -1,6 +1,5 @@
 """Defences by the names that tables print and the command line takes."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -39,10 +38,12 @@ def defence(name: str, side: int = 32, **options: Any) -> Objective:
     name or option, for a value out of range, and for what is no such factory.
     """
     known = kinds(name)
-    for option in options:
+    for option, value in options.items():
         if option not in known:
             wanted = f"options out of {', '.join(known)}" if known else "no options"
             raise InputError(expected(name, wanted, option) + nearest(option, known))
+        if number := own.misfit(known[option], value):
+            raise InputError(expected(name, f"{option} as {number}", repr(value)))
     return factory(name)(side, **options)
 
 
@@ -51,6 +52,6 @@ def factory(name: str) -> Callable[..., Objective]:
     return own.factory(name, DEFENCES, "defence", Objective)
 
 
-def kinds(name: str) -> list[str]:
-    """The options of the defence called ``name``. Raises InputError as factory does."""
-    return list(inspect.signature(factory(name)).parameters)[1:]
+def kinds(name: str) -> dict[str, Any]:
+    """The options of the defence called ``name``, and what type each value has. Raises InputError as factory does."""
+    return own.kinds(name, factory(name))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from windfirm.attack.registry import ATTACKS, build, kinds, misfit
+from windfirm import own
+from windfirm.attack.registry import ATTACKS, build, kinds
 from windfirm.errors import InputError, expected, nearest
 from windfirm.study.lines import Lines
 from windfirm.study.measure import naming
@@ -69,7 +70,7 @@ def _measured(entry: Mapping[str, Any], trials: int | None, at: Callable[[str], 
         if option not in known:
             wanted = f"options out of {', '.join([*OWN[1:], *known])}"
             raise InputError(expected(at(option), wanted, option) + nearest(option, known))
-        if kind := misfit(known[option], value):
+        if kind := own.misfit(known[option], value):
             raise InputError(expected(at(option), kind, show(value)))
     with naming(at("name")):
         attack = build(chosen, **options)
