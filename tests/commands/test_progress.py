@@ -1,7 +1,5 @@
-import pytest
-
 from tests.study import toy
-from windfirm.commands.progress import duration, telling, total, words
+from windfirm.commands.progress import telling, total, words
 from windfirm.study.cell import Cell
 from windfirm.study.schedule import Board
 from windfirm.study.work import Ended, Result
@@ -52,14 +50,6 @@ def test_a_cell_that_was_done_and_has_to_be_done_again_is_told_as_any() -> None:
 def test_a_measurement_is_told_with_its_row() -> None:
     row = toy.row(bytes([1] * 4 + [2] * 28), 0.5)
     assert words(CLEAN, Ended(CLEAN.key, 1.0, Result({}, [row]))) == "attack clean, seed 2: 4 of 16 right"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h"), (36_000, "10.0 h")],
-)
-def test_times_are_told_as_people_say_them(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
 
 
 def test_the_time_of_several_cells_is_shared_by_the_workers_and_unknown_when_one_is() -> None:

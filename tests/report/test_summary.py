@@ -307,3 +307,17 @@ def test_unlike_measurements_of_one_point_keep_their_names_while_a_study_is_half
     assert summary(made).columns == ("fgsm 1/255", "fgsm 8/255")
     alone = [row("mine", role, {}, 0, outcome("fgsm", 20, eps=8 / 255)) for role in ("control", "F'")]
     assert summary(alone).mean_gain("F", "fgsm") is None
+
+
+@pytest.mark.parametrize(
+    ("spent", "said"),
+    [
+        ({0: 3600.0, 1: 7200.0}, "3.0 h, all cells one after another"),
+        ({0: 3600.0}, "36 s, the attacks alone, one after another; not what trained and pruned the networks"),
+    ],
+)
+def test_the_time_is_that_of_each_seed_and_else_that_of_each_attack(spent: dict[int, float], said: str) -> None:
+    """Three networks, four attacks and two seeds at 1.5 s; F and the control are in the places of two points."""
+    made = [row for at in (1, 2) for row in rows("mine", {"at": at}, THREE, seeds=(0, 1))]
+    assert summary([replace(row, spent=spent.get(row.seed)) for row in made]).time == said
+    assert summary([replace(row, seconds=None) for row in made]).time == ""

@@ -72,3 +72,11 @@ def test_verdicts_in_a_cell() -> None:
         "more often right",
         "–",
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h"), (36_000, "10.0 h")],
+)
+def test_times_are_told_as_people_say_them(seconds: float, said: str) -> None:
+    assert words.duration(seconds) == said

@@ -13,7 +13,7 @@ from windfirm.study.rows import read_csv, write_csv
 
 ROW = {"attack": "fgsm", "title": "one step", "eps": 8 / 255, "trials": 1, "count": 1, "total": 2, "correct": "eA=="}
 ONE = Measured(
-    "mine", "F'", {"prune.ratio": 0.1}, 3, ROW, 90, None, "k1", "k0", 1.5, {"data": "d/test", "digest": "ff"}
+    "mine", "F'", {"prune.ratio": 0.1}, 3, ROW, 90, None, "k1", "k0", 1.5, {"data": "d/test", "digest": "ff"}, 9.25
 )
 
 plain = st.one_of(
@@ -35,9 +35,9 @@ def test_a_line_has_a_column_for_each_axis_and_all_that_tables_need() -> None:
     head, line = file.getvalue().splitlines()
     assert head == (
         "study,role,prune.ratio,seed,attack,eps,trials,count,total,accuracy,macs,params,cell,network,seconds,"
-        "data,digest,scale,changes,hardware,versions,title,correct"
+        "spent,data,digest,scale,changes,hardware,versions,title,correct"
     )
-    assert line == f"mine,F',0.1,3,fgsm,{8 / 255},1,1,2,0.5,90,,k1,k0,1.5,d/test,ff,,,,,one step,eA=="
+    assert line == f"mine,F',0.1,3,fgsm,{8 / 255},1,1,2,0.5,90,,k1,k0,1.5,9.25,d/test,ff,,,,,one step,eA=="
 
 
 def test_rows_come_back_as_they_were() -> None:
@@ -60,11 +60,12 @@ def test_a_text_that_looks_like_something_else_stays_a_text(text: str) -> None:
     assert again(replace(ONE, point=point))[0].point == point
 
 
-def test_rows_of_before_changes_were_told_can_be_read() -> None:
+def test_rows_of_before_changes_and_times_were_told_can_be_read() -> None:
     file = io.StringIO()
     write_csv([ONE], file)
     old = file.getvalue().replace("scale,changes,", "scale,").replace(",ff,,", ",ff,")
-    assert [*read_csv(io.StringIO(old), "rows.csv")] == [ONE]
+    old = old.replace("seconds,spent,", "seconds,").replace(",1.5,9.25,", ",1.5,")
+    assert [*read_csv(io.StringIO(old), "rows.csv")] == [replace(ONE, spent=None)]
 
 
 @settings(deadline=None)

@@ -92,12 +92,24 @@ def test_rows_and_files_come_back_as_they_were(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         (entry,) = listing.measured(store, "one")
         assert entry == listing.Measured(
-            "one", "F", {"arch": "toy"}, 0, ROW, 7, 3, CLEAN.key, F.key, 2.0, {"hardware": "here"}
+            "one", "F", {"arch": "toy"}, 0, ROW, 7, 3, CLEAN.key, F.key, 2.0, {"hardware": "here"}, 4.0
         )
         path = store.files(F.key)["model.safetensors"].checked()
         assert path == tmp_path / "artifacts" / F.key[:2] / f"{F.key}-model.safetensors"
         assert path.read_bytes() == b"weights"
         assert verify(store) == []
+
+
+def test_rows_tell_what_their_seed_of_the_study_took_each_cell_once(tmp_path: Path) -> None:
+    other = Cell("attack", {"attack": "clean", "seed": 1}, {"network": F.key})
+    places = [Place(CLEAN.key, "F", {"at": at}, 0) for at in (1, 2)] + [Place(other.key, "F", {"at": 1}, 1)]
+    with opened(tmp_path, create=True) as store:
+        store.add_study("one", {"name": "one"}, [F, CLEAN, other], places)
+        run = store.begin({"hardware": "here"})
+        for cell, seconds in ((F, 100.0), (CLEAN, 20.0), (other, 3.0)):
+            store.exchange(run, [Ended(cell.key, seconds, Result({}, [] if cell is F else [ROW]))])
+        took = {(entry.seed, entry.seconds, entry.spent) for entry in listing.measured(store, "one")}
+    assert took == {(0, 20.0, 120.0), (1, 3.0, 103.0)}
 
 
 def test_a_cell_belongs_to_one_run_and_the_first_to_finish_it_wins(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from windfirm.attack.budget import show_eps
 from windfirm.console import Tick
+from windfirm.report.words import duration
 from windfirm.study.cell import Cell
 from windfirm.study.estimate import Estimate
 from windfirm.study.schedule import SETTLED, Board
@@ -71,13 +72,6 @@ def total(seconds: Iterable[float | None], workers: int) -> float | None:
     if any(value is None for value in found):
         return None
     return sum(value for value in found if value is not None) / max(1, workers)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: ``45 s``, ``12 min``, ``3.5 h``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def words(cell: Cell, ended: Ended | None = None) -> str:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from windfirm import console
-from windfirm.commands.progress import duration
 from windfirm.commands.shared import print_json, printer, results
 from windfirm.errors import InputError, StoreError, WindfirmError, brief, expected
 from windfirm.evaluate.stored import from_json
@@ -25,7 +24,7 @@ from windfirm.report.markup import plain
 from windfirm.report.page import Strip, strips
 from windfirm.report.summary import Summary, rows_of, summaries
 from windfirm.study import rows as csv_rows
-from windfirm.study.listing import Measured, Run, measured, seconds_of, settings_of, studies
+from windfirm.study.listing import Measured, Run, measured, settings_of, studies
 from windfirm.study.pictures import pictures
 from windfirm.study.provenance import versions
 from windfirm.study.settings import SETTINGS
@@ -111,7 +110,7 @@ def _of_store(args: Namespace, where: Path, *more: Path) -> dict[str, str | byte
 
 
 def _made(store: Store, study: str) -> dict[str, str]:
-    """How a study was made: the settings that all its points share and that are not the defaults, and the time."""
+    """How a study was made: the settings that all its points share and that are not the defaults; what is left."""
     kept = settings_of(store, study)
     points = [point["settings"] for point in kept["points"]]
     fixed = {
@@ -127,10 +126,7 @@ def _made(store: Store, study: str) -> dict[str, str]:
     said = ", ".join(
         f"{name} {value if isinstance(value, str) else json.dumps(value)}" for name, value in fixed.items()
     )
-    return ({f"{study}, cells not done": undone} if left else {}) | {
-        f"{study}, settings": said,
-        f"{study}, time": f"{duration(seconds_of(store, study))} of work, all cells one after another",
-    }
+    return ({f"{study}, cells not done": undone} if left else {}) | {f"{study}, settings": said}
 
 
 def _pictures(args: Namespace, store: Store, rows: Sequence[Measured]) -> tuple[str, Sequence[Strip]] | None:

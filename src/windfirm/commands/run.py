@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from windfirm import console, data
-from windfirm.commands.progress import duration, telling, total, words
+from windfirm.commands.progress import telling, total, words
 from windfirm.commands.shared import grid, one_of, print_json, printer
 from windfirm.errors import DataError, InputError, expected
 from windfirm.models.device import pick
-from windfirm.report.words import several
+from windfirm.report.words import duration, several
 from windfirm.study import place
 from windfirm.study.cell import Cell
 from windfirm.study.drive import drive

@@ -45,6 +45,7 @@ def about(summary: Summary) -> list[tuple[str, str]]:
     names = {"digest": "SHA-256 of the images"}
     rows = [*summary.attacks]
     rows += [(names.get(key, key), "; ".join(values)) for key, values in summary.about.items() if values]
+    rows += [("time", summary.time)] if summary.time else []
     seeds = ("seeds", ", ".join(map(str, summary.seeds)))
     if not summary.about.get("versions"):  # of no study that was run
         return [*rows, seeds]

@@ -27,7 +27,7 @@ class Summary:
 
     ``name`` and ``title`` are those of the study, with its scale and changes where it was run with others beside.
     ``head``: what the labels of the lines tell. ``tests``: how many p-values were corrected for. ``attacks``: each with
-    what it did in words, as in methods.
+    what it did in words, as in methods. ``time``: how long it took, in words; empty where that is not known.
     """
 
     run: Run
@@ -42,6 +42,7 @@ class Summary:
     about: Mapping[str, tuple[str, ...]]
     tests: int
     attacks: tuple[tuple[str, str], ...]
+    time: str
 
     @property
     def study(self) -> str:
@@ -140,6 +141,7 @@ def summary(rows: Sequence[Measured]) -> Summary:
         {key: tuple(sorted({row.about[key] for row in rows if key in row.about})) for key in ABOUT},
         tests,
         methods(outcomes),
+        _time(rows),
     )
 
 
@@ -160,6 +162,17 @@ def methods(outcomes: Iterable[Outcome]) -> tuple[tuple[str, str], ...]:
         )
         for (attack, title), (sizes, images) in listed
     )
+
+
+def _time(rows: Sequence[Measured]) -> str:
+    """How long it took, in words, as far as it was noted."""
+    spent = {row.seed: row.spent for row in rows}
+    known = [seconds for seconds in spent.values() if seconds is not None]
+    if len(known) == len(spent):
+        return f"{words.duration(sum(known))}, all cells one after another"
+    attacks = sum({row.cell: row.seconds or 0.0 for row in rows}.values())
+    alone = "the attacks alone, one after another; not what trained and pruned the networks"
+    return f"{words.duration(attacks)}, {alone}" if attacks else ""
 
 
 def _unlike_the_posters(line: Line) -> Line:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -38,7 +39,8 @@ class Measured:
     ``point``: the values on the axes of the grid. ``macs`` and ``params`` are those of the network that was measured;
     ``cell`` and ``network`` are the keys of the measurement and of what made the network. ``seconds``: how long
     it took. ``about``: the ``data`` and their ``digest``, the study's ``scale`` and ``changes`` (see Plan; as a shell
-    takes them), ``hardware`` and ``versions``, as far as they are known.
+    takes them), ``hardware`` and ``versions``, as far as they are known. ``spent``: the seconds of all cells that the
+    study needs for this seed, each from where it last went on; None where that is not known.
     """
 
     study: str
@@ -52,6 +54,7 @@ class Measured:
     network: str | None
     seconds: float | None
     about: Mapping[str, str]
+    spent: float | None = None
 
     @property
     def run(self) -> Run:
@@ -99,15 +102,6 @@ def settings_of(store: Store, study: str) -> dict[str, Any]:
     return settings
 
 
-def seconds_of(store: Store, study: str) -> float:
-    """How long the cells of a study took, added up."""
-    took = (
-        "SELECT total(seconds) FROM members JOIN cells ON cells.key = members.cell WHERE study = ? AND state = 'done'"
-    )
-    with store.reading() as db:
-        return float(db.execute(took, (study,)).fetchone()[0])
-
-
 def measured(store: Store, study: str | None = None) -> Iterator[Measured]:
     """The rows of a study, or of all, in the order of point, seed, role and attack; read one by one."""
     with store.reading() as db:
@@ -120,12 +114,24 @@ def measured(store: Store, study: str | None = None) -> Iterator[Measured]:
             "WHERE ?1 IS NULL OR study = ?1 ORDER BY study, point, seed, role, attack, eps, m.cell, number",
             (study,),
         )
+        spent = {name: _spent(db, name) for name in kept if study in (None, name)}
         for name, role, point, seed, *row, correct, macs, params, cell, network, seconds, facts in found:
             values = dict(zip(("attack", "title", "eps", "trials", "count", "total"), row, strict=True))
             values["correct"] = base64.b64encode(correct).decode("ascii")
             known = json.loads(facts) | {key: kept[name].get(key) for key in ("scale", "changes")}
             about = {key: known[key] for key in ABOUT if known.get(key)}
-            yield Measured(name, role, json.loads(point), seed, values, macs, params, cell, network, seconds, about)
+            took = seconds, about, spent[name][seed]
+            yield Measured(name, role, json.loads(point), seed, values, macs, params, cell, network, *took)
+
+
+def _spent(db: sqlite3.Connection, study: str) -> dict[int, float]:
+    """What the cells of a study took, by seed, in seconds: those that measure, and all that they start from."""
+    needed = (
+        "WITH RECURSIVE needed (seed, cell) AS (SELECT seed, cell FROM places WHERE study = ? UNION "
+        "SELECT seed, value FROM needed JOIN cells ON cells.key = cell JOIN json_each(inputs)) "
+        "SELECT seed, total(seconds) FROM needed JOIN cells ON cells.key = cell GROUP BY seed"
+    )
+    return dict(db.execute(needed, (study,)))
 
 
 def shown(store: Store, *, study: str | None = None, key: str | None = None) -> list[Shown]:

@@ -15,10 +15,10 @@ from windfirm.study.listing import ABOUT, Measured
 #: The columns before and after those of the grid.
 BEFORE = ("study", "role")
 ROW = ("attack", "eps", "trials", "count", "total")
-AFTER = ("seed", *ROW, "accuracy", "macs", "params", "cell", "network", "seconds", *ABOUT, "title", "correct")
+AFTER = ("seed", *ROW, "accuracy", "macs", "params", "cell", "network", "seconds", "spent", *ABOUT, "title", "correct")
 
 #: What rows of earlier versions lack.
-LATER = ("changes",)
+LATER = ("changes", "spent")
 
 
 def write_csv(rows: Iterable[Measured], file: TextIO) -> int:
@@ -31,7 +31,7 @@ def write_csv(rows: Iterable[Measured], file: TextIO) -> int:
         row = entry.row
         point = (_written(entry.point[axis]) if axis in entry.point else "" for axis in axes)
         values = (*(row[name] for name in ROW), row["count"] / row["total"], entry.macs, entry.params)
-        made = (entry.cell, entry.network, entry.seconds, *(entry.about.get(name) for name in ABOUT))
+        made = (entry.cell, entry.network, entry.seconds, entry.spent, *(entry.about.get(name) for name in ABOUT))
         out.writerow((entry.study, entry.role, *point, entry.seed, *values, *made, row["title"], row["correct"]))
     return len(rows)
 
@@ -68,6 +68,7 @@ def _read(values: Mapping[str, str], axes: Iterable[str]) -> Measured:
         values["network"] or None,
         float(values["seconds"]) if values["seconds"] else None,
         {name: values[name] for name in ABOUT if values.get(name)},
+        float(values["spent"]) if values.get("spent") else None,
     )
 
 
