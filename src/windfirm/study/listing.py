@@ -40,7 +40,7 @@ class Measured:
     ``cell`` and ``network`` are the keys of the measurement and of what made the network. ``seconds``: how long
     it took. ``about``: the ``data`` and their ``digest``, the study's ``scale`` and ``changes`` (see Plan; as a shell
     takes them), ``hardware`` and ``versions``, as far as they are known. ``spent``: the seconds of all cells that the
-    study needs for this seed, each from where it last went on; None where that is not known.
+    study needs for this seed; None where that is not known.
     """
 
     study: str

@@ -31,7 +31,7 @@ def perform(executors: Mapping[str, Executor], task: Task) -> Ended:
         return Ended(task.key, time.perf_counter() - start, error=as_text(line), trace=as_text(traceback.format_exc()))
     if task.artifacts:
         shutil.rmtree(task.out, ignore_errors=True)
-    return Ended(task.key, time.perf_counter() - start, result, files)
+    return Ended(task.key, max(time.perf_counter() - start, result.seconds), result, files)
 
 
 def executors_of(spec: str, device: str) -> Mapping[str, Executor]:

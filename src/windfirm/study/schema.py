@@ -49,7 +49,7 @@ TABLES = (
         state    TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'running', 'done', 'failed')),
         run      TEXT REFERENCES runs (id), -- who works or worked on it
         started  REAL,
-        seconds  REAL,             -- how long it took, from where it last went on; NULL: it took the result of its twin
+        seconds  REAL,             -- how long it took; NULL: it took the result of its twin
         facts    TEXT,             -- JSON: what is known of it when done, such as macs and params of a network
         error    TEXT,             -- a line, when failed
         trace    TEXT              -- where it failed

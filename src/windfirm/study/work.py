@@ -87,11 +87,12 @@ class Task:
 class Result:
     """What a cell came to: ``facts`` about it, and ``rows`` as windfirm.evaluate.outcome.pack makes them.
 
-    Files are where Task.new said.
+    Files are where Task.new said. ``seconds``: how long it took at least, where a part was done before this try.
     """
 
     facts: Mapping[str, Any] = field(default_factory=dict)
     rows: Sequence[Mapping[str, Any]] = ()
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

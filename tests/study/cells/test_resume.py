@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from windfirm.adjust.training import Training
 from windfirm.models.source import INITIAL, MODEL
 from windfirm.study.drive import drive
 from windfirm.study.expand import expand
+from windfirm.study.listing import shown
 from windfirm.study.local import InProcess
 from windfirm.study.plan import read
 from windfirm.study.schedule import Board
@@ -73,7 +75,7 @@ def test_cells_that_were_interrupted_go_on_from_their_last_epoch_and_end_with_th
             raise KeyboardInterrupt
         entry = yield from steps
         events.append(number)
-        return entry
+        return replace(entry, seconds=100.0)
 
     monkeypatch.setattr(train, "epoch", epoch)
     for _ in range(3):
@@ -84,6 +86,9 @@ def test_cells_that_were_interrupted_go_on_from_their_last_epoch_and_end_with_th
     trained, adjusted = [1, "interrupt", 2, 3], [1, "interrupt", 2]
     assert events == [*trained, *adjusted, *adjusted]
     assert toy.dump(tmp_path / "disturbed") == toy.dump(tmp_path / "undisturbed")
+    with opened(tmp_path / "disturbed") as store:
+        took = [entry.seconds for entry in shown(store) if entry.kind in ("train", "adjust")]
+    assert took == [300.0, 200.0, 200.0]  # those before the interrupts are not forgotten
     assert states(tmp_path / "disturbed") == []
 
 

@@ -28,4 +28,5 @@ def run(bench: Bench, task: Task) -> Result:
     )
     facts = told(images) | {"epochs": len(epochs)}
     last = {"loss": epochs[-1].loss, "accuracy": epochs[-1].accuracy} if epochs else {}
-    return Result(keep(task, network, source, images) | facts | last)
+    kept = keep(task, network, source, images)
+    return Result(kept | facts | last, seconds=sum(entry.seconds for entry in epochs))

@@ -37,4 +37,5 @@ def run(bench: Bench, task: Task) -> Result:
     keep(task, initial, source, images, INITIAL)
     last = epochs[-1]
     facts = {"loss": last.loss, "accuracy": last.accuracy}
-    return Result(keep(task, network, source, images) | told(images) | facts)
+    kept = keep(task, network, source, images)
+    return Result(kept | told(images) | facts, seconds=sum(entry.seconds for entry in epochs))
