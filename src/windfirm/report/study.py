@@ -9,6 +9,7 @@ from markupsafe import Markup
 from windfirm.errors import InputError
 from windfirm.report import frame, study_figures, study_table, study_words, words
 from windfirm.report.line import Gain, Line
+from windfirm.report.overview import HEAD, NOTE, overview
 from windfirm.report.page import Strip
 from windfirm.report.summary import Summary
 from windfirm.study.find import builtin, inside
@@ -35,6 +36,9 @@ def page(
         "study.html.jinja",
         styles=("study.css",),
         title=title,
+        overview=overview(summaries),
+        overview_head=HEAD,
+        overview_note=NOTE,
         studies=[_study(summary, *(pictures or {}).get(summary.run, ("", ()))) for summary in summaries],
         provenance=dict(provenance or {}),
     )

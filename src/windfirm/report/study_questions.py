@@ -27,6 +27,12 @@ def attacked(summary: Summary) -> list[str]:
     return [c for c in summary.columns if c not in (*CLEAN, *MEANS) and " from " not in c]
 
 
+def verdicts(summary: Summary, versus: Versus) -> tuple[int, int, int]:
+    """Under attack: in how many cases F′ is beyond chance more robust, in how many less, and of how many."""
+    found = [gain.delta.verdict for column in attacked(summary) for _, gain in summary.gains(versus, column)]
+    return found.count("more"), found.count("less"), len(found)
+
+
 def _cause(summary: Summary) -> str:
     """F′ − F is F′ − control and control − F, place by place and seed by seed, so that their means add up as well."""
     if "control" not in summary.versus():

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from windfirm.evaluate.compare import CLEAN, Versus
 from windfirm.evaluate.warnings import among, harm
 from windfirm.report import words
-from windfirm.report.line import Gain
-from windfirm.report.study_questions import MEANS, MEANT, attacked, questions
+from windfirm.report.study_questions import MEANS, MEANT, attacked, questions, verdicts
 from windfirm.report.study_table import agreement, missing
 from windfirm.report.summary import Summary
 
@@ -72,27 +71,22 @@ def _robust(summary: Summary) -> str:
     columns = attacked(summary)
     if not columns or not summary.versus():
         return "Nothing here compares a pruned network with another under an attack."
-    said = [_counts(summary, columns, "F", "compared with F, F′")] if "F" in summary.versus() else []
+    said = [f"compared with F, F′ {_ways(summary, 'F')}"] if "F" in summary.versus() else []
     if "control" in summary.versus():
         where = " where there is one," if _partly(summary) else ""
         who = f"compared with the control, which had the same extra training,{where} {'it' if said else 'F′'}"
-        said.append(_counts(summary, columns, "control", who))
+        said.append(f"{who} {_ways(summary, 'control')}")
     else:
         said.append("no control was measured, so the cut cannot be told from any training that followed it")
     text = f"{'; '.join(said)}. {_by_column(summary, columns)}".strip()
     return text[0].upper() + text[1:]
 
 
-def _counts(summary: Summary, columns: Sequence[str], versus: Versus, who: str) -> str:
-    places = [gain for column in columns for _, gain in summary.gains(versus, column)]
-    return f"{who} {_ways(places)}"
-
-
-def _ways(places: Sequence[Gain]) -> str:
-    more, less = (sum(gain.delta.verdict == way for gain in places) for way in ("more", "less"))
+def _ways(summary: Summary, versus: Versus) -> str:
+    more, less, of = verdicts(summary, versus)
     if not more and not less:
-        return f"differs beyond chance in none of {len(places):,} cases under attack"
-    return f"is more robust in {more:,} and less in {less:,} of {len(places):,} cases under attack"
+        return f"differs beyond chance in none of {of:,} cases under attack"
+    return f"is more robust in {more:,} and less in {less:,} of {of:,} cases under attack"
 
 
 def _partly(summary: Summary) -> bool:

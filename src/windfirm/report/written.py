@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from windfirm.report import study_figures, study_table, study_words
 from windfirm.report.frame import drawing
-from windfirm.report.markup import md
+from windfirm.report.markup import md, piped
+from windfirm.report.overview import HEAD, NOTE, overview
 from windfirm.report.study import about
 from windfirm.report.summary import Summary
 
@@ -26,6 +27,8 @@ def written(
     """
     drawings: dict[str, str] = {}
     parts = [f"# {md(title)}\n"]
+    if lines := overview(summaries):
+        parts.append(piped(HEAD, [[*map(md, line)] for line in lines]) + f"\n{md(NOTE)}\n")
     names = _file_names([summary.name for summary in summaries])
     for summary, file in zip(summaries, names, strict=True):
         parts.append(f"## {md(summary.title)}\n" if summary.title != title else "")
