@@ -157,6 +157,17 @@ def test_the_control_gets_as_many_steps_and_keeps_its_shape(name: str, steps: li
     assert made[1] == 2 * made[0] == (0 if length is None else 4)
 
 
+@pytest.mark.parametrize("name", [name for name, known in ADJUSTMENTS.items() if known.uncut])
+def test_what_does_the_same_where_nothing_was_cut_ends_with_the_same_bits(name: str) -> None:
+    made = []
+    for one in (name, ADJUSTMENTS[name].uncut):
+        model = network(8)
+        adjust(str(one), model, some(), original=network(8), epochs=2)
+        made.append(parts(model))
+    assert equal(*made)
+    assert not equal(made[0], parts(network(8)))
+
+
 def test_what_trains_from_scratch_runs_after_the_last_round_alone() -> None:
     ran = {name: [number for number in (1, 2, 3) if due(name, number, 3)] for name in ADJUSTMENTS}
     each, last = [1, 2, 3], [3]

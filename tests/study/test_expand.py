@@ -159,6 +159,15 @@ def test_without_an_adjustment_or_when_it_is_not_wanted_there_is_no_control(tmp_
         assert {place.role for place in of(tmp_path, change).places} == {"F", "F'"}
 
 
+def test_the_control_of_two_adjustments_that_differ_by_the_cut_alone_is_one(tmp_path: Path) -> None:
+    names = '[[grid]]\nadjust.name = ["scratch-e", "scratch-b", "w-ticket"]\n'
+    graph = of(tmp_path, text=BASE.replace('name = "fine-tuning"\n', "epochs = 3\n") + names)
+    adjusted = Counter(cell.settings["name"] for cell in graph.cells.values() if cell.kind == "adjust")
+    assert adjusted == {"scratch-e": 2, "scratch-b": 1, "w-ticket": 2}
+    controls = [place.cell for place in graph.places if place.role == "control"]
+    assert (len(controls), len(set(controls))) == (3, 2)
+
+
 def test_a_defence_is_trained_from_scratch_beside_f_and_may_be_pruned_too(tmp_path: Path) -> None:
     graph = of(tmp_path, "defend.name=mixup", "prune.structure=none", "adjust.name=none")
     f, defended = measured(graph, "F"), measured(graph, "F'")

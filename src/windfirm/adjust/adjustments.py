@@ -47,7 +47,7 @@ class Adjustment:
 
     ``start`` changes the network before training. ``objective`` makes what training lessens, with these ``options``;
     None for what the caller wants. ``length``: by what the recipe's epochs are multiplied. ``last_only``: between two
-    cuts it would be pointless.
+    cuts it would be pointless. ``uncut``: the one that does the same to a network of which nothing was cut.
     """
 
     recipe: Recipe | None
@@ -57,6 +57,7 @@ class Adjustment:
     options: Mapping[str, float] = field(default_factory=dict)
     length: Callable[[nn.Module, Given], float] = lambda model, given: 1.0
     last_only: bool = False
+    uncut: str | None = None
 
 
 #: Keep the weights; SGD at a tenth of the usual rate, divided by ten at one half and three quarters. The shape is that
@@ -87,7 +88,9 @@ ADJUSTMENTS: Mapping[str, Adjustment] = MappingProxyType(
             options={"temperature": TEMPERATURE, "weight": WEIGHT},
         ),
         "fine-tuning": Adjustment(FINE_TUNING),
-        "scratch-b": Adjustment(SCRATCH, needs=("original",), start=_fresh, length=_same_work, last_only=True),
+        "scratch-b": Adjustment(
+            SCRATCH, needs=("original",), start=_fresh, length=_same_work, last_only=True, uncut="scratch-e"
+        ),
         "scratch-e": Adjustment(SCRATCH, start=_fresh, last_only=True),
         "w-ticket": Adjustment(
             SCRATCH, needs=("initial",), start=lambda model, given: rewind(model, given.initial), last_only=True

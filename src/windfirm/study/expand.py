@@ -144,9 +144,11 @@ def _pruned(graph: Graph, s: Settings, seed: int, number: int, network: Cell, fi
 
 
 def _adjusted(graph: Graph, s: Settings, seed: int, number: int, network: Cell, first: Cell) -> Cell:
-    needs = ADJUSTMENTS[s["adjust.name"]].needs
+    name = s["adjust.name"]
+    if network == first:
+        name = ADJUSTMENTS[name].uncut or name
     settings = {
-        "name": s["adjust.name"],
+        "name": name,
         "epochs": s["adjust.epochs"],
         "lr": s["adjust.lr"],
         "defence": _defence(s["adjust.defence"], s["adjust.eps"]),
@@ -154,7 +156,7 @@ def _adjusted(graph: Graph, s: Settings, seed: int, number: int, network: Cell, 
         "seed": seed,
         "data": _data(s, "train"),
     }
-    given = dict.fromkeys(needs, first)
+    given = dict.fromkeys(ADJUSTMENTS[name].needs, first)
     return graph.add("adjust", settings | _factory(s), network=network, **given)
 
 
