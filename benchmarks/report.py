@@ -65,8 +65,8 @@ def fill(folder: Path, wanted: int, images: int) -> int:
     with opened(folder, create=True) as store:
         store.add_study("large", {"points": [{"settings": {}}]}, cells, places)
         run = store.begin({})
-        store.exchange(run, [], [cell.key for cell in cells])
-        store.exchange(run, [Ended(key, 1.0, result, {}) for key, result in results.items()], [])
+        store.lease(run, [cell.key for cell in cells])
+        store.commit(run, [Ended(key, 1.0, result, {}) for key, result in results.items()])
     return len(cells)
 
 

@@ -1,8 +1,12 @@
 import inspect
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from windfirm import own
 from windfirm.errors import InputError
 from windfirm.own import factory, imported, maker
 
@@ -45,3 +49,23 @@ def test_what_makes_something_else_is_refused(make: object, got: str) -> None:
     with pytest.raises(InputError) as error:
         maker("mine:square", 9, int, "an int")  # type: ignore[arg-type]
     assert str(error.value) == "mine:square: expected a function that makes an int, got int"
+
+
+@pytest.mark.parametrize(
+    ("kind", "fits", "misfits"),
+    [
+        (int, [3, np.int64(3)], {3.0: "a whole number", True: "a whole number", None: "a whole number"}),
+        (float, [3, 0.5, np.float32(0.5)], {"8/255": "a number", False: "a number", None: "a number"}),
+        (float | None, [None, 0.5], {"0.5": "a number"}),
+        (int | float, [3, 0.5], {"3": "a number"}),
+        (str, [None, 3, "3"], {}),
+        (float | str, [0.5, "8/255"], {}),
+        (bool | int, [True, 3], {}),
+        (tuple[int, ...], [(1, 2)], {}),
+        (Callable[[int], float], [abs], {}),
+        ("Later", [None, 3, "3"], {}),
+    ],
+)
+def test_of_options_numbers_are_checked_and_nothing_else(kind: Any, fits: list[Any], misfits: dict[Any, str]) -> None:
+    assert [own.misfit(kind, value) for value in fits] == [None] * len(fits)
+    assert {value: own.misfit(kind, value) for value in misfits} == misfits

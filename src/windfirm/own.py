@@ -8,7 +8,8 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import Any, get_args
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 from windfirm.errors import InputError, brief, expected, nearest
 
@@ -70,11 +71,11 @@ def kinds(name: str, make: Callable[..., Any]) -> dict[str, Any]:
 
 
 def misfit(kind: Any, value: Any) -> str | None:
-    """What a value of the type ``kind`` is, in words, where ``value`` is no such number."""
-    if value is None and type(None) in get_args(kind):
+    """What a value of the type ``kind`` is, in words, where ``kind`` is a number, or None, and ``value`` is none."""
+    accepted = set(get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,))
+    if not accepted & {int, float} or accepted - {int, float, NoneType} or (value is None and NoneType in accepted):
         return None
-    for number, wanted in NUMBERS:
-        sort = Integral if number is int else Real  # numpy's are as good
-        if number in (kind, *get_args(kind)) and (isinstance(value, bool) or not isinstance(value, sort)):
-            return wanted
-    return None
+    sort = Real if float in accepted else Integral  # numpy's are as good
+    if not isinstance(value, bool) and isinstance(value, sort):
+        return None
+    return next(wanted for number, wanted in reversed(NUMBERS) if number in accepted)

@@ -182,7 +182,7 @@ def test_rows_tell_the_threads_that_a_cell_had(tmp_path: Path, capsys: Capture) 
 def test_cells_of_a_run_that_was_killed_are_waiting(tmp_path: Path, capsys: Capture) -> None:
     with opened(tmp_path, create=True) as store:
         store.add_study("tiny", {}, [Cell("tell", {})], [])
-        (key,) = store.exchange(store.begin({}), [], [Cell("tell", {}).key])
+        (key,) = store.lease(store.begin({}), [Cell("tell", {}).key])
         store.db.execute("UPDATE runs SET born = 'before', host = 'elsewhere', beat = 0")
         found = store.incoming(store.db.execute("SELECT id FROM runs").fetchone()[0])
         found.mkdir(parents=True)

@@ -91,9 +91,15 @@ def patient(side: int, *, times: int = 2) -> Objective:
     return Objective("patient", PLAIN.loss, {"times": times, "side": side})
 
 
+def untold(side: int, *, times: "Nowhere" = 2) -> "Nowhere":  # type: ignore[name-defined]  # noqa: F821
+    return patient(side, times=times)
+
+
 def test_a_defence_of_the_users_own_is_named_by_where_python_finds_it() -> None:
     made = defence(f"{__name__}:patient", 8, times=3)
     assert (made.name, made.options) == ("patient", {"times": 3, "side": 8})
+    made = defence(f"{__name__}:untold", 8, times=4)  # whose types nobody can look up
+    assert made.options == {"times": 4, "side": 8}
     with pytest.raises(InputError) as error:
         defence(f"{__name__}:batch")
     wanted = "a function that makes a windfirm.adjust.objective.Objective, got "

@@ -114,7 +114,7 @@ def test_a_sweep_has_figures_for_eps_amounts_transfer_corruptions_and_the_trade_
         "clean: F′ − control against what is removed",
         "Images made on one network, shown to another: pls, ratio 0.1",
         "Accuracy under corruptions: random, ratio 0.5",
-        "Accuracy, robustness (fgsm 1/255) and cost",
+        "Clean accuracy, fgsm 1/255 and cost",
     ):
         assert title in titles
     for figure in found:
@@ -127,9 +127,7 @@ def test_lines_that_differ_in_more_than_the_amount_are_not_joined() -> None:
 
 
 def test_a_table_of_the_poster_has_no_figure_of_what_is_removed() -> None:
-    assert [figure.title for figure in study_figures.figures(summary(table3()))] == [
-        "Accuracy, robustness (average) and cost"
-    ]
+    assert [figure.title for figure in study_figures.figures(summary(table3()))] == ["Clean accuracy, average and cost"]
 
 
 def test_the_files_beside_the_page_show_each_drawing_and_tell_how_it_was_made() -> None:

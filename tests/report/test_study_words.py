@@ -1,5 +1,7 @@
 """Counts are chosen, so that every mean is known."""
 
+from dataclasses import replace
+
 from tests.report.studied import THREE, four, outcome, row, rows
 from windfirm.report.study_words import answer, doubts
 from windfirm.report.summary import Summary, summary
@@ -82,11 +84,19 @@ def test_two_of_three_seeds_are_not_all() -> None:
     assert "Not all is there: 4 of 5 differences are of fewer than 3 seeds." in answer(summary(made))
 
 
-def test_two_seeds_say_something_of_other_trainings_and_one_does_not() -> None:
-    one, two = (answer(summary(rows("a", {}, THREE, seeds=seeds)))[-1] for seeds in ((0,), (0, 1)))
+def test_two_seeds_say_something_of_other_seeds_and_one_does_not() -> None:
+    made = [replace(row, network=f"{row.network}-{row.seed}") for row in rows("a", {}, THREE, seeds=(0, 1))]
+    one, two = (answer(summary([row for row in made if row.seed < count]))[-1] for count in (1, 2))
     assert one.startswith("On 100 images of embedded/test and 1 seed; intervals and p-values are for other images, not")
-    assert two.startswith("On 100 images of embedded/test and 2 seeds; intervals are for other images and other train")
+    assert two.startswith("On 100 images of embedded/test and 2 seeds; intervals are for other images and other seeds")
     assert "after Holm’s correction for all 10 tests of the table" in one
+
+
+def test_that_all_seeds_begin_with_one_f_is_told() -> None:
+    made = [row for at in (1, 2) for row in rows("a", {"at": at}, THREE, seeds=(0, 1))]
+    assert " and 2 seeds; all seeds begin with the same F; " in answer(summary(made))[-1]
+    made[0] = replace(made[0], network="another")
+    assert "same F" not in answer(summary(made))[-1]
 
 
 def test_signs_of_the_poster_are_counted_and_those_beyond_chance_among_them() -> None:
@@ -100,12 +110,12 @@ def test_pruned_networks_that_no_image_tells_apart_are_named() -> None:
     filters, both = ({"prune.structure": structure} for structure in ("filters", "both"))
     alike = [*rows("a", filters, THREE, seeds=(0, 1)), *rows("a", both, THREE)]
     alike += rows("a", both, one_image_more, seeds=(1,))
-    (sentence,) = (line for line in answer(summary(alike)) if "under several names" in line)
+    (sentence,) = (line for line in answer(summary(alike)) if "These lines are one network" in line)
     assert sentence == (
-        "Counted as several cases though right on the same images under all attacks, as one network under several "
-        "names is: the F′ of filters and both with seed 0."
+        "These lines are one network, or right on the same images under all attacks, and are counted several times: "
+        "the F′ of filters and both with seed 0."
     )
-    assert not any("under several names" in line for line in answer(clean(92, 92)))  # no attack, 100 images
+    assert not any("These lines are one network" in line for line in answer(clean(92, 92)))  # no attack, 100 images
 
 
 def test_eight_warnings_are_told_and_of_more_the_rest_is_counted() -> None:

@@ -155,13 +155,13 @@ def test_cells_that_another_run_finishes_meanwhile_are_taken_over(tmp_path: Path
             if self.tasks:
                 return super().wait(seconds)
             task = other.task(cells[0], theirs)
-            other.exchange(theirs, [perform(self.executors, task)], [])
+            other.commit(theirs, [perform(self.executors, task)])
             return ()
 
     with opened(tmp_path, create=True) as other:
         other.add_study("toy", {}, cells, [])
         theirs = other.begin({})
-        assert other.exchange(theirs, [], [cells[0].key]) == [cells[0].key]
+        assert other.lease(theirs, [cells[0].key]) == [cells[0].key]
         board = toy.run(tmp_path, cells, Waiting(toy.SPEC))
         assert +board.counts == {"done": 8}
         assert run_of(other, cells[0]) == theirs != run_of(other, cells[1])

@@ -12,7 +12,7 @@ def estimated(folder: Path, done: list[tuple[Cell, float]]) -> Estimate:
     with opened(folder, create=True) as store:
         store.add_study("s", {}, [cell for cell, _ in done], [])
         run = store.begin({})
-        store.exchange(run, [Ended(cell.key, seconds, Result()) for cell, seconds in done], [])
+        store.commit(run, [Ended(cell.key, seconds, Result()) for cell, seconds in done])
         return estimate(store)
 
 

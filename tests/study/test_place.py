@@ -148,15 +148,15 @@ def test_no_cell_is_done_without_its_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert found.endswith(": expected a place that can be written, got PermissionError: no right to write here")
     with opened(tmp_path) as store:
         run = store.begin({})
-        store.exchange(run, [], [SEED.key])
+        store.lease(run, [SEED.key])
         url = f"{URL}/{SEED.key}/{'0' * 64}-network.bin"
         absent = Ended(SEED.key, 1.0, Result(), {"network.bin": File(tmp_path / "gone", "0" * 64, 32, url)})
         with pytest.raises(StoreError) as error:
-            store.exchange(run, [absent], [])
+            store.commit(run, [absent])
         assert str(error.value).startswith(f"{url}: expected a file of the store, got FileNotFoundError")
         fsspec.filesystem("memory").pipe(url, b"half")
         with pytest.raises(StoreError) as error:
-            store.exchange(run, [absent], [])
+            store.commit(run, [absent])
         assert str(error.value) == f"{url}: expected 32 bytes, got 4"
         assert store.states([SEED.key])[SEED.key].state == "running"
         assert store.files(SEED.key) == {}

@@ -16,7 +16,7 @@ def begun(store: Store) -> str:
     """A run that has leased both cells of a study."""
     store.add_study("two", {}, [F, G], [])
     run = store.begin({})
-    assert store.exchange(run, [], [F.key, G.key]) == [F.key, G.key]
+    assert store.lease(run, [F.key, G.key]) == [F.key, G.key]
     return run
 
 
@@ -53,10 +53,10 @@ def test_a_run_that_ends_leaves_states_of_cells_that_it_did_not_finish(tmp_path:
             state = store.task(cell, run).progress
             state.parent.mkdir(exist_ok=True)
             state.write_bytes(cell.key.encode())
-        store.exchange(run, [Ended(F.key, 1.0, Result())], [])
+        store.commit(run, [Ended(F.key, 1.0, Result())])
         store.end(run)
         other = store.begin({})
-        store.exchange(other, [], [G.key])
+        store.lease(other, [G.key])
         assert store.task(G, other).progress.read_bytes() == G.key.encode()
         assert left(tmp_path) == {f"{G.key}-{other}.safetensors": G.key.encode()}
 
@@ -76,14 +76,14 @@ def test_a_cell_that_was_lost_goes_on_and_one_that_failed_begins_anew(tmp_path: 
         state = store.task(F, run).progress
         state.parent.mkdir()
         state.write_bytes(b"epoch 1")
-        store.exchange(run, [end], [])
+        store.commit(run, [end])
         assert state.exists() == kept
 
 
 def test_sweeping_leaves_what_a_cell_can_go_on_from_and_what_is_being_written(tmp_path: Path) -> None:
     with opened(tmp_path, create=True) as store:
         run = begun(store)
-        store.exchange(run, [Ended(F.key, 1.0, Result())], [])
+        store.commit(run, [Ended(F.key, 1.0, Result())])
         useful = [f"{G.key}-dead.safetensors", f".{G.key}-{run}.safetensors.x1.part", f"{F.key}-{run}.safetensors"]
         useless = [f"{F.key}-dead.safetensors", f".{G.key}-dead.safetensors.x2.part", f"{'0' * 32}-dead.safetensors"]
         (tmp_path / "progress").mkdir()

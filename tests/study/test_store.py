@@ -29,14 +29,14 @@ def added(store: Store) -> str:
 
 def finished(store: Store, run: str, cell: Cell, content: bytes | None = None, *rows: dict[str, object]) -> None:
     """Lease ``cell`` and finish it, with a file and rows."""
-    store.exchange(run, [], [cell.key])
+    store.lease(run, [cell.key])
     files = {}
     if content is not None:
         path = store.incoming(run) / cell.key / "model.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         files["model.safetensors"] = File(path, hashlib.sha256(content).hexdigest(), len(content))
-    store.exchange(run, [Ended(cell.key, 2.0, Result({"macs": 7, "params": 3}, rows), files)], [])
+    store.commit(run, [Ended(cell.key, 2.0, Result({"macs": 7, "params": 3}, rows), files)])
 
 
 def test_rows_tell_what_was_put_over_the_file_of_their_study(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_rows_tell_what_their_seed_of_the_study_took_each_cell_once(tmp_path: Pa
         store.add_study("one", {"name": "one"}, [F, CLEAN, other], places)
         run = store.begin({"hardware": "here"})
         for cell, seconds in ((F, 100.0), (CLEAN, 20.0), (other, 3.0)):
-            store.exchange(run, [Ended(cell.key, seconds, Result({}, [] if cell is F else [ROW]))])
+            store.commit(run, [Ended(cell.key, seconds, Result({}, [] if cell is F else [ROW]))])
         took = {(entry.seed, entry.seconds, entry.spent) for entry in listing.measured(store, "one")}
     assert took == {(0, 20.0, 120.0), (1, 3.0, 103.0)}
 
@@ -115,8 +115,8 @@ def test_rows_tell_what_their_seed_of_the_study_took_each_cell_once(tmp_path: Pa
 def test_a_cell_belongs_to_one_run_and_the_first_to_finish_it_wins(tmp_path: Path) -> None:
     with opened(tmp_path, create=True) as store, opened(tmp_path) as other:
         mine, theirs = added(store), other.begin({})
-        assert store.exchange(mine, [], [F.key]) == [F.key]
-        assert other.exchange(theirs, [], [F.key, CLEAN.key]) == [CLEAN.key]
+        assert store.lease(mine, [F.key]) == [F.key]
+        assert other.lease(theirs, [F.key, CLEAN.key]) == [CLEAN.key]
         finished(other, theirs, F, b"theirs")  # they took us for dead
         finished(store, mine, F, b"mine")
         assert store.files(F.key)["model.safetensors"].checked().read_bytes() == b"theirs"
@@ -138,7 +138,7 @@ def test_two_studies_share_a_cell_and_its_work(tmp_path: Path) -> None:
 def test_cells_of_a_killed_run_wait_again_and_those_of_a_live_one_do_not(tmp_path: Path) -> None:
     with opened(tmp_path, create=True) as store:
         run = added(store)
-        store.exchange(run, [], [F.key])
+        store.lease(run, [F.key])
         assert store.reclaim() == 0  # this process is alive
         assert store.states([F.key])[F.key].state == "running"
         store.db.execute("UPDATE runs SET born = 'earlier'")  # another process had this number
@@ -158,7 +158,7 @@ def test_a_run_that_was_taken_for_dead_and_works_on_is_alive_again(tmp_path: Pat
         store.db.execute("UPDATE runs SET host = 'elsewhere', beat = beat - 100")
         store.reclaim()
         store.beat(run)
-        store.exchange(run, [], [F.key])
+        store.lease(run, [F.key])
         assert store.reclaim() == 0
         store.db.execute("UPDATE runs SET beat = beat - 100")  # now it was killed
         assert store.reclaim() == 1
@@ -168,8 +168,8 @@ def test_a_run_that_was_taken_for_dead_and_works_on_is_alive_again(tmp_path: Pat
 def test_a_failed_cell_keeps_its_error_and_waits_when_its_study_is_run_again(tmp_path: Path) -> None:
     with opened(tmp_path, create=True) as store:
         run = added(store)
-        store.exchange(run, [], [F.key])
-        store.exchange(run, [Ended(F.key, 1.0, error="epoch 3: expected a finite loss, got nan", trace="…")], [])
+        store.lease(run, [F.key])
+        store.commit(run, [Ended(F.key, 1.0, error="epoch 3: expected a finite loss, got nan", trace="…")])
         (shown,) = listing.shown(store, key=F.key[:6])
         assert (shown.state, shown.error) == ("failed", "epoch 3: expected a finite loss, got nan")
         added(store)
@@ -203,12 +203,12 @@ def test_a_full_disk_loses_nothing_that_was_finished(tmp_path: Path) -> None:
     with opened(tmp_path, create=True) as store:
         run = added(store)
         finished(store, run, F, b"weights")
-        store.exchange(run, [], [CLEAN.key])
+        store.lease(run, [CLEAN.key])
         pages = store.db.execute("PRAGMA page_count").fetchone()[0]
         store.db.execute(f"PRAGMA max_page_count = {pages}")  # from here on the disk is full
         large = {**ROW, "title": "x" * 100_000}
         with pytest.raises(StoreError) as error:
-            store.exchange(run, [Ended(CLEAN.key, 1.0, Result({}, [large]))], [])
+            store.commit(run, [Ended(CLEAN.key, 1.0, Result({}, [large]))])
     wanted = "expected room on the disk; all finished cells are safe, got database or disk is full"
     assert str(error.value) == f"{tmp_path / NAME}: {wanted}"
     with opened(tmp_path) as store:

@@ -11,8 +11,9 @@ from windfirm.study import listing
 from windfirm.study.cell import Cell
 from windfirm.study.local import InProcess, Workers
 from windfirm.study.schedule import Board
-from windfirm.study.store import opened
-from windfirm.study.upkeep import verify
+from windfirm.study.store import Place, opened
+from windfirm.study.twin import Twin, adopt, twin
+from windfirm.study.upkeep import forget, verify
 from windfirm.study.work import Executor, Result, Task
 
 SPEC = "tests.study.test_twin:executors"
@@ -76,6 +77,39 @@ def test_what_follows_equal_networks_is_done_once(tmp_path: Path, count: int, ur
     assert {one.seconds is None, two.seconds is None} == {True, False}
     adopted, other = (one, two) if one.seconds is None else (two, one)
     assert adopted.facts == {**other.facts, "twin": other.key}
+
+
+def test_the_time_of_a_study_is_that_of_the_twins_that_worked_for_it(tmp_path: Path) -> None:
+    """A second chain takes the results of the first, a third those of the first or the second."""
+    found = cells(tmp_path / "log", *"HHH")
+    for stop in (4, 8, 12):
+        toy.run(tmp_path / "store", found[:stop], InProcess(SPEC))
+    with opened(tmp_path / "store") as store:
+        store.add_study("last", {}, found[8:], [Place(found[-1].key, "F", {}, 0)])
+        known = {entry.key: entry for entry in listing.shown(store)}
+        (row,) = listing.measured(store, "last")
+    assert [known[cell.key].facts.get("twin") for cell in found[8:]] == [None, *(cell.key for cell in found[1:4])]
+    worked = [found[8], *found[1:4]]
+    assert row.spent == pytest.approx(sum(known[cell.key].seconds or 0.0 for cell in worked))
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_twin_that_is_forgotten_meanwhile_is_none(tmp_path: Path, lost: int) -> None:
+    """Between the look and the lease: the twin itself, or what both start from."""
+    found = cells(tmp_path / "log", *"HH")
+    toy.run(tmp_path, found[:4], InProcess(SPEC))
+    toy.run(tmp_path, [*found[:4], *found[4:6]], InProcess(SPEC))
+    with opened(tmp_path) as store:
+        store.add_study("toy", {}, found, [])
+        run, cell = store.begin({}), found[6]
+        known = twin(store, cell)
+        assert known == Twin(found[2].key, done=True)
+        store.lease(run, [cell.key])
+        forget(store, {found[lost].key})
+        assert not adopt(store, cell, known, run)
+        assert (store.states([cell.key])[cell.key].state, store.files(cell.key)) == ("running", {})
+        forget(store, {found[5].key})
+        assert twin(store, cell) is None
 
 
 def test_another_run_takes_results_and_says_on_what_they_were_made(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Defences by the names that tables print and the command line takes."""
 
+import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
@@ -53,5 +55,11 @@ def factory(name: str) -> Callable[..., Objective]:
 
 
 def kinds(name: str) -> dict[str, Any]:
-    """The options of the defence called ``name``, and what type each value has. Raises InputError as factory does."""
-    return own.kinds(name, factory(name))
+    """The options of the defence called ``name``, and what type each value has, as far as that can be looked up.
+
+    Raises InputError as factory does.
+    """
+    made = factory(name)
+    with suppress(InputError):
+        return own.kinds(name, made)
+    return dict.fromkeys([*inspect.signature(made).parameters][1:])

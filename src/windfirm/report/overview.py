@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from windfirm.evaluate.compare import CLEAN, Versus
 from windfirm.report import words
-from windfirm.report.study_questions import verdicts
+from windfirm.report.study_questions import attacked, verdicts
 from windfirm.report.study_table import agreement
 from windfirm.report.summary import Summary
 from windfirm.study.find import subject
@@ -39,7 +39,7 @@ def _line(summary: Summary) -> tuple[str, ...]:
 
 
 def _ways(summary: Summary, versus: Versus) -> str:
-    more, less, of = verdicts(summary, versus)
+    more, less, of = verdicts(summary, versus, attacked(summary))
     return f"{more:,} / {less:,} of {of:,}" if of else ""
 
 

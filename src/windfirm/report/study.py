@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 from markupsafe import Markup
 
 from windfirm.errors import InputError
+from windfirm.evaluate.compare import AVERAGED
 from windfirm.report import frame, study_figures, study_table, study_words, words
 from windfirm.report.line import Gain, Line
 from windfirm.report.overview import HEAD, NOTE, overview
@@ -47,7 +48,7 @@ def page(
 def about(summary: Summary) -> list[tuple[str, str]]:
     """How a study was made: attacks, data, scale, hardware, versions as its rows say, several where they differ."""
     names = {"digest": "SHA-256 of the images"}
-    rows = [*summary.attacks]
+    rows = [*summary.attacks, *_means(summary)]
     rows += [(names.get(key, key), "; ".join(values)) for key, values in summary.about.items() if values]
     rows += [("time", summary.time)] if summary.time else []
     seeds = ("seeds", ", ".join(map(str, summary.seeds)))
@@ -69,6 +70,17 @@ def about(summary: Summary) -> list[tuple[str, str]]:
         run += ["--seed", str(summary.seeds[0])] if one else ["--set", f"seeds={list(summary.seeds)}".replace(" ", "")]
     run += [part for change in made for part in ("--set", change)]
     return [*rows, seeds, ("run again", shlex.join(run))]
+
+
+def _means(summary: Summary) -> list[tuple[str, str]]:
+    """What the columns that are means of others are made of: those of the poster's table, and else its average."""
+    known = summary.form.columns if summary.form else {"average": AVERAGED}
+    of = {column: known.get(column, ()) for column in summary.columns}
+    return [
+        (column, f"mean of {words.listing(parts)}" if len(parts) > 1 else parts[0])
+        for column, parts in of.items()
+        if parts
+    ]
 
 
 def _study(summary: Summary, pictured: str, strips: Sequence[Strip]) -> dict[str, object]:

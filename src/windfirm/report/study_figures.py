@@ -183,8 +183,8 @@ def _trade_off(summary: Summary) -> Iterator[Figure]:
                 points.setdefault((x.percent, y.percent), Point(x.percent, y.percent, y.low, y.high, said, cost, name))
         if points:
             series.append(Series(words.prime(role), tuple(points.values()), role))
-    label = f"Accuracy, robustness ({hard[0]}) and cost"
-    note = "To the right more accurate, up more robust; the area of a mark is the network’s MACs."
+    label = f"Clean accuracy, {hard[0]} and cost"
+    note = f"To the right more accurate on clean images, up in {hard[0]}; the area of a mark is the network’s MACs."
     axis = plain("accuracy on clean images, %")
     yield Figure(label, note, scatter(series, x=axis, y=f"accuracy, {hard[0]}, %", label=label))
 

@@ -27,9 +27,9 @@ def attacked(summary: Summary) -> list[str]:
     return [c for c in summary.columns if c not in (*CLEAN, *MEANS) and " from " not in c]
 
 
-def verdicts(summary: Summary, versus: Versus) -> tuple[int, int, int]:
-    """Under attack: in how many cases F′ is beyond chance more robust, in how many less, and of how many."""
-    found = [gain.delta.verdict for column in attacked(summary) for _, gain in summary.gains(versus, column)]
+def verdicts(summary: Summary, versus: Versus, columns: Sequence[str]) -> tuple[int, int, int]:
+    """In how many cases F′ is beyond chance more robust, in how many less, and of how many."""
+    found = [gain.delta.verdict for column in columns for _, gain in summary.gains(versus, column)]
     return found.count("more"), found.count("less"), len(found)
 
 
@@ -53,12 +53,11 @@ def _stronger(summary: Summary) -> str:
     single, strong = ([c for c in columns if c.startswith(start)] for start in ("fgsm", words.ITERATIVE))
     if not single or not strong:
         return ""
-    gains = [gain for column in strong for _, gain in summary.gains(versus, column)]
-    more, less = (sum(gain.delta.verdict == way for gain in gains) for way in ("more", "less"))
+    more, less, of = verdicts(summary, versus, strong)
     return (
         f"Does it survive a stronger attack? F′ − {versus} is, in points, {_means(summary, single)}, a single step; "
         f"{_means(summary, strong)}. Under the stronger, F′ is beyond chance more robust in {more:,} and less in "
-        f"{less:,} of {len(gains):,} cases."
+        f"{less:,} of {of:,} cases."
     )
 
 

@@ -83,7 +83,7 @@ def _robust(summary: Summary) -> str:
 
 
 def _ways(summary: Summary, versus: Versus) -> str:
-    more, less, of = verdicts(summary, versus)
+    more, less, of = verdicts(summary, versus, attacked(summary))
     if not more and not less:
         return f"differs beyond chance in none of {of:,} cases under attack"
     return f"is more robust in {more:,} and less in {less:,} of {of:,} cases under attack"
@@ -153,8 +153,8 @@ def _twice(summary: Summary) -> str:
         f"with seed{'s' * (len(seeds) > 1)} {words.listing([*map(str, seeds)])}"
         for labels, seeds in found.items()
     ]
-    how = "right on the same images under all attacks, as one network under several names is"
-    return f"Counted as several cases though {how}: {'; '.join(said)}." if said else ""
+    how = "These lines are one network, or right on the same images under all attacks, and are counted several times"
+    return f"{how}: {'; '.join(said)}." if said else ""
 
 
 def _floors(summary: Summary) -> list[str]:
@@ -189,16 +189,17 @@ def _limits(summary: Summary) -> str:
     data = words.listing(summary.about.get("data", ())) or "the test images"
     who = f"On {images} images of {data} and {words.several(len(summary.seeds), 'seed')}"
     limits = (
-        "intervals are for other images and other trainings; from so few trainings they are rather too narrow; "
-        "p-values and their correction are for other images alone, so that some of the differences named may be those "
-        "of the trainings"
+        "intervals are for other images and other seeds; from so few seeds they are rather too narrow; "
+        "p-values and their correction are for other images alone, so that some of the differences named may be luck "
+        "of the seeds"
         if len(summary.seeds) > 1
-        else "intervals and p-values are for other images, not for other trainings"
+        else "intervals and p-values are for other images, not for other seeds"
     )
+    same = "; all seeds begin with the same F" if summary.one_f else ""
     tests = f"a difference is named where p < 0.05 after Holm’s correction for all {summary.tests:,} tests of the table"
     rough = "A smoke run, whose numbers mean nothing. " if summary.about.get("scale") == ("smoke",) else ""
     clean = "a loss of clean accuracy is admitted without the correction"
-    return f"{rough}{who}; {limits}; {tests} and the interval leaves out zero; {clean}."
+    return f"{rough}{who}{same}; {limits}; {tests} and the interval leaves out zero; {clean}."
 
 
 def _range(points: Sequence[float]) -> str:

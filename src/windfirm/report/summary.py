@@ -28,6 +28,7 @@ class Summary:
     ``name`` and ``title`` are those of the study, with its scale and changes where it was run with others beside.
     ``head``: what the labels of the lines tell. ``tests``: how many p-values were corrected for. ``attacks``: each with
     what it did in words, as in methods. ``time``: how long it took, in words; empty where that is not known.
+    ``one_f``: whether there are several seeds, and at each point F is the same network with all of them.
     """
 
     run: Run
@@ -43,6 +44,7 @@ class Summary:
     tests: int
     attacks: tuple[tuple[str, str], ...]
     time: str
+    one_f: bool
 
     @property
     def study(self) -> str:
@@ -142,6 +144,7 @@ def summary(rows: Sequence[Measured]) -> Summary:
         tests,
         methods(outcomes),
         _time(rows),
+        _one_f(rows),
     )
 
 
@@ -166,13 +169,24 @@ def methods(outcomes: Iterable[Outcome]) -> tuple[tuple[str, str], ...]:
 
 def _time(rows: Sequence[Measured]) -> str:
     """How long it took, in words, as far as it was noted."""
-    spent = {row.seed: row.spent for row in rows}
-    known = [seconds for seconds in spent.values() if seconds is not None]
-    if len(known) == len(spent):
-        return f"{words.duration(sum(known))}, all cells one after another"
+    spent: dict[int, float] = {}
+    for row in rows:
+        if row.spent is not None:
+            spent[row.seed] = max(row.spent, spent.get(row.seed, 0.0))
+    if len(spent) == len({row.seed for row in rows}):
+        return f"{words.duration(sum(spent.values()))}, all cells one after another"
     attacks = sum({row.cell: row.seconds or 0.0 for row in rows}.values())
     alone = "the attacks alone, one after another; not what trained and pruned the networks"
     return f"{words.duration(attacks)}, {alone}" if attacks else ""
+
+
+def _one_f(rows: Sequence[Measured]) -> bool:
+    found: dict[str, set[str | None]] = {}
+    for row in rows:
+        if row.role == "F":
+            found.setdefault(repr(sorted(row.point.items())), set()).add(row.network)
+    several = len({row.seed for row in rows}) > 1
+    return several and all(len(networks) == 1 and None not in networks for networks in found.values())
 
 
 def _unlike_the_posters(line: Line) -> Line:

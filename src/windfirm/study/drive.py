@@ -62,9 +62,10 @@ def _loop(store: Store, run: str, board: Board, engine: Engine, tell: Tell) -> N
     while True:
         ended = [_noted(board, end) for end in ended]
         if ended:
-            store.exchange(run, ended)
-        for cell in board.take(engine.free):
-            _begin(store, run, board, engine, cell)
+            store.commit(run, ended)
+        while cells := board.take(engine.free):  # some take no room: they wait for a twin, or have its result
+            for cell in cells:
+                _begin(store, run, board, engine, cell)
         tell(board, ended)
         if board.settled:
             return
@@ -84,9 +85,9 @@ def _loop(store: Store, run: str, board: Board, engine: Engine, tell: Tell) -> N
 def _begin(store: Store, run: str, board: Board, engine: Engine, cell: Cell) -> None:
     """Have a cell done, unless somebody is at it or at its twin; a twin that is done gives its result."""
     same = twin(store, cell)
-    if (same and not same.done) or not store.exchange(run, wanted=[cell.key]):
+    if (same and not same.done) or not store.lease(run, [cell.key]):
         board.elsewhere(cell.key)
-    elif same and adopt(store, cell.key, same.key, run):
+    elif same and adopt(store, cell, same, run):
         board.done(cell.key)
     else:
         board.begin(cell.key)

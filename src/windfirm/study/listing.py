@@ -125,11 +125,16 @@ def measured(store: Store, study: str | None = None) -> Iterator[Measured]:
 
 
 def _spent(db: sqlite3.Connection, study: str) -> dict[int, float]:
-    """What the cells of a study took, by seed, in seconds: those that measure, and all that they start from."""
+    """What the cells of a study took, by seed, in seconds: those that measure, and all that they start from.
+
+    Of a cell that has the result of its twin, what the twin took.
+    """
     needed = (
         "WITH RECURSIVE needed (seed, cell) AS (SELECT seed, cell FROM places WHERE study = ? UNION "
-        "SELECT seed, value FROM needed JOIN cells ON cells.key = cell JOIN json_each(inputs)) "
-        "SELECT seed, total(seconds) FROM needed JOIN cells ON cells.key = cell GROUP BY seed"
+        "SELECT seed, value FROM needed JOIN cells ON cells.key = cell JOIN json_each(inputs)), "
+        "worked (seed, cell) AS (SELECT DISTINCT seed, coalesce(json_extract(facts, '$.twin'), cell) "
+        "FROM needed JOIN cells ON cells.key = cell WHERE state = 'done') "
+        "SELECT seed, total(seconds) FROM worked LEFT JOIN cells ON cells.key = cell GROUP BY seed"
     )
     return dict(db.execute(needed, (study,)))
 

@@ -56,7 +56,7 @@ class Board:
         return sum(self.counts[progress] for progress in SETTLED) == len(self.cells)
 
     def take(self, count: int) -> list[Cell]:
-        """Up to ``count`` ready cells, the most urgent first; each is ``begin``, ``elsewhere`` or ``again`` next."""
+        """Up to ``count`` ready cells, the most urgent first; for each one of the methods below is next."""
         taken: list[Cell] = []
         while self._heap and len(taken) < count:
             key = heapq.heappop(self._heap)[2]

@@ -144,12 +144,21 @@ class Store:
             shutil.rmtree(self.incoming(run), ignore_errors=True)
         return count
 
-    def exchange(self, run: str, ended: Sequence[Ended] = (), wanted: Sequence[str] = ()) -> list[str]:
-        """Commit cells that ended, and lease those ``wanted`` that nobody has; the keys of these.
+    def lease(self, run: str, wanted: Sequence[str]) -> list[str]:
+        """Give cells that wait to ``run``; the keys of those that nobody has."""
+        lease = (
+            "UPDATE cells SET state = 'running', run = ?, started = ?, error = NULL, trace = NULL "
+            "WHERE key = ? AND state IN ('waiting', 'failed')"
+        )
+        now = time.time()
+        with self.writing() as db:
+            return [key for key in wanted if db.execute(lease, (run, now, key)).rowcount]
+
+    def commit(self, run: str, ended: Sequence[Ended]) -> None:
+        """Keep how cells of ``run`` ended.
 
         A cell that another run finished first stays as that run left it. A cell that was lost waits again.
         """
-        now = time.time()
         with self.writing() as db:
             for end in ended:
                 if end.result is not None:
@@ -164,15 +173,9 @@ class Store:
                     db.execute(
                         "UPDATE cells SET state = 'waiting', run = NULL WHERE key = ? AND run = ?", (end.key, run)
                     )
-            lease = (
-                "UPDATE cells SET state = 'running', run = ?, started = ?, error = NULL, trace = NULL "
-                "WHERE key = ? AND state IN ('waiting', 'failed')"
-            )
-            leased = [key for key in wanted if db.execute(lease, (run, now, key)).rowcount]
         for end in ended:
             if not end.lost:  # a cell that failed begins anew: what it went on from may have been the reason
                 progress.drop(self.progress, end.key, run)
-        return leased
 
     def task(self, cell: Cell, run: str) -> Task:
         """What the one who does the cell needs; every input must be done, and the cell leased to ``run``."""

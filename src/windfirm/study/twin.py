@@ -8,13 +8,16 @@ import shutil
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from windfirm.errors import WindfirmError
 from windfirm.files import atomic, on_disk
-from windfirm.study import place
+from windfirm.study import place, progress
 from windfirm.study.cell import Cell, canonical
 from windfirm.study.store import Store
+from windfirm.study.work import File
+
+#: The files of every input of a cell, by role: names and SHA-256.
+Content = Mapping[str, list[tuple[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,11 @@ class Twin:
 
 
 def twin(store: Store, cell: Cell) -> Twin | None:
-    """A cell that comes to the same as ``cell``, whose inputs are done; one that is done, if there is."""
+    """A cell that comes to the same as ``cell``; one that is done, if there is."""
     with store.reading() as db:
         wanted = _content(db, cell.inputs)
+        if not all(wanted.values()):  # somebody has forgotten an input meanwhile
+            return None
         alike = (
             "SELECT key, state = 'done', inputs FROM cells WHERE kind = ? AND settings = ? AND key <> ? "
             "AND state IN ('done', 'running') ORDER BY state"
@@ -39,50 +44,63 @@ def twin(store: Store, cell: Cell) -> Twin | None:
     return None
 
 
-def adopt(store: Store, key: str, other: str, run: str) -> bool:
-    """Finish the cell ``key``, which is leased to ``run``, with the result of ``other``, which is done.
+def adopt(store: Store, cell: Cell, other: Twin, run: str) -> bool:
+    """Finish ``cell``, which is leased to ``run``, with the result of its twin, which is done.
 
-    It is from then on of the run that did ``other``, as hardware and versions are; it took no time, and its facts name
-    its ``twin``. False, and nothing has changed, when the files of ``other`` are not as they were or cannot be copied.
+    It is from then on of the run that did the twin, as hardware and versions are; it took no time, and its facts name
+    the ``twin`` that did. False, and nothing has changed, when there is no such twin any more, or its files are not as
+    they were or cannot be copied.
     """
     try:
+        with store.reading():
+            files = store.files(other.key)
+        if store.artifacts:  # which may take long, and others want to write
+            for name, file in files.items():
+                _copy(store, cell.key, name, file)
         with store.writing() as db:
-            changed = db.execute(
-                "UPDATE cells SET state = 'done', seconds = NULL, (run, facts) = "
-                "(SELECT run, json_set(facts, '$.twin', key) FROM cells WHERE key = ?) "
-                "WHERE key = ? AND run = ? AND state = 'running'",
-                (other, key, run),
-            ).rowcount
-            if changed:
-                _copy(store, db, key, other)
-        return bool(changed)
+            if twin(store, cell) != other or store.files(other.key) != files:
+                return False
+            if not _finish(db, cell.key, other.key, run):
+                return False
+            if not store.artifacts:
+                for name, file in files.items():
+                    _copy(store, cell.key, name, file)
     except WindfirmError:
         return False
+    progress.take_over(store.progress, cell.key, run)  # what an earlier run left of it
+    progress.drop(store.progress, cell.key, run)
+    return True
 
 
-def _copy(store: Store, db: sqlite3.Connection, key: str, other: str) -> None:
-    """Rows and files, inside a transaction."""
-    for name, file in store.files(other).items():
-        _put(file.checked(), store, key, name, file.sha256)
-        db.execute("INSERT INTO artifacts VALUES (?, ?, ?, ?)", (key, name, file.sha256, file.bytes))
-    db.execute(
-        "INSERT INTO outcomes SELECT ?, number, attack, title, eps, trials, count, total, correct "
-        "FROM outcomes WHERE cell = ?",
-        (key, other),
-    )
+def _finish(db: sqlite3.Connection, key: str, other: str, run: str) -> bool:
+    """Records and rows, inside a transaction; nothing where the cell is no longer leased to ``run``."""
+    changed = db.execute(
+        "UPDATE cells SET state = 'done', seconds = NULL, (run, facts) = "
+        "(SELECT run, json_insert(facts, '$.twin', key) FROM cells WHERE key = ?) "
+        "WHERE key = ? AND run = ? AND state = 'running'",
+        (other, key, run),
+    ).rowcount
+    if not changed:
+        return False
+    for table, columns in (
+        ("artifacts", "name, sha256, bytes"),
+        ("outcomes", "number, attack, title, eps, trials, count, total, correct"),
+    ):
+        db.execute(f"INSERT INTO {table} SELECT ?, {columns} FROM {table} WHERE cell = ?", (key, other))
+    return True
 
 
-def _put(file: Path, store: Store, key: str, name: str, sha256: str) -> None:
-    url = store.artifacts
-    if url is not None:
-        place.put(file, place.within(url, place.name_of(key, sha256, name)))
+def _copy(store: Store, key: str, name: str, file: File) -> None:
+    """Put a file of another cell where that of the cell ``key`` is to be."""
+    found = file.checked()
+    if store.artifacts:
+        place.put(found, place.within(store.artifacts, place.name_of(key, file.sha256, name)))
         return
     with atomic(store.path(key, name)) as part:
-        shutil.copyfile(file, part)
+        shutil.copyfile(found, part)
     on_disk(store.path(key, name).parent)
 
 
-def _content(db: sqlite3.Connection, inputs: Mapping[str, str]) -> dict[str, list[tuple[str, str]]]:
-    """The files of every input, by role: names and SHA-256."""
+def _content(db: sqlite3.Connection, inputs: Mapping[str, str]) -> Content:
     files = "SELECT name, sha256 FROM artifacts WHERE cell = ? ORDER BY name"
     return {role: db.execute(files, (key,)).fetchall() for role, key in inputs.items()}
