@@ -47,6 +47,19 @@ def test_tables_are_computed_again_from_the_rows_alone(folder: Path, capsys: Cap
     assert plain == run(capsys, "study", "rows", folder, "--csv")
 
 
+def test_of_several_studies_each_has_its_line_on_the_terminal(capsys: Capture, tmp_path: Path) -> None:
+    alone = {role: THREE[role] for role in ("F", "F'")}
+    made = [*rows("table3", {"prune.criterion": "pls"}, THREE), *rows("a | b", {"prune.ratio": 0.5}, alone)]
+    with (tmp_path / "rows.csv").open("w") as file:
+        write_csv(made, file)
+    first, second, last = run(capsys, "report", "--from", tmp_path / "rows.csv", "--out", tmp_path).splitlines()
+    assert (
+        first == "table3: Influence of the pruning criterion: more / less robust than the control in 0 / 0 of 3 cases"
+    )
+    assert second == "a | b: no control"
+    assert last.startswith("page: ")
+
+
 def test_the_text_may_stand_elsewhere_and_finds_its_drawings(capsys: Capture, tmp_path: Path) -> None:
     made = [row for name in ("l1", "pls") for row in rows("table3", {"prune.criterion": name}, THREE)]
     with (tmp_path / "rows.csv").open("w") as file:

@@ -21,6 +21,7 @@ from windfirm.models.device import pick
 from windfirm.report import comparison_words, pruning, run_table, study, training, written
 from windfirm.report import page as comparison_page
 from windfirm.report.markup import plain
+from windfirm.report.overview import HEAD
 from windfirm.report.page import Strip, strips
 from windfirm.report.summary import Summary, rows_of, summaries
 from windfirm.study import rows as csv_rows
@@ -228,7 +229,10 @@ def _title(made: Sequence[Summary]) -> str:
 
 
 def _answer(files: Mapping[str, str | bytes]) -> list[str]:
-    """The first lines of the text, for a terminal."""
-    text = files.get("report.md", "")
-    lines = str(text).splitlines()
+    """The first lines of the text, for a terminal; of several studies a line each."""
+    lines = str(files.get("report.md", "")).splitlines()
+    if (head := f"| {' | '.join(HEAD)} |") in lines:
+        places = [line.split(" | ") for line in lines[lines.index(head) + 2 : lines.index("", lines.index(head))]]
+        than = [(plain(place[0].removeprefix("| ")), place[1]) for place in places]
+        return [f"{study}: {f'{HEAD[1]} in {ways} cases' if ways else 'no control'}" for study, ways in than]
     return [plain(line) for line in lines if line and not line.startswith(("#", "|", "!", ">", "-"))][:3]
