@@ -105,6 +105,16 @@ def test_signs_of_the_poster_are_counted_and_those_beyond_chance_among_them() ->
     assert said + "chance; 20 were not measured." in answer(summary(made))
 
 
+def test_cases_of_one_network_in_two_lines_count_once() -> None:
+    def cases(both: dict[str, dict[str, int]]) -> str:
+        lines = [("filters", THREE), ("both", both)]
+        made = [row for name, one in lines for row in rows("a", {"prune.structure": name}, one, seeds=(0, 1))]
+        return answer(summary(made))[0].partition(" cases")[0]
+
+    assert cases(THREE) == "Compared with F, F′ is more robust in 1 and less in 0 of 3"
+    assert cases(THREE | {"F'": four(72, 78, 30, 91)}) == "Compared with F, F′ is more robust in 2 and less in 0 of 6"
+
+
 def test_pruned_networks_that_no_image_tells_apart_are_named() -> None:
     one_image_more = THREE | {"F'": THREE["F'"] | {"occlusion": 79}}
     filters, both = ({"prune.structure": structure} for structure in ("filters", "both"))
@@ -112,8 +122,8 @@ def test_pruned_networks_that_no_image_tells_apart_are_named() -> None:
     alike += rows("a", both, one_image_more, seeds=(1,))
     (sentence,) = (line for line in answer(summary(alike)) if "These lines are one network" in line)
     assert sentence == (
-        "These lines are one network, or right on the same images under all attacks, and are counted several times: "
-        "the F′ of filters and both with seed 0."
+        "These lines are one network, or right on the same images under all attacks: the F′ of filters and both with "
+        "seed 0. Where that is so with every seed, a case counts once."
     )
     assert not any("These lines are one network" in line for line in answer(clean(92, 92)))  # no attack, 100 images
 

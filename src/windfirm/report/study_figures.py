@@ -184,7 +184,7 @@ def _trade_off(summary: Summary) -> Iterator[Figure]:
         if points:
             series.append(Series(words.prime(role), tuple(points.values()), role))
     label = f"Clean accuracy, {hard[0]} and cost"
-    note = f"To the right more accurate on clean images, up in {hard[0]}; the area of a mark is the network’s MACs."
+    note = f"To the right: more accurate on clean images; up: in {hard[0]}. The area of a mark is the network’s MACs."
     axis = plain("accuracy on clean images, %")
     yield Figure(label, note, scatter(series, x=axis, y=f"accuracy, {hard[0]}, %", label=label))
 

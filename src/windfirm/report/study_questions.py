@@ -28,9 +28,24 @@ def attacked(summary: Summary) -> list[str]:
 
 
 def verdicts(summary: Summary, versus: Versus, columns: Sequence[str]) -> tuple[int, int, int]:
-    """In how many cases F′ is beyond chance more robust, in how many less, and of how many."""
-    found = [gain.delta.verdict for column in columns for _, gain in summary.gains(versus, column)]
+    """In how many cases F′ is beyond chance more robust, in how many less, and of how many.
+
+    Lines of one network, as far as all images of all seeds tell, are one case.
+    """
+    lines = {_answers(line): line for line in reversed(summary.lines)}.values()
+    known = [line.gains.get(versus, {}) for line in lines]
+    found = [gains[column].delta.verdict for gains in known for column in columns if column in gains]
     return found.count("more"), found.count("less"), len(found)
+
+
+def _answers(line: Line) -> tuple[tuple[str, int, str, bytes], ...]:
+    """Everything that the networks of a line got right."""
+    return tuple(
+        (role, seed, column, outcome.correct.tobytes())
+        for role, by_seed in sorted(line.outcomes.items())
+        for seed, outcomes in sorted(by_seed.items())
+        for column, outcome in sorted(outcomes.items())
+    )
 
 
 def _cause(summary: Summary) -> str:

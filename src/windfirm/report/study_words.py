@@ -153,8 +153,9 @@ def _twice(summary: Summary) -> str:
         f"with seed{'s' * (len(seeds) > 1)} {words.listing([*map(str, seeds)])}"
         for labels, seeds in found.items()
     ]
-    how = "These lines are one network, or right on the same images under all attacks, and are counted several times"
-    return f"{how}: {'; '.join(said)}." if said else ""
+    how = "These lines are one network, or right on the same images under all attacks"
+    once = " Where that is so with every seed, a case counts once."
+    return f"{how}: {'; '.join(said)}.{once}" if said else ""
 
 
 def _floors(summary: Summary) -> list[str]:
