@@ -5,7 +5,7 @@ from typing import get_args
 
 from windfirm.evaluate.compare import CLEAN, Versus
 from windfirm.report import words
-from windfirm.report.line import Line
+from windfirm.report.line import Line, Outcomes
 from windfirm.report.study_figures import amounts
 from windfirm.report.summary import Summary
 
@@ -32,19 +32,23 @@ def verdicts(summary: Summary, versus: Versus, columns: Sequence[str]) -> tuple[
 
     Lines of one network, as far as all images of all seeds tell, are one case.
     """
-    lines = {_answers(line): line for line in reversed(summary.lines)}.values()
+    lines = {_everything(line): line for line in reversed(summary.lines)}.values()
     known = [line.gains.get(versus, {}) for line in lines]
     found = [gains[column].delta.verdict for gains in known for column in columns if column in gains]
     return found.count("more"), found.count("less"), len(found)
 
 
-def _answers(line: Line) -> tuple[tuple[str, int, str, bytes], ...]:
-    """Everything that the networks of a line got right."""
+def answers(outcomes: Outcomes) -> tuple[tuple[str, bytes], ...]:
+    """What a network got right: equal where no image tells two networks apart."""
+    return tuple((column, outcome.correct.tobytes()) for column, outcome in sorted(outcomes.items()))
+
+
+def _everything(line: Line) -> tuple[object, ...]:
+    """The answers of all networks of a line."""
     return tuple(
-        (role, seed, column, outcome.correct.tobytes())
+        (role, seed, answers(outcomes))
         for role, by_seed in sorted(line.outcomes.items())
         for seed, outcomes in sorted(by_seed.items())
-        for column, outcome in sorted(outcomes.items())
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from windfirm.evaluate.compare import CLEAN, Versus
 from windfirm.evaluate.warnings import among, harm
 from windfirm.report import words
-from windfirm.report.study_questions import MEANS, MEANT, attacked, questions, verdicts
+from windfirm.report.study_questions import MEANS, MEANT, answers, attacked, questions, verdicts
 from windfirm.report.study_table import agreement, missing
 from windfirm.report.summary import Summary
 
@@ -143,8 +143,7 @@ def _twice(summary: Summary) -> str:
         for line in summary.lines:
             known = line.outcomes.get("F'", {}).get(seed, {})
             if any(column in columns for column in known):
-                answers = tuple((column, known[column].correct.tobytes()) for column in sorted(known))
-                alike.setdefault(answers, []).append(line.label)
+                alike.setdefault(answers(known), []).append(line.label)
         for labels in alike.values():
             if len(labels) > 1:
                 found.setdefault(tuple(labels), []).append(seed)

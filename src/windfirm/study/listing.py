@@ -120,8 +120,8 @@ def measured(store: Store, study: str | None = None) -> Iterator[Measured]:
             values["correct"] = base64.b64encode(correct).decode("ascii")
             known = json.loads(facts) | {key: kept[name].get(key) for key in ("scale", "changes")}
             about = {key: known[key] for key in ABOUT if known.get(key)}
-            took = seconds, about, spent[name][seed]
-            yield Measured(name, role, json.loads(point), seed, values, macs, params, cell, network, *took)
+            made = cell, network, seconds, about, spent[name][seed]
+            yield Measured(name, role, json.loads(point), seed, values, macs, params, *made)
 
 
 def _spent(db: sqlite3.Connection, study: str) -> dict[int, float]:

@@ -46,6 +46,6 @@ def _kept(task: Task, path: Path) -> File:
     file = File(path, digest(path), path.stat().st_size)
     if task.artifacts is None:
         return file
-    url = place.within(task.artifacts, place.name_of(task.key, file.sha256, path.name))
+    url = place.of_file(task.artifacts, task.key, file.sha256, path.name)
     place.put(path, url)
     return replace(file, url=url)

@@ -37,9 +37,9 @@ def name_of(key: str, sha256: str, name: str) -> str:
     return f"{key}/{sha256}-{name}"
 
 
-def within(url: str, name: str) -> str:
-    """The URL of one name at ``url``."""
-    return f"{url.removesuffix('/')}/{name}"
+def of_file(url: str, key: str, sha256: str, name: str) -> str:
+    """The URL, at ``url``, of a file of the cell ``key``."""
+    return f"{url.removesuffix('/')}/{name_of(key, sha256, name)}"
 
 
 def put(path: Path, url: str) -> None:

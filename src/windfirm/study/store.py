@@ -146,13 +146,10 @@ class Store:
 
     def lease(self, run: str, wanted: Sequence[str]) -> list[str]:
         """Give cells that wait to ``run``; the keys of those that nobody has."""
-        lease = (
-            "UPDATE cells SET state = 'running', run = ?, started = ?, error = NULL, trace = NULL "
-            "WHERE key = ? AND state IN ('waiting', 'failed')"
-        )
-        now = time.time()
+        give = "UPDATE cells SET state = 'running', run = ?, started = ?, error = NULL, trace = NULL "
+        give += "WHERE key = ? AND state IN ('waiting', 'failed')"
         with self.writing() as db:
-            return [key for key in wanted if db.execute(lease, (run, now, key)).rowcount]
+            return [key for key in wanted if db.execute(give, (run, time.time(), key)).rowcount]
 
     def commit(self, run: str, ended: Sequence[Ended]) -> None:
         """Keep how cells of ``run`` ended.
@@ -202,7 +199,7 @@ class Store:
         if url is None:
             return {name: File(self.path(key, name), sha256, size) for name, sha256, size in found}
         return {
-            name: File(self.cache / sha256, sha256, size, place.within(url, place.name_of(key, sha256, name)))
+            name: File(self.cache / sha256, sha256, size, place.of_file(url, key, sha256, name))
             for name, sha256, size in found
         }
 

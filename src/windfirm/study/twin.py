@@ -58,9 +58,8 @@ def adopt(store: Store, cell: Cell, other: Twin, run: str) -> bool:
             for name, file in files.items():
                 _copy(store, cell.key, name, file)
         with store.writing() as db:
-            if twin(store, cell) != other or store.files(other.key) != files:
-                return False
-            if not _finish(db, cell.key, other.key, run):
+            unchanged = twin(store, cell) == other and store.files(other.key) == files
+            if not unchanged or not _finish(db, cell.key, other.key, run):
                 return False
             if not store.artifacts:
                 for name, file in files.items():
@@ -94,7 +93,7 @@ def _copy(store: Store, key: str, name: str, file: File) -> None:
     """Put a file of another cell where that of the cell ``key`` is to be."""
     found = file.checked()
     if store.artifacts:
-        place.put(found, place.within(store.artifacts, place.name_of(key, file.sha256, name)))
+        place.put(found, place.of_file(store.artifacts, key, file.sha256, name))
         return
     with atomic(store.path(key, name)) as part:
         shutil.copyfile(found, part)
