@@ -72,10 +72,10 @@ class Browser:
         return list(self._driver.get_log(kind))
 
     def requests(self) -> list[str]:
-        """Every address asked for since the last call, but for embedded data and the browser's own start page."""
+        """Every address asked for since the last call, but for embedded data."""
         messages = [json.loads(entry["message"])["message"] for entry in self.log("performance")]
         asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-        return [url for url in asked if not url.startswith(("data:", "chrome:"))]
+        return [url for url in asked if not url.startswith("data:")]
 
 
 @contextmanager
@@ -90,6 +90,7 @@ def browser(folder: Path) -> Iterator[Browser]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=str(DRIVER)))
     try:
+        driver.get("about:blank")  # away from its start page, which goes on asking
         yield Browser(driver)
     finally:
         driver.quit()
