@@ -79,3 +79,13 @@ def misfit(kind: Any, value: Any) -> str | None:
     if not isinstance(value, bool) and isinstance(value, sort):
         return None
     return next(wanted for number, wanted in reversed(NUMBERS) if number in accepted)
+
+
+def check(name: str, options: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Raise InputError, which starts with ``name``, for options that are not ``known``, or not of the type there."""
+    for option, value in options.items():
+        if option not in known:
+            wanted = f"options out of {', '.join(known)}" if known else "no options"
+            raise InputError(expected(name, wanted, option) + nearest(option, known))
+        if kind := misfit(known[option], value):
+            raise InputError(expected(name, f"{option} as {kind}", repr(value)))

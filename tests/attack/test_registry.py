@@ -163,6 +163,11 @@ def test_every_attack_keeps_shape_type_and_range_and_ignores_its_company(name: s
         ("zzz", {}, f"attack: expected one of {', '.join(ATTACKS)}, or package.module:attack, got zzz"),
         ("fgsm", {"steps": 3}, "fgsm: expected no options, got steps"),
         ("semantic", {"pixels": 3}, "semantic: expected options out of turn, trials, got pixels"),
+        (
+            "occlusion",
+            {"colr": "grey"},
+            "occlusion: expected options out of size, colour, trials, got colr; did you mean colour?",
+        ),
         ("semantic", {"turn": 2.0}, "semantic: expected a turn in [0, 1], got 2.0"),
         ("semantic", {"trials": 0}, "semantic: expected at least 1 trial, got 0"),
         ("semantic-shift", {"pixels": 32}, "semantic-shift: expected pixels in [0, 32), got 32"),

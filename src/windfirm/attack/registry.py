@@ -55,12 +55,7 @@ def build(name: str | Attack, image_side: int = 32, **options: Any) -> Attack:
         return name
     if not isinstance(name, str):
         raise InputError(expected("attack", "a name or an Attack", type(name).__name__))
-    known = kinds(name)
-    for option, value in options.items():
-        if option not in known:
-            raise InputError(expected(name, f"options out of {', '.join(known)}" if known else "no options", option))
-        if wanted := own.misfit(known[option], value):
-            raise InputError(expected(name, f"{option} as {wanted}", repr(value)))
+    own.check(name, options, kinds(name))
     if options.get("trials", 1) < 1:
         raise InputError(expected(name, "at least 1 trial", options["trials"]))
     attack = factory(name)(image_side, **options)

@@ -9,6 +9,7 @@ import zlib
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,8 @@ from windfirm.errors import InputError, StoreError, WindfirmError, brief, expect
 from windfirm.evaluate.stored import from_json
 from windfirm.files import as_text, write_text
 from windfirm.models.device import pick
-from windfirm.report import comparison_words, pruning, run_table, study, training, written
+from windfirm.report import comparison_words, overview, pruning, run_table, study, study_words, training, written
 from windfirm.report import page as comparison_page
-from windfirm.report.markup import plain
-from windfirm.report.overview import HEAD
 from windfirm.report.page import Strip, strips
 from windfirm.report.summary import Summary, rows_of, summaries
 from windfirm.study import rows as csv_rows
@@ -36,46 +35,56 @@ RECORD, COMPARISON = "record.json", "comparison.json"
 ROWS = "rows.csv.gz"
 #: How the text shows a drawing; no text of a user's comes out like this, as its brackets are escaped.
 DRAWING = re.compile(r"\]\(([\w-]+\.svg)\)")
+#: Sentences of the answer that a terminal shows.
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is written, by file name, and the answer in a few lines."""
+
+    files: Mapping[str, str | bytes]
+    answer: Sequence[str]
 
 
 def run(args: Namespace) -> None:
     """Read what there is and write the report beside it, or into ``--out``."""
-    out, files = report(args)
+    out, made = report(args)
     if args.json:
-        print_json({"out": str(out), "files": {name: len(content) for name, content in files.items()}})
+        print_json({"out": str(out), "files": {name: len(content) for name, content in made.files.items()}})
         return
-    printer().print("\n".join(told(out, files)))
+    printer().print("\n".join(told(out, made)))
 
 
-def report(args: Namespace) -> tuple[Path, Mapping[str, str | bytes]]:
-    """Write it; the folder, and what is in it by file name."""
+def report(args: Namespace) -> tuple[Path, Report]:
+    """Write it; the folder, and what is in it."""
     places = [Path(name) for name in (args.path, *args.source) if name]
     if not places:
         raise InputError(expected("report", "a study, a run or --from FILE", "none"))
-    where, files = places[0], _files(args, *places)
+    where, made = places[0], _made(args, *places)
     out = Path(
         args.out or (where / "report" if where.is_dir() else where.with_name(f"{where.name.partition('.')[0]}-report"))
     )
     with results(out) as place:
-        for name, content in files.items():
+        for name, content in made.files.items():
             if isinstance(content, bytes):
                 (place / name).write_bytes(content)
             else:
                 write_text(place / name, content)
     if args.markdown:
         beside = os.path.relpath(out, Path(args.markdown).parent)
-        write_text(Path(args.markdown), DRAWING.sub(rf"](<{beside}/\1>)", str(files["report.md"])))
-    return out, files
+        write_text(Path(args.markdown), DRAWING.sub(rf"](<{beside}/\1>)", str(made.files["report.md"])))
+    return out, made
 
 
-def told(out: Path, files: Mapping[str, str | bytes]) -> list[str]:
+def told(out: Path, made: Report) -> list[str]:
     """The answer in a few lines, and where the rest is."""
-    rest = ", ".join(name for name in files if name != "report.html")
-    return [*_answer(files), f"page: {out / 'report.html'}   more: {rest}"]
+    rest = ", ".join(name for name in made.files if name != "report.html")
+    return [*made.answer, f"page: {out / 'report.html'}   more: {rest}"]
 
 
-def _files(args: Namespace, where: Path, *more: Path) -> dict[str, str | bytes]:
-    """What the report is made of, by file name. Raises InputError for a place where there is nothing to report."""
+def _made(args: Namespace, where: Path, *more: Path) -> Report:
+    """The report of what is there. Raises InputError for a place where there is nothing to report."""
     if (where / NAME).is_file():
         return _of_store(args, where, *more)
     if more and (where.is_dir() or where.suffix == ".json"):
@@ -90,7 +99,7 @@ def _files(args: Namespace, where: Path, *more: Path) -> dict[str, str | bytes]:
     return _of_measured(args, _each_once([(file, _of_file(args, file)) for file in (where, *more)]), where)
 
 
-def _of_store(args: Namespace, where: Path, *more: Path) -> dict[str, str | bytes]:
+def _of_store(args: Namespace, where: Path, *more: Path) -> Report:
     provenance: dict[str, str] = {}
     beside = [(file, _of_file(args, file)) for file in more]
     elsewhere = {row.study for _, rows in beside for row in rows}
@@ -103,14 +112,14 @@ def _of_store(args: Namespace, where: Path, *more: Path) -> dict[str, str | byte
         found = [row for row in measured(store) if not args.study or row.study in args.study]
         drawn = {}
         for one in dict.fromkeys(row.run for row in found):
-            provenance |= _made(store, one.study)
+            provenance |= _settings(store, one.study)
             drawn[one] = _pictures(args, store, [row for row in found if row.run == one])
     together = _each_once([(where, found), *beside])
     together.sort(key=lambda row: args.study.index(row.study) if args.study else 0)
     return _of_measured(args, together, where, {one: strip for one, strip in drawn.items() if strip}, provenance)
 
 
-def _made(store: Store, study: str) -> dict[str, str]:
+def _settings(store: Store, study: str) -> dict[str, str]:
     """How a study was made: the settings that all its points share and that are not the defaults; what is left."""
     kept = settings_of(store, study)
     points = [point["settings"] for point in kept["points"]]
@@ -176,7 +185,7 @@ def _of_measured(
     where: Path,
     drawn: Mapping[Run, tuple[str, Sequence[Strip]]] | None = None,
     about: Mapping[str, str] | None = None,
-) -> dict[str, str | bytes]:
+) -> Report:
     if not found:
         raise InputError(expected(str(where), "rows of a study that has run", "none"))
     made = summaries(found)
@@ -186,10 +195,12 @@ def _of_measured(
     title = args.title or _title(made)
     provenance = {**(about or {}), "tables again": f"windfirm report --from {ROWS}", "this page": versions()}
     page = study.page(made, title=title, pictures=drawn, provenance=provenance)
-    return {"report.html": page, **written.written(made, title=title, provenance=provenance), ROWS: rows}
+    beside = written.written(made, title=title, provenance=provenance)
+    said = study_words.answer(made[0])[:SHOWN] if len(made) == 1 else overview.told(made)
+    return Report({"report.html": page, **beside, ROWS: rows}, said)
 
 
-def _of_json(args: Namespace, where: Path) -> dict[str, str | bytes]:
+def _of_json(args: Namespace, where: Path) -> Report:
     try:
         document: Any = json.loads(where.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -202,37 +213,28 @@ def _of_json(args: Namespace, where: Path) -> dict[str, str | bytes]:
     if "subjects" in document:
         return _of_comparison(args, document)
     if "rounds" in document:
-        found = run_table.of_pruning(document)
-        return {"report.html": pruning.page(document), **run_table.written(pruning.sentences(document), found)}
-    found = run_table.of_training(document)
-    return {"report.html": training.page(document), **run_table.written(training.sentences(document), found)}
+        page, said, found = pruning.page(document), pruning.sentences(document), run_table.of_pruning(document)
+    else:
+        page, said, found = training.page(document), training.sentences(document), run_table.of_training(document)
+    return Report({"report.html": page, **run_table.written(said, found)}, said[:SHOWN])
 
 
-def _of_comparison(args: Namespace, document: Mapping[str, Any]) -> dict[str, str | bytes]:
+def _of_comparison(args: Namespace, document: Mapping[str, Any]) -> Report:
     comparison = from_json(document)
     title = args.title or " and ".join(dict.fromkeys(subject.name for subject in comparison.subjects))
     provenance = {name: str(text) for name, text in dict(document.get("provenance") or {}).items()}
     cautions = [str(text) for text in document.get("cautions") or ()]
     page = comparison_page(comparison, title=title, provenance=provenance, cautions=cautions)
+    said = comparison_words.answer(comparison)
     beside = written.written(
         summaries(rows_of(comparison)),
         title=title,
         provenance=provenance,
-        answer=lambda _: comparison_words.answer(comparison),
+        answer=lambda _: said,
         doubts=lambda _: [*cautions, *comparison_words.doubts(comparison)],
     )
-    return {"report.html": page, **beside}
+    return Report({"report.html": page, **beside}, said[:SHOWN])
 
 
 def _title(made: Sequence[Summary]) -> str:
     return made[0].title if len(made) == 1 else "Does pruning make networks harder to fool?"
-
-
-def _answer(files: Mapping[str, str | bytes]) -> list[str]:
-    """The first lines of the text, for a terminal; of several studies a line each."""
-    lines = str(files.get("report.md", "")).splitlines()
-    if (head := f"| {' | '.join(HEAD)} |") in lines:
-        places = [line.split(" | ") for line in lines[lines.index(head) + 2 : lines.index("", lines.index(head))]]
-        than = [(plain(place[0].removeprefix("| ")), place[1]) for place in places]
-        return [f"{study}: {f'{HEAD[1]} in {ways} cases' if ways else 'no control'}" for study, ways in than]
-    return [plain(line) for line in lines if line and not line.startswith(("#", "|", "!", ">", "-"))][:3]

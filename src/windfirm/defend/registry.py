@@ -15,7 +15,7 @@ from windfirm.defend.mixup import mixup
 from windfirm.defend.shape_texture import shape_texture
 from windfirm.defend.stylized import stylized
 from windfirm.defend.trades import trades
-from windfirm.errors import InputError, expected, nearest
+from windfirm.errors import InputError
 
 #: Name to factory: ``factory(side, **options) -> Objective``.
 DEFENCES: Mapping[str, Callable[..., Objective]] = MappingProxyType(
@@ -39,13 +39,7 @@ def defence(name: str, side: int = 32, **options: Any) -> Objective:
     images are high and wide; sizes that are not given in ``options`` grow with it. Raises InputError for an unknown
     name or option, for a value out of range, and for what is no such factory.
     """
-    known = kinds(name)
-    for option, value in options.items():
-        if option not in known:
-            wanted = f"options out of {', '.join(known)}" if known else "no options"
-            raise InputError(expected(name, wanted, option) + nearest(option, known))
-        if number := own.misfit(known[option], value):
-            raise InputError(expected(name, f"{option} as {number}", repr(value)))
+    own.check(name, options, kinds(name))
     return factory(name)(side, **options)
 
 

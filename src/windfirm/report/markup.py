@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 
 #: What Markdown reads as something else.
 MARKUP = re.compile(r"[\\`*_\[\]<>|&~#]")
-ESCAPED = re.compile(rf"\\({MARKUP.pattern})")
 #: What a stock LaTeX has no letter for. What is not here and not Latin is replaced by a question mark.
 LETTERS = {
     "ℓ": r"$\ell$",
@@ -25,11 +24,6 @@ LATEX |= {">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"}
 def md(text: str) -> str:
     """``text`` as Markdown shows it, letter by letter: no cell ends early and no markup begins."""
     return MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
-
-
-def plain(text: str) -> str:
-    """What ``md`` was given."""
-    return ESCAPED.sub(r"\1", text)
 
 
 def tex(text: str) -> str:

@@ -24,6 +24,13 @@ def overview(summaries: Sequence[Summary]) -> list[tuple[str, ...]]:
     return [_line(summary) for summary in summaries] if len(summaries) > 1 else []
 
 
+def told(summaries: Sequence[Summary]) -> list[str]:
+    """How F' fares beside the control, a line for each of several studies."""
+    return [
+        f"{study}: {f'{HEAD[1]} in {ways} cases' if ways else 'no control'}" for study, ways, *_ in overview(summaries)
+    ]
+
+
 def _line(summary: Summary) -> tuple[str, ...]:
     same, of, _ = agreement(summary)
     about = subject(summary.study)
