@@ -57,6 +57,13 @@ class Scaled(nn.Module):
         return x * 1_000
 
 
+class Ripple(nn.Module):
+    """A wave, too low to be seen, that turns the gradient this way and that."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 0.01 * torch.sin(200 * x)
+
+
 class Pretended(nn.Module):
     """Gives back what comes in, and backwards the gradient times ``sign``, or times noise where that is 0."""
 

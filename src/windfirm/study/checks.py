@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from windfirm import seeds
 from windfirm.attack.pgd import pgd
+from windfirm.attack.square import square
 from windfirm.data.images import Images
 from windfirm.evaluate import probes, warnings
 from windfirm.evaluate.loop import curve, evaluate, fetch
@@ -20,10 +21,12 @@ from windfirm.models.device import default_modes, placed
 CHECKED = 200
 #: FGSM is followed up to half the range of a pixel, where every image can be made grey.
 EPSES = tuple(eps / 255 for eps in (0, 1, 2, 8, 32, 127.5))
-#: The size of FGSM on rescaled logits, and of PGD.
+#: The size of FGSM on rescaled logits, of PGD and of Square.
 EPS = 8 / 255
 #: PGD of the second number of steps must find hardly anything that PGD of the first did not.
 STEPS = 10, 40
+#: Square, which sees outputs alone, must not do better with so many queries than the gradient does.
+QUERIES = 500
 #: Images that are shown again and again.
 REPEATED = 50
 
@@ -60,7 +63,8 @@ def checks(
         fewer, more = (evaluate(model, some, pgd(some.side, steps=n), eps=EPS, device=device) for n in STEPS)
         found += warnings.along(swept, some.labels.numpy())
         found += warnings.still_helping(fewer, more, "steps")
-        found += warnings.among([*swept, more])
+        unseen = evaluate(model, some, square(some.side, queries=QUERIES), eps=EPS, device=device)
+        found += warnings.among([*swept, more, unseen])
     return Checks(len(some), (*found, *warnings.among(outcomes)))
 
 
