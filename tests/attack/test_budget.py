@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from windfirm.attack.budget import Budget, parse_eps, show_eps, uniform
+from windfirm.attack.budget import Attack, Budget, parse_eps, show_eps, uniform
 from windfirm.errors import InputError
 
 
@@ -94,3 +94,9 @@ def test_an_image_keeps_its_numbers_when_others_have_left() -> None:
         assert torch.equal(few.draw(images[rows], 4, "any"), budget.draw(images, 4, "any")[rows])
         again = few.only(torch.tensor([1]), images[rows])
         assert torch.equal(again.draw(images[:1], 4, "any"), budget.draw(images, 4, "any")[1:2])
+
+
+def test_an_attack_is_not_called_as_tables_call_a_mean_of_attacks() -> None:
+    with pytest.raises(InputError) as error:
+        Attack("average", "does nothing", lambda model, images, labels, budget: images, 1, False, None)
+    assert str(error.value) == "attack: expected a name that no mean of attacks has in tables, got average"

@@ -63,6 +63,12 @@ def test_a_loss_of_clean_accuracy_is_told_of_the_lines_that_have_one() -> None:
     assert said == begin + "−1.00 points; no loss is shown."
 
 
+def test_a_loss_that_the_training_hides_is_told_beside_the_control() -> None:
+    made = summary(rows("a", {}, {"F": {"clean": 80}, "F'": {"clean": 83}, "control": {"clean": 95}}))
+    wanted = "On clean images F′ − F is +3.00 points; no loss is shown. F′ − control is −12.00 points; "
+    assert f"{wanted}F′ is less accurate in {made.lines[0].label}." in answer(made)
+
+
 def test_five_lines_that_lose_are_named_and_six_are_counted() -> None:
     named = "ratio 0.1, ratio 0.2, ratio 0.3, ratio 0.4 and ratio 0.5"
     for lines, where in ((5, named), (6, "6 of 7 cases")):

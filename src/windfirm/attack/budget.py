@@ -20,6 +20,9 @@ from windfirm.errors import InputError, expected
 #: How far a change is: its largest value, or its length (Euclidean, over all values of an image).
 Norm = Literal["linf", "l2"]
 
+#: What tables call means over attacks.
+MEANS = ("average", "robustness", "generalization")
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -83,6 +86,8 @@ class Attack:
             raise InputError(expected(self.name, f"a norm out of {', '.join(get_args(Norm))}, or None", self.norm))
         if self.trials < 1:
             raise InputError(expected(self.name, "at least 1 trial", self.trials))
+        if self.name in MEANS:
+            raise InputError(expected("attack", "a name that no mean of attacks has in tables", self.name))
 
     def size(self, eps: str | float) -> float:
         """``eps`` as parse_eps reads it in this attack's norm; any length where eps means nothing."""

@@ -165,7 +165,7 @@ def _whole(comparison: Comparison) -> str:
     if found.answer == "first half only":
         return f"{said}is shown in its first half only, under {up}; {close}."
     if found.answer == "holds":
-        said += f"holds here under {'all ' if len(found.more) > 1 else ''}{up}"
+        said += f"holds here under {f'every attack measured ({up})' if len(found.more) > 1 else up}"
     else:
         parts = [f"holds here under {up} only"]
         parts += [f"fails under {down}"] if down else []

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from typing import get_args
 
+from windfirm.attack.budget import MEANS
 from windfirm.evaluate.compare import CLEAN, Versus
 from windfirm.report import words
 from windfirm.report.line import Line, Outcomes
 from windfirm.report.study_figures import amounts
 from windfirm.report.summary import Summary
 
-#: Columns that are means of others.
-MEANS = ("average", "robustness", "generalization")
 #: Columns, and kinds of lines, that are told of in a sentence.
 MEANT, KINDS = 6, 4
 #: Percent of the MACs that count as something removed.

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from windfirm.attack.budget import MEANS
 from windfirm.evaluate.compare import CLEAN, Versus
 from windfirm.evaluate.warnings import among, harm
 from windfirm.report import words
-from windfirm.report.study_questions import MEANS, MEANT, answers, attacked, questions, verdicts
+from windfirm.report.line import Gain, Line
+from windfirm.report.study_questions import MEANT, answers, attacked, questions, verdicts
 from windfirm.report.study_table import agreement, missing
 from windfirm.report.summary import Summary
 
@@ -111,17 +113,22 @@ def _by_column(summary: Summary, columns: Sequence[str]) -> str:
 
 
 def _clean(summary: Summary) -> str:
-    column = next((name for name in CLEAN if name in summary.columns), None)
-    found = summary.gains("F", column) if column else []
-    if not found:
-        return ""
-    points = [gain.delta.points for _, gain in found]
-    lost = [line.label for line, gain in found if gain.delta.points < 0 and (gain.delta.lost or gain.delta.high < 0)]
-    said = f"On clean images F′ − F is {_range(points)} points"
+    column = next((name for name in CLEAN if name in summary.columns), "")
+    found = {versus: summary.gains(versus, column) for versus in summary.versus()}
+    said = [
+        f"F′ − {versus} is {_range([gain.delta.points for _, gain in gains])} points; {_lost(gains)}"
+        for versus, gains in found.items()
+        if gains
+    ]
+    return f"On clean images {'. '.join(said)}." if said else ""
+
+
+def _lost(gains: Sequence[tuple[Line, Gain]]) -> str:
+    lost = [line.label for line, gain in gains if gain.delta.points < 0 and (gain.delta.lost or gain.delta.high < 0)]
     if not lost:
-        return f"{said}; no loss is shown."
-    where = words.listing(lost) if len(lost) <= NAMED else f"{len(lost):,} of {len(found):,} cases"
-    return f"{said}; F′ is less accurate in {where}."
+        return "no loss is shown"
+    where = words.listing(lost) if len(lost) <= NAMED else f"{len(lost):,} of {len(gains):,} cases"
+    return f"F′ is less accurate in {where}"
 
 
 def _poster(summary: Summary) -> str:
