@@ -37,5 +37,5 @@ def test_one_value_is_no_chart() -> None:
 def test_texts_are_escaped() -> None:
     svg = chart(POINTS, plain("size < 3"), "a & b")
     assert 'aria-label="a &amp; b"' in svg
-    assert "<title>F at size &lt; 3 0.00784: 60.00 %" in svg
+    assert "<title>F at size &lt; 3 0.00784314: 60.00 %" in svg
     assert ">size &lt; 3<" in svg

@@ -5,6 +5,7 @@ import pytest
 from tests.report.made import GAIN, comparison, every, outcome
 from windfirm.errors import InputError
 from windfirm.evaluate.curves import Curve
+from windfirm.evaluate.outcome import Outcome
 from windfirm.report import Layer, figure
 
 MADE = comparison(every(GAIN), every(GAIN))
@@ -60,6 +61,28 @@ def test_every_sweep_of_a_comparison_is_a_figure_of_all_its_networks() -> None:
         True
     ] * 3
     assert figure.sweeps(MADE) == []
+
+
+def titled(title: str, eps: float) -> Outcome:
+    return dataclasses.replace(outcome("pgd", 500, eps=eps), title=title)
+
+
+def test_two_sweeps_of_one_attack_that_differ_in_an_option_are_two_figures() -> None:
+    steps = [titled(f"PGD, {n} steps", 8 / 255) for n in (1, 1, 20, 20)]
+    both = tuple(Curve("eps", (1 / 255, 8 / 255), tuple(two)) for two in (steps[:2], steps[2:]))
+    swept = tuple(dataclasses.replace(subject, sweeps=both) for subject in MADE.subjects)
+    assert [said for _, _, said in figure.sweeps(dataclasses.replace(MADE, subjects=swept))] == [
+        "PGD, 1 steps",
+        "PGD, 20 steps",
+    ]
+
+
+def test_numbers_of_an_axis_are_those_that_were_asked_for() -> None:
+    queries = Curve("queries", (500.0, 2500.0), (outcome("square", 500), outcome("square", 400)))
+    assert "<title>F at queries 2,500: 40.00 %" in figure.sweep({"F": queries})
+    svg = figure.sweep({"F": Curve("eps", (0.5, 4.0), (titled("PGD, L2", 0.5), titled("PGD, L2", 4.0)))})
+    assert "<title>F at eps 4: 50.00 %" in svg  # a length, not 1020/255
+    assert "eps, a length in L2" in svg
 
 
 def test_profile_bars_by_hand() -> None:

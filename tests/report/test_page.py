@@ -1,11 +1,13 @@
 import base64
 import hashlib
 import re
+from io import BytesIO
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from numpy.typing import NDArray
+from PIL import Image
 
 from tests.report.made import GAIN, NAN, NOTHING, checked, comparison, every
 from tests.report.markup import EVIL as STRANGE
@@ -13,7 +15,7 @@ from tests.report.markup import read, structure
 from windfirm.evaluate.examples import Example, View
 from windfirm.evaluate.warnings import Finding
 from windfirm.report import Layer, page
-from windfirm.report.page import _amplified, _factor
+from windfirm.report.page import _amplified, _factor, uri
 
 EVIL = "<script>alert(1)</script>"
 
@@ -131,6 +133,13 @@ def test_every_example_says_whom_it_fooled() -> None:
 
 def test_a_label_without_a_name_is_a_number() -> None:
     assert "class 1" in read(full(classes=())).text
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "L"), (3, "RGB"), (4, "RGB"), (5, "RGB")])
+def test_images_of_any_channels_have_a_picture_without_transparency(channels: int, mode: str) -> None:
+    data = uri(np.full((4, 4, channels), 7, np.uint8)).partition(",")[2]
+    with Image.open(BytesIO(base64.b64decode(data))) as image:
+        assert image.mode == mode
 
 
 def test_forty_examples_stay_below_a_megabyte() -> None:

@@ -57,6 +57,13 @@ def test_the_page_has_the_answer_the_table_and_how_it_was_made() -> None:
     assert 'data-value="10"' in html
 
 
+def test_without_f_the_page_shows_what_there_is_beside_the_control() -> None:
+    found = summary([entry for entry in table3() if entry.role != "F"])
+    assert found.gains("control", "occlusion")[0][1].delta.points == 5
+    assert "(+) 5.00" in read(page([found], title="Half")).text
+    assert not found.one_f
+
+
 def test_several_studies_are_listed_with_their_titles_where_they_have_one() -> None:
     html = page([summary(table3()), summary(swept())], title="Two", provenance={})
     text = " ".join(read(html).text.split())

@@ -11,7 +11,7 @@ from windfirm.evaluate.outcome import Outcome
 from windfirm.report import words
 from windfirm.report.chart import chart
 from windfirm.report.comparison_words import subject
-from windfirm.report.drawing import EPS, plain
+from windfirm.report.drawing import EPS, LENGTH, plain
 from windfirm.report.drawing.look import ROLES
 from windfirm.report.drawing.svg import short, svg
 
@@ -50,21 +50,23 @@ def sweep(curves: Mapping[Role, Curve]) -> str:
     what = kinds[0]
     titles = words.listing(sorted({outcome.title for curve in curves.values() for outcome in curve.outcomes[-1:]}))
     networks = {role: list(zip(curve.values, curve.outcomes, strict=True)) for role, curve in curves.items()}
-    return chart(networks, EPS if what == "eps" else plain(what), f"Accuracy against {what}: {titles}")
+    lengths = any(outcome.in_l2 for curve in curves.values() for outcome in curve.outcomes)
+    axis = plain(what) if what != "eps" else LENGTH if lengths else EPS
+    return chart(networks, axis, f"Accuracy against {what}: {titles}")
 
 
 def sweeps(comparison: Comparison) -> list[tuple[str, str, str]]:
     """The sweeps of a comparison: (the attack and what grows, the figure as ``<svg>``, the attack in words)."""
-    found: dict[tuple[str, str], dict[Role, Curve]] = {}
+    found: dict[tuple[str, str, str], dict[Role, Curve]] = {}
     for network in comparison.subjects:
-        for one in network.sweeps:
-            found.setdefault((one.outcomes[0].attack, one.what), {})[network.role] = one
+        for one in network.sweeps:  # the same attack may be swept twice, with other options
+            first = one.outcomes[0]
+            found.setdefault((first.attack, one.what, first.title), {})[network.role] = one
     drawn = []
-    for (attack, what), curves in found.items():
+    for (attack, what, _), curves in found.items():
         last = next(iter(curves.values()))
-        said = (
-            last.outcomes[-1].title if what == "eps" else f"at {what} {last.values[-1]:.3g}, {last.outcomes[-1].title}"
-        )
+        title = last.outcomes[-1].title
+        said = title if what == "eps" else f"at {plain(what).named(last.values[-1])}, {title}"
         if svg := sweep(curves):
             drawn.append((f"{attack} against {what}", svg, said))
     return drawn

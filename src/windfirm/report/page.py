@@ -185,8 +185,8 @@ def _amplified(clean: Pixels, attacked: Pixels, factor: float) -> Pixels:
 
 
 def uri(pixels: Pixels) -> str:
-    """``pixels`` (h, w, c) uint8, with 1 or 3 channels, as a PNG data URI."""
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    """``pixels`` (h, w, c) uint8 as a PNG data URI: of other than three channels the first, or the first three."""
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] < 3 else pixels[..., :3])
     if max(image.size) > SIDE:
         image.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
     buffer = BytesIO()

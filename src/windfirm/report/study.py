@@ -122,22 +122,21 @@ def _row(summary: Summary, line: Line, best: Set[tuple[str, str]]) -> dict[str, 
 
 
 def _cell(gain: Gain | None, beside: Gain | None, best: bool) -> dict[str, object] | None:
-    if gain is None:
+    if gain is None and beside is None:
         return None
-    delta = gain.delta
     return {
-        "value": f"{delta.points:.6g}",
-        "points": words.poster(delta.points),
+        "value": f"{gain.delta.points:.6g}" if gain else "",
+        "points": words.poster(gain.delta.points) if gain else "",
         "best": best,
-        "shown": delta.verdict != "none shown",
-        "interval": words.interval(delta.low, delta.high),
-        "p": words.p_phrase(delta.adjusted),
+        "shown": gain is not None and gain.delta.verdict != "none shown",
+        "interval": words.interval(gain.delta.low, gain.delta.high) if gain else "",
+        "p": words.p_phrase(gain.delta.adjusted) if gain else "",
         "control": words.poster(beside.delta.points) if beside else "",
         "control_shown": beside is not None and beside.delta.verdict != "none shown",
         "control_interval": words.interval(beside.delta.low, beside.delta.high) if beside else "",
-        "published": "" if gain.published is None else words.poster(gain.published),
-        "agrees": gain.agrees,
-        "each": ", ".join(f"seed {seed}: {words.signed(points)}" for seed, points in gain.each.items()),
+        "published": "" if gain is None or gain.published is None else words.poster(gain.published),
+        "agrees": gain is not None and gain.agrees,
+        "each": ", ".join(f"seed {s}: {words.signed(points)}" for s, points in gain.each.items()) if gain else "",
     }
 
 

@@ -186,7 +186,7 @@ def _one_f(rows: Sequence[Measured]) -> bool:
         if row.role == "F":
             found.setdefault(repr(sorted(row.point.items())), set()).add(row.network)
     several = len({row.seed for row in rows}) > 1
-    return several and all(len(networks) == 1 and None not in networks for networks in found.values())
+    return several and bool(found) and all(len(networks) == 1 and None not in networks for networks in found.values())
 
 
 def _unlike_the_posters(line: Line) -> Line:

@@ -4,11 +4,11 @@ Colours come from the page's style sheet by class, so that both themes and print
 its marker and its dashes as well as by its colour. Each point says its numbers when the pointer rests on it.
 """
 
-from windfirm.report.drawing.axis import EPS, Axis, plain
+from windfirm.report.drawing.axis import EPS, LENGTH, Axis, plain
 from windfirm.report.drawing.bars import bars
 from windfirm.report.drawing.heat import heat
 from windfirm.report.drawing.lines import lines
 from windfirm.report.drawing.scatter import scatter
 from windfirm.report.drawing.series import Point, Series
 
-__all__ = ["EPS", "Axis", "Point", "Series", "bars", "heat", "lines", "plain", "scatter"]
+__all__ = ["EPS", "LENGTH", "Axis", "Point", "Series", "bars", "heat", "lines", "plain", "scatter"]

@@ -21,17 +21,23 @@ class Axis:
     bend: Callable[[float], float] = float
 
 
+def _plain(value: float) -> str:
+    return f"{value:,.6g}"
+
+
 def _over_255(eps: float) -> str:
-    return f"{eps * 255:.3g}"
+    return _plain(eps * 255)
 
 
 #: The square root keeps zero and still opens up the small values.
 EPS = Axis("eps in 1/255 (square-root scale)", _over_255, lambda eps: f"eps {_over_255(eps)}/255", math.sqrt)
+#: The same for lengths in L2, whose unit is a pixel from black to white.
+LENGTH = Axis("eps, a length in L2 (square-root scale)", _plain, lambda eps: f"eps {_plain(eps)}", math.sqrt)
 
 
 def plain(what: str) -> Axis:
     """An even axis of ``what``."""
-    return Axis(what, lambda value: f"{value:.3g}", lambda value: f"{what} {value:.3g}")
+    return Axis(what, _plain, lambda value: f"{what} {_plain(value)}")
 
 
 @dataclass(frozen=True)
