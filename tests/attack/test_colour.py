@@ -56,4 +56,4 @@ def test_hue_and_saturation_shifts_agree_with_colorsys(images: Tensor) -> None:
 def test_colours_need_three_channels() -> None:
     with pytest.raises(InputError) as error:
         rgb_to_hsv(torch.zeros(2, 1, 8, 8))
-    assert str(error.value) == "colour: expected RGB images (b, 3, h, w), got (2, 1, 8, 8)"
+    assert str(error.value) == "semantic changes: expected RGB images (b, 3, h, w), got (2, 1, 8, 8)"

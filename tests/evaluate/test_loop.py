@@ -158,6 +158,16 @@ def test_an_attack_that_cheats_is_caught(cheat: str) -> None:
     assert str(error.value) == message
 
 
+def test_an_attack_that_raises_is_named() -> None:
+    def broken(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        raise KeyError("step")
+
+    model = small_network()
+    with pytest.raises(WindfirmError) as error:
+        evaluate(model, labelled(model), make(broken))
+    assert str(error.value) == "attack toy: expected changed images, got KeyError: 'step'"
+
+
 def test_an_attack_that_changes_labels_and_mode_gains_nothing() -> None:
     model = small_network()
 
@@ -180,7 +190,7 @@ def test_the_model_is_left_in_the_state_it_was_in(fails: bool) -> None:
     model.get_parameter("4.bias").grad = torch.ones(3)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     if fails:
-        with pytest.raises(AssertionError):
+        with pytest.raises(WindfirmError):
             evaluate(model, images, make(_fail))
     else:
         evaluate(model, images, build("fgsm", 8))

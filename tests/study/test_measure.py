@@ -3,8 +3,9 @@ import torch
 from torch import Tensor, nn
 
 from tests.evaluate.toys import labelled, small_network
-from windfirm.attack.budget import Attack
+from windfirm.attack.budget import Attack, Budget
 from windfirm.attack.registry import build
+from windfirm.errors import TraceError
 from windfirm.evaluate.curves import sweep
 from windfirm.evaluate.loop import evaluate
 from windfirm.study.measure import measure
@@ -60,6 +61,25 @@ def test_an_attack_of_ones_own_is_asked_itself_whatever_its_name() -> None:
     subject = measure("F", "toy", model, images, [mine], eps=4 / 255, epses=(4 / 255,), checked=0)
     assert subject.outcomes[0].title == "does nothing"
     assert subject.outcomes[0].count == evaluate(model, images, "clean").count > subject.curve[0].count
+
+
+def test_a_network_whose_cost_cannot_be_told_is_refused_before_the_attacks() -> None:
+    class Choosing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = small_network()
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.inner(x if float(x.detach().mean()) < 2 else 2 * x)
+            return logits
+
+    def never(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
+        raise AssertionError
+
+    model = Choosing()
+    long = Attack("long", "takes hours", never, 1, average=False, norm=None)
+    with pytest.raises(TraceError, match=r"^cost: expected a network that runs on a meta tensor"):
+        measure("F", "toy", model, labelled(model.inner), [long])
 
 
 def test_a_network_that_draws_is_measured_with_the_seed_whether_or_not_there_is_a_curve() -> None:

@@ -109,6 +109,11 @@ def test_attacks_have_sizes_and_options(tmp_path: Path) -> None:
     ]
 
 
+def test_a_size_that_fits_larger_images_is_left_to_the_attack(tmp_path: Path) -> None:
+    plan = of(tmp_path, STUDY.replace('"semantic"', '"occlusion"').replace("turn = 0.5", "size = 112"))
+    assert plan.measurements[-1].options == {"size": 112}
+
+
 def test_a_length_in_l2_may_be_above_one(tmp_path: Path) -> None:
     text = STUDY.replace('name = "fgsm"\neps = ["2/255", "8/255"]', 'name = "pgd"\nnorm = "l2"\neps = [0.5, 3]')
     assert [entry.eps for entry in of(tmp_path, text).measurements[:2]] == [0.5, 3.0]

@@ -51,7 +51,8 @@ def material(images: Tensor, labels: Tensor, held: int, device: torch.device) ->
             expected("training data", "as many labels as images, at least one", f"{len(labels)} and {count}")
         )
     if labels.is_floating_point() or labels.is_complex() or int(labels.min()) < 0:
-        got = f"{labels.dtype}, the first {labels[0].item()}"
+        whole = not (labels.is_floating_point() or labels.is_complex())
+        got = f"{int(labels.min())} among them" if whole else str(labels.dtype)
         raise InputError(expected("training data", "labels (n,) that are whole numbers from 0", got))
     return Material(Augmenter(images, device), labels.to(device, torch.int64), *hold_out(count, held))
 

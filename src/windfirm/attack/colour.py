@@ -12,7 +12,7 @@ def rgb_to_hsv(images: Tensor) -> Tensor:
     Raises InputError for images that do not have three channels.
     """
     if images.ndim != 4 or images.shape[1] != 3:
-        raise InputError(expected("colour", "RGB images (b, 3, h, w)", tuple(images.shape)))
+        raise InputError(expected("semantic changes", "RGB images (b, 3, h, w)", tuple(images.shape)))
     red, green, blue = images.unbind(1)
     value = images.amax(1)
     chroma = value - images.amin(1)

@@ -40,6 +40,9 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
     }
 )
 
+#: A side for which attacks are checked before any image is there: longer than any, so that what may fit passes.
+SIDE = 2**16
+
 
 @default_modes()
 def build(name: str | Attack, image_side: int = 32, **options: Any) -> Attack:

@@ -10,7 +10,8 @@ from torch import nn
 
 from windfirm import console, seeds
 from windfirm.adjust.adjustments import ADJUSTMENTS, adjust, describe, due
-from windfirm.commands.shared import SIDE, chosen_defence, one_of
+from windfirm.attack.registry import SIDE
+from windfirm.commands.shared import chosen_defence, one_of
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.models.registry import ARCHITECTURES

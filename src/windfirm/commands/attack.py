@@ -3,8 +3,8 @@
 from argparse import Namespace
 
 from windfirm import console
+from windfirm.attack.registry import SIDE
 from windfirm.commands.shared import (
-    SIDE,
     check_fit,
     chosen_attacks,
     describe,

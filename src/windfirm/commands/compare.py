@@ -10,9 +10,9 @@ from torch import nn
 
 from windfirm import console
 from windfirm.attack.budget import Attack
+from windfirm.attack.registry import SIDE
 from windfirm.commands.shared import (
     AS_MADE,
-    SIDE,
     as_made,
     check_fit,
     chosen_attacks,

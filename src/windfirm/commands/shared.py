@@ -43,9 +43,6 @@ STALE = 30 * 24 * 3600
 #: What is said of a network that a function of the user's own makes, as weights are easily forgotten.
 AS_MADE = "weights as the function makes them; --weights puts others in"
 
-#: A side for which attacks are checked before any image is there: longer than any, so that what may fit passes.
-SIDE = 2**16
-
 
 @contextmanager
 def results(folder: str | Path) -> Iterator[Path]:

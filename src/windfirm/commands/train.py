@@ -22,8 +22,8 @@ from windfirm.adjust.resume import weights_digest
 from windfirm.adjust.schedule import SCHEDULES
 from windfirm.adjust.together import train_together
 from windfirm.adjust.train import train
+from windfirm.attack.registry import SIDE
 from windfirm.commands.shared import (
-    SIDE,
     check_apart,
     check_fit,
     chosen_defence,

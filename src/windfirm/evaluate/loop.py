@@ -22,14 +22,14 @@ from windfirm.attack.projection import lengths
 from windfirm.attack.registry import build
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
-from windfirm.errors import WindfirmError, expected
+from windfirm.errors import WindfirmError, brief, expected
 from windfirm.evaluate.fold import folded
 from windfirm.evaluate.memory import Batches, batched
 from windfirm.evaluate.network import check_images, classify, outputs, private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.evaluate.replay import Replayed
 from windfirm.models.copies import copied
-from windfirm.models.device import default_modes, in_float32, is_gpu, placed, told_to_round
+from windfirm.models.device import default_modes, in_float32, is_gpu, out_of_memory, placed, told_to_round
 from windfirm.models.layout import arrange
 
 #: Room for float32 rounding when the range and the size of a change are checked; a share of sizes above 1.
@@ -231,7 +231,12 @@ def attacked(network: nn.Module, pixels: Tensor, labels: Tensor, attack: Attack,
     at_once = max(1, AT_ONCE // pixels.shape[2:].numel()) if is_gpu(pixels.device) else 1
     exact = in_float32() if budget.trial in attack.exact else nullcontext()
     with exact, torch.autocast(pixels.device.type, enabled=False), torch.enable_grad():
-        changed = attack.apply(network, pixels.clone(), labels.clone(), replace(budget, at_once=at_once))
+        try:
+            changed = attack.apply(network, pixels.clone(), labels.clone(), replace(budget, at_once=at_once))
+        except Exception as error:  # those of a user's own may raise anything
+            if isinstance(error, WindfirmError) or out_of_memory(error):
+                raise
+            raise WindfirmError(expected(f"attack {attack.name}", "changed images", brief(error))) from error
     return checked(attack, pixels, changed, budget.eps)
 
 

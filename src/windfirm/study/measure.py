@@ -17,6 +17,7 @@ from windfirm.evaluate.calibration import calibration, logits
 from windfirm.evaluate.compare import Role, Subject
 from windfirm.evaluate.curves import Sweep
 from windfirm.evaluate.loop import curve, evaluate
+from windfirm.evaluate.outcome import Outcome
 from windfirm.models.copies import copied
 from windfirm.models.cost import cost
 from windfirm.models.device import type_of
@@ -49,10 +50,11 @@ def measure(
     the rest. Raises InputError, which names the network, when it and the images do not fit together.
     """
     example = to_float(images.images[:1]).contiguous()
-    outcomes = []
+    outcomes: list[Outcome] = []
     steps = len(attacks) + len(sweeps) + 1
     with naming(name):
         swept = curve(model, images, epses, seed=seed, device=device) if epses else ()
+        arithmetic = cost(model, example.to(type_of(model)))  # which may refuse the network: before hours of attacks
         known = {outcome.eps: outcome for outcome in swept}  # the curve has done this work already
         for done, attack in enumerate(attacks):
             found = known.get(eps) if attack == fgsm(0) else None
@@ -66,7 +68,6 @@ def measure(
                 progress(done + 1, steps)
         doubts = checks(model, images, (*outcomes, *swept), count=checked, device=device) if checked else None
         sureness = calibration(logits(model, images, device=device), images.labels) if len(images) > 1 else None
-    arithmetic = cost(model, example.to(type_of(model)))
     if progress:
         progress(steps, steps)
     return Subject(

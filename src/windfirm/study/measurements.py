@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from windfirm import own
-from windfirm.attack.registry import ATTACKS, build, kinds
+from windfirm.attack.registry import ATTACKS, SIDE, build, kinds
 from windfirm.errors import InputError, expected, nearest
 from windfirm.study.lines import Lines
 from windfirm.study.measure import naming
@@ -73,7 +73,7 @@ def _measured(entry: Mapping[str, Any], trials: int | None, at: Callable[[str], 
         if kind := own.misfit(known[option], value):
             raise InputError(expected(at(option), kind, show(value)))
     with naming(at("name")):
-        attack = build(chosen, **options)
+        attack = build(chosen, SIDE, **options)  # which images there are is not known yet
     if trials is not None and attack.average and attack.trials > 1 and "trials" not in options:
         options["trials"] = trials
     images = count(at("images"), entry["images"]) if "images" in entry else None
