@@ -8,7 +8,7 @@ import windfirm
 
 NAMES = [
     "WindfirmError", "__version__", "adjust", "attack", "build", "compare", "cost", "criterion", "cut",
-    "evaluate", "expand", "load", "load_weights", "prune", "save", "score", "scores", "select", "structures",
+    "evaluate", "expand", "load", "load_weights", "perturb", "prune", "save", "score", "scores", "select", "structures",
 ]  # fmt: skip
 
 QUIET = """

@@ -23,6 +23,7 @@ PUBLIC = {
     "prune": ("windfirm.prune.schedule", "prune"),
     "adjust": ("windfirm.adjust.adjustments", "adjust"),
     "attack": ("windfirm.evaluate.api", "attack"),
+    "perturb": ("windfirm.evaluate.api", "perturb"),
     "evaluate": ("windfirm.evaluate.loop", "evaluate"),
     "compare": ("windfirm.study.api", "compare"),
     "build": ("windfirm.models.registry", "build"),
@@ -40,6 +41,7 @@ if TYPE_CHECKING:  # each under its name, so that type checkers take it for publ
     from windfirm.adjust.adjustments import adjust as adjust
     from windfirm.errors import WindfirmError as WindfirmError
     from windfirm.evaluate.api import attack as attack
+    from windfirm.evaluate.api import perturb as perturb
     from windfirm.evaluate.loop import evaluate as evaluate
     from windfirm.models.checkpoint import load as load
     from windfirm.models.checkpoint import save as save

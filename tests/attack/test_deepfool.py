@@ -25,6 +25,16 @@ def test_a_linear_network_falls_at_its_distance_and_the_overshoot(classes: int, 
     torch.testing.assert_close(length(changed - images, norm), 1.02 * exact)
 
 
+@pytest.mark.parametrize("name", ["deepfool", "fab-t", "apgd-t"])
+def test_beside_a_single_class_there_is_no_border(name: str) -> None:
+    images = middling(4)
+    model, labels = (
+        nn.Sequential(nn.Flatten(), nn.Linear(48, 1, dtype=torch.float64)),
+        torch.zeros(4, dtype=torch.int64),
+    )
+    assert torch.equal(build(name, 4).apply(model, images, labels, Budget(0.1)), images)
+
+
 def test_only_changes_within_eps_are_returned() -> None:
     model, weights, biases = linear_classes(5)
     images = middling(100)

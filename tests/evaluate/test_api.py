@@ -11,7 +11,7 @@ from tests.evaluate.toys import labelled, small_network
 from tests.evaluate.toys_masked import AlwaysDropout
 from windfirm.attack import build
 from windfirm.errors import CutError, InputError
-from windfirm.evaluate.api import as_images, attack
+from windfirm.evaluate.api import as_images, attack, perturb
 from windfirm.evaluate.calibration import logits
 from windfirm.evaluate.distance import distances
 from windfirm.evaluate.examples import examples
@@ -33,6 +33,22 @@ def test_clean_accuracy_of_floats_and_of_bytes_is_that_of_the_labels() -> None:
 def test_options_go_to_the_attack_and_eps_may_be_written_as_people_do() -> None:
     assert attack(MODEL, DATA.images, DATA.labels, "occlusion", trials=3).trials == 3
     assert attack(MODEL, DATA.images, DATA.labels, "fgsm", eps="8/255").eps == 8 / 255
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("fgsm", {}), ("pgd", {"steps": 5}), ("square", {"queries": 20}), ("semantic", {"trials": 1})]
+)
+def test_perturbed_images_are_those_that_an_outcome_counts(name: str, options: dict[str, Any]) -> None:
+    made = perturb(MODEL, DATA.images, DATA.labels, name, eps="4/255", **options)
+    with torch.no_grad():
+        right = MODEL(made).argmax(1) == DATA.labels
+        if name != "semantic":  # others do not look at what is wrong before
+            right &= MODEL(DATA.images / 255).argmax(1) == DATA.labels
+    assert (
+        right.long().tolist() == attack(MODEL, DATA.images, DATA.labels, name, eps="4/255", **options).correct.tolist()
+    )
+    assert 0 <= made.min() <= made.max() <= 1
+    assert name == "semantic" or 0 < (made - DATA.images / 255).abs().max() <= 4 / 255 + 1e-6
 
 
 @pytest.mark.parametrize("shape", [(10, 3, 8, 24), (10, 3, 24, 8)])

@@ -46,7 +46,7 @@ def deepfool(side: int, *, norm: Norm = "linf", targets: int = 9, steps: int = 5
         moves = torch.zeros_like(images)  # the sum of the steps, without the overshoot
         left = (logits.argmax(1) == labels).nonzero()[:, 0]
         for _ in range(steps):
-            if not len(left):
+            if not len(left) or not classes.shape[1]:  # beside a single class there is no border
                 break
             state = (tensor[left] for tensor in (images, changed, moves, labels, classes, ties))
             changed[left], moves[left], right = pieces(step, budget.batch, *state)

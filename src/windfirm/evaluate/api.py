@@ -12,11 +12,12 @@ from windfirm.attack.registry import build
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
+from windfirm.evaluate.examples import changed
 from windfirm.evaluate.loop import evaluate
 from windfirm.evaluate.network import private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.models.asking import taking
-from windfirm.models.device import default_modes
+from windfirm.models.device import default_modes, placed
 
 
 def attack(
@@ -38,6 +39,28 @@ def attack(
     """
     data = as_images(model, images, labels)
     return evaluate(model, data, build(name, data.side, **options), eps=eps, seed=seed, device=device)
+
+
+def perturb(
+    model: nn.Module,
+    images: Tensor | NDArray[Any],
+    labels: Tensor | NDArray[Any],
+    name: str | Attack,
+    *,
+    eps: float | str = 8 / 255,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    **options: Any,
+) -> Tensor:
+    """The images, (n, c, h, w) float32 in [0, 1] on the CPU, that the attack called ``name`` makes of ``images``.
+
+    Of an attack that averages over draws they are those of the first; of any other, for each image those of the first
+    trial that fools ``model``, or of the last. Images that ``model`` gets wrong as they are get attacked as well. All
+    else is as in ``attack``.
+    """
+    data, device = as_images(model, images, labels), placed(device)
+    made = build(name, data.side, **options)
+    return changed(model, data, made, torch.arange(len(data)), eps=made.size(eps), seed=seed, device=device)[0]
 
 
 @default_modes()

@@ -63,12 +63,14 @@ def examples(
     """
     if not ids or not all(0 <= i < len(images) for i in ids):
         raise InputError(expected("examples", f"image numbers in [0, {len(images)})", list(ids)))
-    check_images(images)
-    attack, device = build(attack, images.side), placed(device)
+    attack = build(attack, images.side)
     eps = attack.size(eps)
     views = {
-        role: _views(private(model, device, images.images), images, attack, torch.tensor(ids), eps, seed, device)
+        role: [
+            View(_hwc((image * 255).round().to(torch.uint8)), int(label)) for image, label in zip(*made, strict=True)
+        ]
         for role, model in models.items()
+        for made in [changed(model, images, attack, torch.tensor(ids), eps=eps, seed=seed, device=device)]
     }
     return tuple(
         Example(i, int(images.labels[i]), attack.name, _hwc(images.images[i]), {role: views[role][k] for role in views})
@@ -76,12 +78,28 @@ def examples(
     )
 
 
-def _views(
-    network: nn.Module, images: Images, attack: Attack, ids: Tensor, eps: float, seed: int, device: torch.device | None
-) -> list[View]:
-    batches = batched("examples", images, None, device)
+@default_modes()
+@torch.no_grad()
+def changed(
+    model: nn.Module,
+    images: Images,
+    attack: Attack,
+    ids: Tensor,
+    *,
+    eps: float,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+) -> tuple[Tensor, Tensor]:
+    """What ``attack`` makes of the images numbered ``ids`` (n,), in [0, 1], (n, c, h, w), and ``model`` of that, (n,).
 
-    def seen(some: Tensor) -> list[View]:
+    Of an attack that averages the first draw; of any other the first trial that fools the network, or the last. Images
+    that are wrong as they are get attacked as well. Raises what evaluate raises.
+    """
+    check_images(images)
+    device = placed(device)
+    network, batches = private(model, device, images.images), batched("examples", images, None, device)
+
+    def seen(some: Tensor) -> tuple[Tensor, Tensor]:
         pixels, labels = fetch(images, some, device)
         shown, predicted = pixels.clone(), labels.clone()
         left = torch.arange(len(some))
@@ -91,12 +109,12 @@ def _views(
             left = torch.nonzero((predicted == labels).cpu())[:, 0]
             if len(left) == 0:
                 break
-        rounded = (shown * 255).round().clamp(0, 255).to(torch.uint8)
-        return [View(_hwc(image), int(label)) for image, label in zip(rounded, predicted, strict=True)]
+        return shown.clamp(0, 1).cpu(), predicted.cpu()  # what lies outside is within the judge's tolerance
 
     with seeds.default_stream(seed, "network", "examples", attack.name):
         target = searched(network, attack, images, device, batches.size)
-        return [view for _, views in batches.over(ids, seen) for view in views]
+        made, predictions = zip(*(found for _, found in batches.over(ids, seen)), strict=True)
+    return torch.cat(made), torch.cat(predictions)
 
 
 def _hwc(image: Tensor) -> NDArray[np.uint8]:
