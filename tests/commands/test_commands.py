@@ -62,7 +62,7 @@ def test_prune_by_l1_leaves_a_network_that_loads_again_and_its_record(capsys: Ca
     record = run_json(capsys, *words, "--out", "out")
     assert listing(Path("out")) == ["MODEL_CARD.md", "model.safetensors", "record.json", "report.html"]
     assert json.loads(Path("out/record.json").read_text()) == record
-    unknown = {"shape": None, "mean": None, "std": None}
+    unknown = {"shape": [3, 32, 32], "mean": None, "std": None}
     assert read_notes("out/model.safetensors") == {"pruned": record, "intake": unknown, "factory": NET}
     smaller = cost(load("out/model.safetensors", network), torch.zeros(1, 3, 32, 32))
     assert vars(smaller) == record["after"]

@@ -35,7 +35,7 @@ def test_a_checkpoint_becomes_a_file_that_was_checked_on_real_images_and_its_cos
         cost(network(), torch.zeros(1, 3, 8, 8))
     )
     assert set(found["seconds_per_image"]) == {"1", "64"}
-    assert found["before_the_cuts"] is None
+    assert (found["input"], found["before_the_cuts"]) == ([3, 8, 8], None)
     images = torch.rand(5, 3, 8, 8)
     with torch.no_grad():
         wanted = load("F.safetensors", network)(images)

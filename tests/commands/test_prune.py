@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.commands.toys import folder, run, run_json
+from tests.commands.toys import complaint, folder, run, run_json
 from windfirm.commands.declare.groups import CRITERIA as TOLD
 from windfirm.models.checkpoint import load
 from windfirm.models.cost import cost
@@ -156,6 +157,18 @@ def test_the_card_says_how_to_load_the_network_and_a_command_that_measures_it(ca
         exec(python, names)
     record = json.loads(Path("out/record.json").read_text())
     assert sum(p.numel() for p in names["network"].parameters()) == record["after"]["params"]
+
+
+def test_the_size_of_the_images_stays_with_a_network_whose_criterion_needs_none(capsys: Capture, data: Path) -> None:
+    record = run_json(capsys, *words(data, "--ratio", "0.2", "--criterion", "l1"))
+    found = run_json(capsys, "inspect", "out", "--factory", f"{HERE}:residual")
+    assert (found["input"], found["macs"]) == ([3, 16, 16], record["after"]["macs"])
+
+
+def test_images_of_several_sizes_are_no_size_to_prune_for(capsys: Capture, data: Path) -> None:
+    shutil.copytree(folder(data.parent / "small", 1, side=8), data, dirs_exist_ok=True)  # over the first of each class
+    said = complaint(capsys, *words(data, "--ratio", "0.2", "--criterion", "l1"))
+    assert "or a size to bring all to (--input C,H,W), got" in said
 
 
 def test_the_help_names_every_criterion() -> None:

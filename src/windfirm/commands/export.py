@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from windfirm import seeds
 from windfirm.commands.shared import (
     check_apart,
-    input_shape,
+    example_shape,
     load_images,
     one_of,
     open_network,
@@ -17,6 +17,7 @@ from windfirm.commands.shared import (
     printer,
     results,
     say_as_made,
+    sized,
 )
 from windfirm.data.augment import to_float
 from windfirm.errors import InputError, expected
@@ -45,7 +46,7 @@ def run(args: Namespace) -> None:
         check_apart("--out", out, spec)
     device = pick(args.device)
     source = open_network(args, args.model)
-    images, where = _images(args, source)
+    images, where, said = _images(args, source)
     images = images.to(type_of(source.model))
     total = cost(source.model, images)
     with results(out.parent) as place:
@@ -62,12 +63,12 @@ def run(args: Namespace) -> None:
         file = {"model": source.name, "file": args.out, "format": args.format, "bytes": done.size}
         before = vars(cost(whole, images)) | {"seconds_per_image": times[1]} if whole is not None else None
         found = vars(total) | {"device": device.type, "seconds_per_image": times[0], "before_the_cuts": before}
-        print_json(file | {"checked": checked} | found)
+        print_json(file | {"input": images.shape[1:], "checked": checked} | found)
         return
     one, batched = (1000 * seconds for seconds in times[0].values())
     printer().print(
-        f"{args.out}: {args.format}, {done.size / 1e6:,.2f} MB, batch of any size; logits within {done.difference:.1e} "
-        f"of the network's on {done.images} images ({where})\n"
+        f"{args.out}: {args.format}, {done.size / 1e6:,.2f} MB, {said}, in batches of any size; "
+        f"logits within {done.difference:.1e} of the network's on {done.images} images ({where})\n"
         f"{source.name}: {total.macs / 1e6:,.2f} M MACs, {total.params:,} parameters in {total.param_bytes / 1e6:,.2f} "
         f"MB, activations of one image in {total.peak_bytes / 1e6:,.2f} MB\n"
         f"an image takes {one:.2f} ms alone, {batched:.2f} ms in a batch of {IMAGES} ({device.type})"
@@ -88,13 +89,16 @@ def _whole(model: nn.Module) -> nn.Module | None:
     return normalised(expand(network)).eval() if origin_of(network) is not None else None
 
 
-def _images(args: Namespace, source: Source) -> tuple[Tensor, str]:
-    """Images to check the file on, and what they are: real ones where there are any of that size."""
-    shape = input_shape([source]) or EMBEDDED
-    if args.data is None and shape == EMBEDDED:
-        args.data = "embedded"
-    if args.data is None:
+def _images(args: Namespace, source: Source) -> tuple[Tensor, str, str]:
+    """Images to check the file on, what they are, real ones where there are any of that size, and the size in words."""
+    shape, said = example_shape(source)
+    if args.data is None and shape != EMBEDDED:
         generator = seeds.stream(args.seed, "export")
-        return torch.rand(args.images or IMAGES, *shape, generator=generator), "random ones, for lack of --data"
-    images = load_images(args, "test", [source], limit=args.images or IMAGES)
-    return to_float(images.images).contiguous(), images.name
+        images = torch.rand(args.images or IMAGES, *shape, generator=generator)
+        return images, "random ones, for lack of --data", said
+    if args.data is None:
+        args.data = "embedded"
+    else:
+        said = ""
+    found = load_images(args, "test", [source], limit=args.images or IMAGES)
+    return to_float(found.images).contiguous(), found.name, said or sized(found.images.shape[1:])

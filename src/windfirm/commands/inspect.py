@@ -7,7 +7,7 @@ from math import prod
 
 import torch
 
-from windfirm.commands.shared import grid, input_shape, open_network, print_json, printer
+from windfirm.commands.shared import example_shape, grid, open_network, print_json, printer
 from windfirm.models.cost import cost
 from windfirm.models.device import type_of
 from windfirm.models.normalize import taken_apart
@@ -30,13 +30,14 @@ def run(args: Namespace) -> None:
     """Trace, couple, print."""
     source = open_network(args, args.model, trained=False)
     network, _ = taken_apart(source.model)
-    example = torch.zeros(1, *(input_shape([source]) or (3, 32, 32)), dtype=type_of(network))
+    shape, said = example_shape(source)
+    example = torch.zeros(1, *shape, dtype=type_of(network))
     body = anatomy(network, example)
     total = cost(network, example)
     groups, blocks = ([_row(body, s) for s in body.structures if s.kind == kind] for kind in ("filters", "block"))
     if args.json:
         found = {"groups": [vars(row) for row in groups], "blocks": [vars(row) for row in blocks]}
-        print_json({"model": source.name, "macs": total.macs, "params": total.params, **found})
+        print_json({"model": source.name, "input": shape, "macs": total.macs, "params": total.params, **found})
         return
     out = printer()
     free, whole = ([row for row in rows if row.frozen is None] for rows in (groups, blocks))
@@ -57,7 +58,7 @@ def run(args: Namespace) -> None:
             out.print(f"\n{', '.join(f'{row.name} ({row.size})' for row in stuck)}: must stay, {reason}")
     going, staying = (sum(row.size for row in groups if (row.frozen is None) is can) for can in (True, False))
     out.print(
-        f"\n{source.name}: {total.macs / 1e6:,.2f} M MACs, {total.params:,} parameters\n"
+        f"\n{source.name}: {total.macs / 1e6:,.2f} M MACs, {total.params:,} parameters, {said}\n"
         f"{going:,} filters in {len(free)} groups and {len(whole)} of {len(blocks)} residual blocks can go, "
         f"{staying:,} filters must stay"
     )

@@ -61,6 +61,9 @@ ASKED = {
     "rate": "of the {units} still there gone in each round",
 }
 
+#: Images that are looked at for their size alone: enough to find out that there are several.
+SAMPLE = 64
+
 UNITS = {"filters": "filters", "layers": "blocks", "both": "filters or blocks"}
 
 
@@ -91,7 +94,7 @@ def run(args: Namespace) -> None:
         images = load_images(args, "train", [source])
         check_fit(source.name, source.model, images)
         shape = _shape(images)
-    size = shape or _shape(load_images(args, "train", [source], limit=1))
+    size = shape or _shape(load_images(args, "train", [source], limit=SAMPLE))
     example = torch.zeros(1, *size, dtype=type_of(network))
     batches = Batches(images, batch_size(device, size), normalised(nn.Identity())) if images is not None else ()
     check_patterns("--protect", network, example, target)
@@ -140,7 +143,7 @@ def run(args: Namespace) -> None:
             "hardware": hardware(device),
             "versions": versions(),
         }
-        kept: dict[str, object] = {"intake": Intake(shape, source.intake.mean, source.intake.std).to_json()}
+        kept: dict[str, object] = {"intake": Intake(size, source.intake.mean, source.intake.std).to_json()}
         kept |= {"factory": maker} if maker else {}
         _save(smaller, place / MODEL, source, {"pruned": record} | kept)
         if args.control:

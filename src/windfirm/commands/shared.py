@@ -148,6 +148,19 @@ def input_shape(sources: Sequence[Source]) -> tuple[int, int, int] | None:
     return shapes[0] if shapes else None
 
 
+def example_shape(source: Source) -> tuple[tuple[int, int, int], str]:
+    """The (c, h, w) of an image to try ``source`` on, and that in words; CIFAR-10's, where nothing says one."""
+    known = input_shape([source])
+    shape = known or (3, 32, 32)
+    why = "" if known else " (as nothing says their size; --input does)"
+    return shape, f"{sized(shape)}{why}"
+
+
+def sized(shape: Sequence[int]) -> str:
+    """For which images something is, in words."""
+    return f"for images of {'×'.join(map(str, shape))}"
+
+
 def load_images(args: Namespace, split: data.Split, sources: Sequence[Source], limit: int | None = None) -> Images:
     """One split of ``--data``, or ``limit`` (``--images``) of it, of the size that the networks take.
 
