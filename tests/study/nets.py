@@ -1,6 +1,11 @@
 """A network small enough to be trained, pruned and attacked in a test."""
 
+from collections.abc import Sequence
+
+from windfirm.errors import InputError
 from windfirm.models.resnet import ResNet
+from windfirm.prune.criteria.base import Scores, Subject, criterion
+from windfirm.prune.structure import Structure
 
 
 def tiny() -> ResNet:
@@ -13,3 +18,9 @@ def stated() -> ResNet:
     network = tiny()
     network.pretrained_cfg = {"input_size": (3, 8, 8), "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}  # type: ignore[assignment]
     return network
+
+
+@criterion("undecided")
+def undecided(subject: Subject, structures: Sequence[Structure], seed: int) -> Scores:
+    """Scores nothing, and says so."""
+    raise InputError("undecided: expected a mind, got none")

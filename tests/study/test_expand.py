@@ -120,7 +120,7 @@ def test_a_defence_beside_f_has_its_own_eps(tmp_path: Path) -> None:
         (["prune.criterion=l1", "prune.structure=both", "prune.choose=alternate"], 1),
         (["prune.criterion=l1", "prune.structure=both", "prune.choose=cka"], 40),
         (["prune.criterion=l1", "prune.choose=cka"], 1),  # there is nothing to choose from
-        (["prune.criterion=my.module:criterion"], 40),
+        (["prune.criterion=tests.study.nets:undecided"], 40),
     ],
 )
 def test_cells_that_look_at_no_image_do_not_depend_on_how_many_there_are(
@@ -238,6 +238,14 @@ def test_weights_in_a_file_are_known_by_their_bytes(tmp_path: Path) -> None:
         (
             ["adjust.name=none", "adjust.defence=mixup"],
             "adjust.defence: expected an adjust.name that trains with it, got none",
+        ),
+        (
+            ["prune.criterion=tests.study.test_expand:of"],
+            "tests.study.test_expand:of: expected a function made a criterion by windfirm.criterion, got function",
+        ),
+        (
+            ["network.arch=tests.study.test_expand:BASE"],
+            "tests.study.test_expand:BASE: expected a function that makes a torch.nn.Module, got str",
         ),
         (["adjust.name=bn-only", "adjust.epochs=3"], "bn-only: expected no recipe, as it trains nothing, got epochs"),
     ],

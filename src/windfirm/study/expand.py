@@ -17,14 +17,15 @@ from windfirm.adjust.adjustments import ADJUSTMENTS, describe, due
 from windfirm.adjust.objective import PLAIN
 from windfirm.defend.registry import defence, kinds
 from windfirm.errors import InputError, expected
+from windfirm.models.factory import from_spec
 from windfirm.models.source import INITIAL, MODEL, shipped
 from windfirm.prune.both import COMPARING
 from windfirm.prune.budget import BUDGETS, Budget, budget
-from windfirm.prune.criteria import CRITERIA
+from windfirm.prune.criteria import CRITERIA, named
 from windfirm.study.cell import Cell
 from windfirm.study.measurements import Measurement
 from windfirm.study.plan import Plan, Point
-from windfirm.study.settings import NONE
+from windfirm.study.settings import NONE, has_colon
 from windfirm.study.store import Place
 from windfirm.study.work import digest
 
@@ -198,10 +199,13 @@ def weights(arch: str, where: str) -> tuple[Path, Path | None]:
 
 
 def _check(s: Settings) -> None:
-    """Raise InputError for settings that cannot be used together."""
+    """Raise InputError for settings that cannot be used together, and for names of the user's own that lead nowhere."""
     adjusted, pruned = s["adjust.name"] != NONE, s["prune.structure"] != NONE
+    if has_colon(s["network.arch"]):
+        from_spec(s["network.arch"])
     if pruned:
         _budget(s)
+        named(s["prune.criterion"])
     if adjusted:
         objective = PLAIN if s["adjust.defence"] == NONE else defence(s["adjust.defence"])
         describe(s["adjust.name"], epochs=s["adjust.epochs"], lr=s["adjust.lr"], objective=objective)
