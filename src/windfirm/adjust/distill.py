@@ -9,6 +9,7 @@ from windfirm.adjust.resume import weights_digest
 from windfirm.data.augment import to_float
 from windfirm.models.copies import copied
 from windfirm.models.layout import arrange
+from windfirm.models.mode import switched
 
 #: By how much logits are divided before the softmax, and the share of the teacher in the loss.
 TEMPERATURE = 4.0
@@ -29,7 +30,7 @@ def distillation(
     ``teacher`` on ``device`` in eval mode, sees the same augmented images, and is never trained. ``images`` (n, c, h,
     w) uint8: those that are trained on.
     """
-    master = copied(teacher).float().to(device).eval().requires_grad_(False)
+    master = switched(copied(teacher).float().to(device), training=False).requires_grad_(False)
     arrange(master, to_float(images[:2].to(device)), torch.contiguous_format)
 
     def loss(model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

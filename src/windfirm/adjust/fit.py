@@ -9,6 +9,7 @@ from windfirm.errors import CutError, InputError, expected
 from windfirm.models.asking import taking
 from windfirm.models.copies import copied
 from windfirm.models.layout import filters, suit, takes
+from windfirm.models.mode import switched
 
 
 def check_trainable(model: nn.Module) -> None:
@@ -52,7 +53,7 @@ def check_fit(model: nn.Module, images: Tensor, labels: Tensor, device: torch.de
     except CutError:
         return
     with taking(some.shape), seeds.default_stream(0, "fit"), torch.no_grad():
-        outputs = network.to(device).train()(some.contiguous())
+        outputs = switched(network.to(device), training=True)(some.contiguous())
     most = int(labels.max())
     if isinstance(outputs, Tensor) and outputs.ndim == 2 and outputs.shape[1] <= most:
         wanted = f"labels below {outputs.shape[1]}, the number of the network's outputs"

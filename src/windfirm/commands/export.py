@@ -27,6 +27,7 @@ from windfirm.models.device import pick, type_of
 from windfirm.models.expand import expand
 from windfirm.models.export import FORMATS, export
 from windfirm.models.latency import latencies
+from windfirm.models.mode import switched
 from windfirm.models.normalize import taken_apart
 from windfirm.models.source import Source
 
@@ -86,7 +87,7 @@ def run(args: Namespace) -> None:
 def _whole(model: nn.Module) -> nn.Module | None:
     """The network as it was before its cuts, as far as cost and time are concerned; None when it was never cut."""
     network, normalised = taken_apart(model)
-    return normalised(expand(network)).eval() if origin_of(network) is not None else None
+    return switched(normalised(expand(network)), training=False) if origin_of(network) is not None else None
 
 
 def _images(args: Namespace, source: Source) -> tuple[Tensor, str, str]:

@@ -13,6 +13,7 @@ from windfirm.models.asking import taking
 from windfirm.models.copies import copied
 from windfirm.models.device import in_float32
 from windfirm.models.layout import arrange, layout
+from windfirm.models.mode import switched
 
 
 def check_images(images: object) -> None:
@@ -29,8 +30,7 @@ def private(model: nn.Module, device: torch.device | None, images: Tensor) -> nn
     its logits are float32 whatever it computes in. ``images``, uint8, are like those that it will be shown. Raises
     CutError for a network that cannot be copied.
     """
-    network = copied(model)
-    network.float().eval().requires_grad_(False)
+    network = switched(copied(model), training=False).float().requires_grad_(False)
     network.to(device or torch.device("cpu"))
     network.register_forward_pre_hook(lambda _, args: (args[0].clone(), *args[1:]))
     network.register_forward_hook(lambda _, args, out: out.float() if isinstance(out, Tensor) else out)

@@ -28,6 +28,7 @@ from windfirm.models.blueprint import Blueprint, apply, blueprint_of
 from windfirm.models.device import default_modes
 from windfirm.models.factory import NAMES, NETWORK, from_spec, is_name, named
 from windfirm.models.manifest import Manifest
+from windfirm.models.mode import switched
 from windfirm.own import maker
 
 #: The share of a filter's largest weight by which float16 may move any of its weights (its own step is half of this).
@@ -110,7 +111,7 @@ def load(
             raise CheckpointError(f"{path}: {error}") from error
     refuse_misfit(path, model.state_dict(), tensors)
     fill(model, tensors)
-    return model.eval()
+    return switched(model, training=False)
 
 
 def read_manifest(path: Path | str) -> Manifest:

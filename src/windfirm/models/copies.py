@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from windfirm import seeds
 from windfirm.errors import CutError, expected, first_line
 from windfirm.models.meta import leftovers, with_tensors
+from windfirm.models.mode import switched
 
 
 def copied(model: nn.Module) -> nn.Module:
@@ -27,7 +28,7 @@ def exact(model: nn.Module) -> nn.Module:
             return tensor.to(torch.complex128)
         return tensor.double() if tensor.is_floating_point() else tensor
 
-    return with_tensors(copied(model), lambda _, tensor: double(tensor)).eval()
+    return switched(with_tensors(copied(model), lambda _, tensor: double(tensor)), training=False)
 
 
 def awake(model: nn.Module) -> nn.Module | None:

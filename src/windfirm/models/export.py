@@ -18,6 +18,7 @@ from windfirm.errors import InputError, expected, first_line
 from windfirm.files import atomic
 from windfirm.models.copies import copied
 from windfirm.models.device import type_of
+from windfirm.models.mode import switched
 
 FORMATS = ("onnx", "pt2")
 
@@ -59,7 +60,7 @@ def export(
         raise InputError(expected("format", " or ".join(FORMATS), format))
     if format == "onnx":
         _refuse_without_onnx(model)
-    network = copied(model).cpu().eval()
+    network = switched(copied(model), training=False).cpu()
     images = images.detach().cpu().to(type_of(network)).contiguous()
     batches = [images[:1], *(images[start : start + BATCH] for start in range(1, len(images), BATCH))]
     try:

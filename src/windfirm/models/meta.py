@@ -7,10 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from windfirm.models.mode import switched
+
 
 def on_meta(model: nn.Module) -> nn.Module:
     """A deep copy on the meta device, in eval mode. Copied tensors are never allocated, the model is not touched."""
-    return with_tensors(model, lambda _, tensor: torch.empty_like(tensor, device="meta")).eval()
+    empty = with_tensors(model, lambda _, tensor: torch.empty_like(tensor, device="meta"))
+    return switched(empty, training=False)
 
 
 def with_tensors(model: nn.Module, value: Callable[[str, Tensor], Tensor]) -> nn.Module:

@@ -2,10 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 from torch.nn.modules.instancenorm import _InstanceNorm
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def switched(model: Network, *, training: bool) -> Network:
+    """``model`` itself, in the given mode; where that freezes layers, its own ``train`` often returns nothing."""
+    model.train(training)
+    return model
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from windfirm.models.checkpoint import load, read_manifest
 from windfirm.models.factory import Factory, from_spec, is_name, named
 from windfirm.models.foreign import load_weights
 from windfirm.models.intake import CIFAR, IMAGENET, UNKNOWN, Intake, fed
+from windfirm.models.mode import switched
 from windfirm.models.registry import ARCHITECTURES
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -130,4 +131,4 @@ def _fed(source: Source, asked: Intake, stated: Any = None, usual: Intake = UNKN
 
 def _fresh(make: Factory, name: str, arch: str | None, classes: int | None, seed: int = 0) -> Source:
     with seeds.default_stream(seed, "init"):
-        return Source(make().eval(), name, arch, classes)
+        return Source(switched(make(), training=False), name, arch, classes)

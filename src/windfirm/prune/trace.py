@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from windfirm.errors import TraceError, expected, first_line
 from windfirm.models.inputs import Inputs, doubled
 from windfirm.models.meta import on_meta
+from windfirm.models.mode import switched
 from windfirm.prune.watch import Place, Watcher, plainly, shaped, tensors_in, without_values
 
 
@@ -195,7 +196,7 @@ def trace(model: nn.Module, example_inputs: Inputs, *, training: bool = False, f
     fakes, named = without_values(where, example_inputs)
     shapes = ", ".join(str(tuple(tensor.shape)) for tensor in (*fakes, *named.values()))
     try:
-        twin = on_meta(model).train(training)
+        twin = switched(on_meta(model), training=training)
     except Exception as error:
         raise TraceError(expected(where, "a network that can be copied", first_line(error))) from error
     recorder = _Recorder(twin, first)

@@ -8,6 +8,7 @@ from windfirm.errors import CutError, expected, first_line
 from windfirm.models.copies import exact
 from windfirm.models.inputs import Arguments, Inputs, doubled, drawn
 from windfirm.models.meta import on_meta
+from windfirm.models.mode import switched
 from windfirm.prune.precise import Precisely
 from windfirm.prune.watch import arguments, plainly, without_values
 
@@ -33,7 +34,7 @@ def _error(network: nn.Module, inputs: Arguments) -> str | None:
     args, kwargs = doubled(inputs)
     try:
         with plainly(), seeds.default_stream(0, "train"):
-            network.train()(*args, **kwargs)
+            switched(network, training=True)(*args, **kwargs)
     except Exception as error:  # whatever a stranger's forward pass may raise
         return first_line(error)
     return None
