@@ -497,3 +497,29 @@ def test_loading_leaves_the_random_numbers_of_the_caller_alone(tmp_path: Path) -
     before = torch.get_rng_state()
     load(tmp_path / "a.safetensors")
     assert torch.equal(torch.get_rng_state(), before)
+
+
+class Keeping(nn.Sequential):
+    """A network that also holds a buffer."""
+
+    table: Tensor | None
+
+    def __init__(self, table: Tensor | None = None, *, persistent: bool = True) -> None:
+        super().__init__(nn.Conv2d(3, 4, 3), nn.Flatten())
+        self.register_buffer("table", table, persistent)
+
+
+@pytest.mark.parametrize(
+    ("model", "got"),
+    [
+        (Keeping(torch.zeros(2, dtype=torch.complex128)), "table: expected {wanted}, got torch.complex128"),
+        (Keeping(torch.eye(2).to_sparse()), "table: expected {wanted}, got torch.sparse_coo"),
+        (Keeping().to("meta"), "0.weight: expected {wanted}, got one on the meta device"),
+    ],
+)
+def test_a_tensor_that_no_file_holds_is_named(tmp_path: Path, model: nn.Module, got: str) -> None:
+    path = tmp_path / "m.safetensors"
+    with pytest.raises(InputError) as error:
+        save(model, path)
+    assert str(error.value) == f"{path}: {got.format(wanted='a dense tensor of a type that safetensors holds')}"
+    assert not list(tmp_path.iterdir())

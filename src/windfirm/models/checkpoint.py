@@ -54,7 +54,8 @@ def save(
     (biases, statistics) and weights that float16 cannot hold (too large, too small, too far apart) stay as they are.
 
     Raises InputError for an unknown ``arch``, notes that JSON cannot hold, a state that is no tensor (of a
-    get_extra_state), or a place that cannot be written, and CheckpointError for NaN tensors.
+    get_extra_state) or one that no file holds (sparse, complex128, without data), or a place that cannot be written,
+    and CheckpointError for NaN tensors.
     """
     path = Path(path)
     if arch is not None and not is_name(arch):
@@ -63,6 +64,8 @@ def save(
     for name, value in state.items():
         if not isinstance(value, Tensor):
             raise InputError(expected(str(path), f"tensors alone, also as {name}", type(value).__name__))
+        if (got := _unheld(value)) is not None:
+            raise InputError(f"{path}: {expected(name, 'a dense tensor of a type that safetensors holds', got)}")
     tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in state.items()}
     refuse_nan(path, tensors)
     if half:
@@ -202,6 +205,17 @@ def _fresh(
         return named(manifest.arch, classes)()
     except InputError as error:
         raise CheckpointError(f"{path}: {error}") from error
+
+
+def _unheld(tensor: Tensor) -> str | None:
+    """What keeps a tensor out of a safetensors file, in words; None for one that it holds."""
+    if tensor.is_meta or tensor.layout is not torch.strided:
+        return "one on the meta device" if tensor.is_meta else str(tensor.layout)
+    try:
+        to_bytes({"": tensor.new_empty(0, device="cpu")})
+    except Exception:  # which types there are, and what is said of others, differs from version to version
+        return str(tensor.dtype)
+    return None
 
 
 def _halved(weight: Tensor) -> Tensor:
