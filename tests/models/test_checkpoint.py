@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -523,3 +524,40 @@ def test_a_tensor_that_no_file_holds_is_named(tmp_path: Path, model: nn.Module, 
         save(model, path)
     assert str(error.value) == f"{path}: {got.format(wanted='a dense tensor of a type that safetensors holds')}"
     assert not list(tmp_path.iterdir())
+
+
+class Renamed(Keeping):
+    """A network whose state dict names its tensors otherwise, and takes them back as well if ``both``."""
+
+    def __init__(self, *, both: bool = True) -> None:
+        super().__init__()
+        self.both = both
+        rename = partial(_rename, before="", after="net.")
+        self._register_state_dict_hook(lambda _, state, *more: rename(state))  # type: ignore[no-untyped-call]
+
+    def _load_from_state_dict(self, state: dict[str, Any], *rest: Any) -> None:
+        if self.both:
+            _rename(state, "net.", "")
+        super()._load_from_state_dict(state, *rest)
+
+
+def _rename(state: dict[str, Any], before: str, after: str) -> None:
+    for name in list(state):
+        state[after + name.removeprefix(before)] = state.pop(name)
+
+
+def test_half_finds_matrices_under_the_names_that_a_state_dict_gives_them(tmp_path: Path) -> None:
+    model, path = Renamed().eval(), tmp_path / "m.safetensors"
+    save(model, path, half=True)
+    assert {name: tensor.dtype for name, tensor in load_file(path).items()} == {
+        "net.0.weight": torch.float16,
+        "net.0.bias": torch.float32,
+    }
+    torch.testing.assert_close(load(path, Renamed)(images()), model(images()), rtol=2e-3, atol=2e-3)
+
+
+def test_names_that_a_network_gives_and_does_not_take_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    save(Renamed(both=False), path)
+    wanted = f"{path}: expected tensors that the network takes, got Missing key(s) in state_dict: "
+    assert complaint(path, factory=lambda: Renamed(both=False)).startswith(wanted)

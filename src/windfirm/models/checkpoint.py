@@ -21,7 +21,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from windfirm import seeds
-from windfirm.errors import CheckpointError, CutError, InputError, expected
+from windfirm.errors import CheckpointError, CutError, InputError, expected, first_line
 from windfirm.files import atomic
 from windfirm.models import manifest as description
 from windfirm.models.blueprint import Blueprint, apply, blueprint_of
@@ -69,7 +69,8 @@ def save(
     tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in state.items()}
     refuse_nan(path, tensors)
     if half:
-        matrices = {name for name, parameter in model.named_parameters() if parameter.ndim >= 2}
+        weights = {parameter.data_ptr() for parameter in model.parameters()}  # a hook may have given them other names
+        matrices = [name for name, value in state.items() if value.ndim >= 2 and value.data_ptr() in weights]
         tensors |= {name: _halved(tensors[name]) for name in matrices}
     if blueprint is None:
         blueprint = blueprint_of(model)
@@ -113,7 +114,7 @@ def load(
         except CutError as error:
             raise CheckpointError(f"{path}: {error}") from error
     refuse_misfit(path, model.state_dict(), tensors)
-    fill(model, tensors)
+    fill(path, model, tensors)
     return switched(model, training=False)
 
 
@@ -159,14 +160,19 @@ def refuse_nan(path: Path, tensors: Mapping[str, Tensor]) -> None:
             raise CheckpointError(f"{path}: {expected(name, 'numbers', 'NaN')}")
 
 
-def fill(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+def fill(path: Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Give every parameter and buffer its value by name; all of them have to be there, with their shapes.
 
-    Some modules ask by which version of themselves the tensors were named: by this one.
+    Some modules ask by which version of themselves the tensors were named: by this one. Raises CheckpointError where
+    hooks of the network's own change the names that it writes, and not those that it reads.
     """
     state = OrderedDict(tensors)
     state._metadata = getattr(model.state_dict(), "_metadata", None)  # type: ignore[attr-defined]
-    model.load_state_dict(state)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        got = " ".join(str(error).partition("\n")[2].split()) or first_line(error)
+        raise CheckpointError(expected(str(path), "tensors that the network takes", got)) from error
 
 
 def _opened(path: Path, with_tensors: bool) -> tuple[Manifest, dict[str, Tensor]]:

@@ -40,7 +40,7 @@ def load_weights(model: nn.Module, path: Path | str) -> None:
     counts = {name: value for name, value in wanted.items() if name.endswith(UNCOUNTED) and name not in tensors}
     tensors = {**tensors, **counts}
     refuse_misfit(path, wanted, tensors)
-    fill(model, tensors)
+    fill(path, model, tensors)
 
 
 def read_weights(path: Path | str) -> dict[str, Tensor]:
