@@ -561,3 +561,18 @@ def test_names_that_a_network_gives_and_does_not_take_are_one_line(tmp_path: Pat
     save(Renamed(both=False), path)
     wanted = f"{path}: expected tensors that the network takes, got Missing key(s) in state_dict: "
     assert complaint(path, factory=lambda: Renamed(both=False)).startswith(wanted)
+
+
+def test_a_buffer_whose_numbers_share_their_memory_is_loaded(tmp_path: Path) -> None:
+    def make() -> nn.Module:
+        return Keeping(torch.zeros(1).expand(4))
+
+    model = Keeping(torch.arange(4.0))
+    save(model, tmp_path / "m.safetensors")
+    assert torch.equal(load(tmp_path / "m.safetensors", make).get_buffer("table"), torch.arange(4.0))
+
+
+def test_a_factory_that_makes_no_data_is_refused(tmp_path: Path) -> None:
+    save(Keeping(), tmp_path / "m.safetensors")
+    wanted = "0.weight: expected a tensor with data from the factory, got one on the meta device"
+    assert complaint(tmp_path / "m.safetensors", factory=lambda: Keeping().to("meta")).endswith(wanted)

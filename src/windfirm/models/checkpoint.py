@@ -28,6 +28,7 @@ from windfirm.models.blueprint import Blueprint, apply, blueprint_of
 from windfirm.models.device import default_modes
 from windfirm.models.factory import NAMES, NETWORK, from_spec, is_name, named
 from windfirm.models.manifest import Manifest
+from windfirm.models.meta import every_tensor, named_tensors
 from windfirm.models.mode import switched
 from windfirm.own import maker
 
@@ -99,12 +100,17 @@ def load(
     alone: windfirm.models.source.open_model puts the normalisation before it that a file tells of.
 
     Raises CheckpointError for a file that is missing, damaged, of a newer format, without a known network, or with
-    tensors that do not fit or hold NaN; InputError for a ``factory`` or ``arch`` that leads to no network.
+    tensors that do not fit or hold NaN, and for a factory that works on the meta device; InputError for a ``factory``
+    or ``arch`` that leads to no network.
     """
     path = Path(path)
     manifest, tensors = read_file(path)
     with seeds.default_stream(0, "init"):  # its weights are those of the file, and the caller's draws stay as they were
         model = _fresh(path, manifest, factory, arch, classes)
+    for name, tensor in every_tensor(model):
+        if tensor.is_meta:  # not all of them are in the file
+            wanted = "a tensor with data from the factory"
+            raise CheckpointError(f"{path}: {expected(name, wanted, 'one on the meta device')}")
     if known := blueprint_of(model):
         if known != manifest.blueprint:
             raise CheckpointError(expected(str(path), "a factory of networks before their first cut", "a cut one"))
@@ -166,6 +172,9 @@ def fill(path: Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     Some modules ask by which version of themselves the tensors were named: by this one. Raises CheckpointError where
     hooks of the network's own change the names that it writes, and not those that it reads.
     """
+    for _, tensor in named_tensors(model):
+        if tensor.layout is torch.strided and 0 in tensor.stride():  # expanded: its numbers are one in memory
+            tensor.data = tensor.data.contiguous()
     state = OrderedDict(tensors)
     state._metadata = getattr(model.state_dict(), "_metadata", None)  # type: ignore[attr-defined]
     try:
