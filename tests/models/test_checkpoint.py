@@ -21,6 +21,7 @@ from windfirm.models import manifest
 from windfirm.models.blueprint import Blueprint, apply, blueprint_of, origin_of
 from windfirm.models.checkpoint import load, read_manifest, read_notes, save
 from windfirm.models.factory import NAMES
+from windfirm.models.foreign import load_weights
 from windfirm.models.manifest import Manifest
 from windfirm.models.registry import build
 from windfirm.models.shrink import Kept
@@ -576,3 +577,19 @@ def test_a_factory_that_makes_no_data_is_refused(tmp_path: Path) -> None:
     save(Keeping(), tmp_path / "m.safetensors")
     wanted = "0.weight: expected a tensor with data from the factory, got one on the meta device"
     assert complaint(tmp_path / "m.safetensors", factory=lambda: Keeping().to("meta")).endswith(wanted)
+
+
+def test_buffers_that_a_state_dict_leaves_out_come_back_where_there_are_some_of_that_shape(tmp_path: Path) -> None:
+    def make(*shape: int) -> Keeping:
+        return Keeping(torch.randn(*shape), persistent=False)
+
+    model, path = make(3), tmp_path / "m.safetensors"
+    save(model, path)
+    assert torch.equal(load(path, lambda: make(3)).get_buffer("table"), model.get_buffer("table"))
+    load_weights(other := make(3), path)
+    assert torch.equal(other.get_buffer("table"), model.get_buffer("table"))
+    for unlike in (lambda: make(4), lambda: Keeping(None, persistent=False), lambda: Keeping()):
+        assert torch.equal(load(path, unlike)(images()), model(images()))  # made while it ran, perhaps
+    for tensor in (torch.full((3,), torch.nan), torch.eye(3).to_sparse(), torch.zeros(3, device="meta")):
+        save(Keeping(tensor, persistent=False), path)  # and such ones stay out
+        assert list(load_file(path)) == ["0.bias", "0.weight"]

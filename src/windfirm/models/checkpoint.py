@@ -1,6 +1,7 @@
 """A network in one file: its tensors, and in plain words what they belong to. Never pickle.
 
-The file is safetensors. Tensors carry their state-dict names; one metadata entry, ``windfirm``, holds JSON:
+The file is safetensors. Tensors carry their state-dict names, buffers that a state dict leaves out (persistent=False)
+their names and ``:beside``; one metadata entry, ``windfirm``, holds JSON:
 
     {"format": "windfirm-2", "arch": "resnet56" or null, "classes": 10 or null, "blueprint": {...}, "notes": {...},
      "digest": SHA-256 over all of this and the tensors}
@@ -12,7 +13,7 @@ of a blueprint, no digest) and any other safetensors state dict can be loaded as
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -31,6 +32,10 @@ from windfirm.models.manifest import Manifest
 from windfirm.models.meta import every_tensor, named_tensors
 from windfirm.models.mode import switched
 from windfirm.own import maker
+
+#: How the name of a buffer ends that state dicts leave out (``persistent=False``). It is in the file all the same, as a
+#: factory may make it at random.
+BESIDE = ":beside"
 
 #: The share of a filter's largest weight by which float16 may move any of its weights (its own step is half of this).
 HALF_ERROR = 2.0**-10
@@ -73,6 +78,9 @@ def save(
         weights = {parameter.data_ptr() for parameter in model.parameters()}  # a hook may have given them other names
         matrices = [name for name, value in state.items() if value.ndim >= 2 and value.data_ptr() in weights]
         tensors |= {name: _halved(tensors[name]) for name in matrices}
+    for name, buffer in _beside(model):
+        if _unheld(buffer) is None and not _has_nan(buffer):
+            tensors[name + BESIDE] = buffer.detach().to("cpu", copy=True).contiguous()
     if blueprint is None:
         blueprint = blueprint_of(model)
     try:
@@ -95,9 +103,10 @@ def load(
 
     The fresh network comes from ``factory`` (a function, or a name as on the command line: built-in, ``timm/NAME``,
     ``torchvision/NAME``, ``package.module:function``), else from the name ``arch``, else from the name in the file,
-    which is only looked up. It is cut down by the file's blueprint, and then every one of its tensors must be in the
-    file, and no other. ``classes`` is the number of logits of a name, by default what the file says. It is the network
-    alone: windfirm.models.source.open_model puts the normalisation before it that a file tells of.
+    which is only looked up. It is cut down by the file's blueprint, and then every tensor of its state dict must be in
+    the file, and no other; buffers beside them are put back where they fit. ``classes`` is the number of logits of a
+    name, by default what the file says. It is the network alone: windfirm.models.source.open_model puts the
+    normalisation before it that a file tells of.
 
     Raises CheckpointError for a file that is missing, damaged, of a newer format, without a known network, or with
     tensors that do not fit or hold NaN, and for a factory that works on the meta device; InputError for a ``factory``
@@ -155,14 +164,14 @@ def refuse_misfit(path: Path, wanted: Mapping[str, Tensor], tensors: Mapping[str
         if whole or not torch.can_cast(tensors[name].dtype, tensor.dtype):
             raise CheckpointError(f"{path}: {expected(name, f'numbers like {tensor.dtype}', tensors[name].dtype)}")
     for name, tensor in tensors.items():
-        if name not in wanted:
+        if name not in wanted and not name.endswith(BESIDE):
             raise CheckpointError(f"{path}: {expected(name, 'no such tensor', f'shape {tuple(tensor.shape)}')}")
 
 
 def refuse_nan(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Raise CheckpointError for the first tensor that holds NaN."""
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and tensor.isnan().any():
+        if _has_nan(tensor):
             raise CheckpointError(f"{path}: {expected(name, 'numbers', 'NaN')}")
 
 
@@ -170,18 +179,35 @@ def fill(path: Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Give every parameter and buffer its value by name; all of them have to be there, with their shapes.
 
     Some modules ask by which version of themselves the tensors were named: by this one. Raises CheckpointError where
-    hooks of the network's own change the names that it writes, and not those that it reads.
+    hooks of the network's own change the names that it writes, and not those that it reads. Buffers that state dicts
+    leave out get those values that are there and fit; others a network makes when it first runs.
     """
     for _, tensor in named_tensors(model):
         if tensor.layout is torch.strided and 0 in tensor.stride():  # expanded: its numbers are one in memory
             tensor.data = tensor.data.contiguous()
-    state = OrderedDict(tensors)
+    state = OrderedDict((name, tensor) for name, tensor in tensors.items() if not name.endswith(BESIDE))
     state._metadata = getattr(model.state_dict(), "_metadata", None)  # type: ignore[attr-defined]
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
         got = " ".join(str(error).partition("\n")[2].split()) or first_line(error)
         raise CheckpointError(expected(str(path), "tensors that the network takes", got)) from error
+    for name, buffer in _beside(model):
+        value = tensors.get(name + BESIDE)
+        if value is not None and value.shape == buffer.shape:
+            buffer.detach().copy_(value)
+
+
+def _beside(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The buffers that state dicts leave out, by every name."""
+    for path, module in model.named_modules(remove_duplicate=False):
+        for name, buffer in module.named_buffers(path, recurse=False, remove_duplicate=False):
+            if name.rpartition(".")[2] in module._non_persistent_buffers_set:
+                yield name, buffer
+
+
+def _has_nan(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and bool(tensor.isnan().any())
 
 
 def _opened(path: Path, with_tensors: bool) -> tuple[Manifest, dict[str, Tensor]]:
