@@ -25,6 +25,8 @@ class Window(nn.Module):
         self.scale = 0.5
         self.causal = True
         self.mixed = (4, 0.5)
+        self.seen: int | None = None
+        self.register_parameter("bias", None)
 
     @property
     def width(self) -> int:
@@ -225,6 +227,8 @@ WRONG = [
     (Blueprint(attributes={"window.name": [1] * 4}), "window.name: expected a size like [1, 1, 1, 1], got 'four'"),
     (Blueprint(attributes={"window.scale": 1}), "window.scale: expected a size like 1, got 0.5"),
     (Blueprint(attributes={"window.causal": 1}), "window.causal: expected a size like 1, got True"),
+    (Blueprint(attributes={"window.seen": [1]}), "window.seen: expected a size like [1], got None"),
+    (Blueprint(attributes={"window.bias": 1}), "window.bias: expected a size like 1, got None"),
     (Blueprint(attributes={"window.mixed": [1, 1]}), "window.mixed: expected a size like [1, 1], got (4, 0.5)"),
     (Blueprint({"stem.weights": {0: [0]}}), "stem.weights: expected a parameter or buffer of the network, got none"),
     (Blueprint({"stem.weight": {0: [0, 4]}}), "stem.weight: expected ascending indices below 4 along axis 0, got [0,"),
@@ -279,3 +283,9 @@ def test_set_sizes_gives_one_attribute_a_new_value() -> None:
     window = Window()
     set_sizes(window, "shape", [9, 8])
     assert window.shape == (9, 8)
+
+
+def test_a_size_that_the_first_forward_pass_takes_down_is_not_there_in_a_fresh_network() -> None:
+    model = Toy()
+    apply(model, Blueprint({"stem.bias": {0: [0]}}, {"window.seen": 1}))
+    assert model.window.seen == 1

@@ -170,8 +170,8 @@ def _read(model: nn.Module, path: str, value: Sizes) -> tuple[Any, str, Any]:
         raise CutError(expected(path, "an attribute that can be set", "a property"))
     if isinstance(value, list):
         fits = type(old) in (list, tuple, torch.Size) and [type(v) for v in old] == [int] * len(value)
-    else:
-        fits = type(old) is int
+    else:  # or None, where the first forward pass will take it down
+        fits = type(old) is int or inspect.getattr_static(owner, name, 0) is None
     if not fits:
         raise CutError(expected(path, f"a size like {value}", repr(old)[:60]))
     return owner, name, old
