@@ -13,6 +13,7 @@ from windfirm.models.asking import taking
 from windfirm.models.copies import copied
 from windfirm.models.device import in_float32
 from windfirm.models.layout import arrange, layout
+from windfirm.models.meta import require_data
 from windfirm.models.mode import switched
 
 
@@ -28,8 +29,9 @@ def private(model: nn.Module, device: torch.device | None, images: Tensor) -> nn
     Its parameters ask for no gradient, which saves memory. Whatever an attack does to it or raises, the network that it
     was copied from stays in the state it was in. It works on copies of its images, which it may change in place, and
     its logits are float32 whatever it computes in. ``images``, uint8, are like those that it will be shown. Raises
-    CutError for a network that cannot be copied.
+    CutError for a network that cannot be copied, InputError for one without data.
     """
+    require_data(model)
     network = switched(copied(model), training=False).float().requires_grad_(False)
     network.to(device or torch.device("cpu"))
     network.register_forward_pre_hook(lambda _, args: (args[0].clone(), *args[1:]))

@@ -29,7 +29,7 @@ from windfirm.models.blueprint import Blueprint, apply, blueprint_of
 from windfirm.models.device import default_modes
 from windfirm.models.factory import NAMES, NETWORK, from_spec, is_name, named
 from windfirm.models.manifest import Manifest
-from windfirm.models.meta import every_tensor, named_tensors
+from windfirm.models.meta import named_tensors, require_data
 from windfirm.models.mode import switched
 from windfirm.own import maker
 
@@ -116,10 +116,10 @@ def load(
     manifest, tensors = read_file(path)
     with seeds.default_stream(0, "init"):  # its weights are those of the file, and the caller's draws stay as they were
         model = _fresh(path, manifest, factory, arch, classes)
-    for name, tensor in every_tensor(model):
-        if tensor.is_meta:  # not all of them are in the file
-            wanted = "a tensor with data from the factory"
-            raise CheckpointError(f"{path}: {expected(name, wanted, 'one on the meta device')}")
+    try:
+        require_data(model)  # of which not all is in the file
+    except InputError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     if known := blueprint_of(model):
         if known != manifest.blueprint:
             raise CheckpointError(expected(str(path), "a factory of networks before their first cut", "a cut one"))

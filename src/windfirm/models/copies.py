@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from windfirm import seeds
 from windfirm.errors import CutError, expected, first_line
-from windfirm.models.meta import leftovers, with_tensors
+from windfirm.models.meta import leftovers, require_data, with_tensors
 from windfirm.models.mode import switched
 
 
@@ -20,7 +20,10 @@ def copied(model: nn.Module) -> nn.Module:
 
 
 def exact(model: nn.Module) -> nn.Module:
-    """A copy on the CPU in double precision, in eval mode; also of what is complex, or not registered with a module."""
+    """A copy on the CPU in double precision, in eval mode; also of what is complex, or not registered with a module.
+
+    Raises InputError for a network without data, and CutError as copied does.
+    """
 
     def double(tensor: Tensor) -> Tensor:
         tensor = tensor.detach().cpu()
@@ -28,6 +31,7 @@ def exact(model: nn.Module) -> nn.Module:
             return tensor.to(torch.complex128)
         return tensor.double() if tensor.is_floating_point() else tensor
 
+    require_data(model)
     return switched(with_tensors(copied(model), lambda _, tensor: double(tensor)), training=False)
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from windfirm.errors import InputError, expected
 from windfirm.models.mode import switched
 
 
@@ -14,6 +15,13 @@ def on_meta(model: nn.Module) -> nn.Module:
     """A deep copy on the meta device, in eval mode. Copied tensors are never allocated, the model is not touched."""
     empty = with_tensors(model, lambda _, tensor: torch.empty_like(tensor, device="meta"))
     return switched(empty, training=False)
+
+
+def require_data(model: nn.Module) -> None:
+    """Raise InputError for the first parameter or buffer of ``model`` that is on the meta device."""
+    for name, tensor in named_tensors(model):
+        if tensor.is_meta:
+            raise InputError(expected(name, "a tensor with data", "one on the meta device"))
 
 
 def with_tensors(model: nn.Module, value: Callable[[str, Tensor], Tensor]) -> nn.Module:
