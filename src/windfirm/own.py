@@ -81,6 +81,15 @@ def misfit(kind: Any, value: Any) -> str | None:
     return next(wanted for number, wanted in reversed(NUMBERS) if number in accepted)
 
 
+def number(where: str, wanted: str, value: Any) -> float:
+    """``value`` as a float: any number, also numpy's or that of a tensor without axes. Raises InputError for others."""
+    if getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if not isinstance(value, Real):
+        raise InputError(expected(where, wanted, " ".join(repr(value).split())[:60]))
+    return float(value)
+
+
 def check(name: str, options: Mapping[str, Any], known: Mapping[str, Any]) -> None:
     """Raise InputError, which starts with ``name``, for options that are not ``known``, or not of the type there."""
     for option, value in options.items():

@@ -1,3 +1,7 @@
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -30,6 +34,20 @@ def test_exactly_one_budget_is_given() -> None:
         Budget("flops", 0.5)
     with pytest.raises(InputError, match=r"rate: expected a share in \(0, 1\), got nan"):
         Budget("rate", float("nan"))
+
+
+@pytest.mark.parametrize("given", [np.float32(0.5), np.array(0.5), torch.tensor(0.5), Fraction(1, 2)])
+def test_a_share_is_a_number_of_any_kind(given: Any) -> None:
+    assert type(budget(macs=given).share) is float
+    assert budget(macs=given) == Budget("macs", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("given", "got"), [("0.5", "'0.5'"), ([0.5], r"\[0.5\]"), (torch.ones(99), "tensor"), (1j, "1j")]
+)
+def test_what_is_no_number_is_no_share(given: Any, got: str) -> None:
+    with pytest.raises(InputError, match=rf"^ratio: expected a share in \(0, 1\), got {got}[^\n]*$"):
+        budget(ratio=given)
 
 
 def test_networks_are_timed_by_turns_in_a_batch_like_the_example() -> None:

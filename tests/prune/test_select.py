@@ -210,6 +210,16 @@ def test_a_macs_target_is_met_by_the_smallest_cut_that_meets_it(share: float) ->
     assert body.macs(leaving(order[: cut.units - 1]).removed) > target
 
 
+def test_shares_may_be_numbers_of_any_kind_and_nothing_else() -> None:
+    half: Any = torch.tensor(0.5)
+    assert select((A, B), TABLE, ratio=half, floor=half) == select((A, B), TABLE, ratio=0.5, floor=0.5)
+    word: Any = "0.5"
+    with pytest.raises(InputError, match=r"ratio: expected a number in \[0, 1\), got '0.5'"):
+        select((A, B), TABLE, ratio=word)
+    with pytest.raises(InputError, match=r"floor: expected a number in \[0, 1\], got '0.5'"):
+        select((A, B), TABLE, ratio=0.5, floor=word)
+
+
 def test_scores_by_name_are_refused() -> None:
     found = anatomy(nn.Sequential(nn.Conv2d(2, 4, 3), nn.Conv2d(4, 2, 3)), EXAMPLE.float()).structures
     scores: Any = {entry.name: torch.rand(entry.size) for entry in found}

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from windfirm.errors import InputError, expected
 from windfirm.models.inputs import Inputs
 from windfirm.models.latency import latencies
+from windfirm.own import number
 from windfirm.prune.select import Cut
 
 #: What a share may be of: see Budget.
@@ -36,8 +37,10 @@ class Budget:
     def __post_init__(self) -> None:
         if self.name not in BUDGETS:
             raise InputError(expected("budget", " or ".join(BUDGETS), self.name))
+        wanted = "a share in (0, 1)"
+        object.__setattr__(self, "share", number(self.name, wanted, self.share))
         if not 0 < self.share < 1:
-            raise InputError(expected(self.name, "a share in (0, 1)", f"{self.share:g}"))
+            raise InputError(expected(self.name, wanted, f"{self.share:g}"))
 
     def left(self, number: int, rounds: int) -> float:
         """What share of the first network is to be left after this round of ``rounds`` equal steps, from 1."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from windfirm.errors import CutError, InputError, expected
 from windfirm.models.blueprint import Blueprint
 from windfirm.models.shrink import Kept
+from windfirm.own import number
 from windfirm.prune.structure import Kind, Structure, kept_without
 
 #: "global" compares the scores of all structures; "per-layer" takes the same share of each layer.
@@ -73,8 +74,10 @@ def select(
     ``max(1, ceil(floor * n))`` stay, so a high ratio can remove less than asked; Cut.units tells. Raises InputError for
     a ratio, floor or ranking out of range, CutError for scores that do not fit.
     """
+    wanted = "a number in [0, 1)"
+    ratio = number("ratio", wanted, ratio)
     if not 0 <= ratio < 1:
-        raise InputError(expected("ratio", "a number in [0, 1)", f"{ratio:g}"))
+        raise InputError(expected("ratio", wanted, f"{ratio:g}"))
     if strange := next((key for key in scores if not isinstance(key, Structure)), None):
         raise CutError(expected("scores", "structures as keys", repr(strange)))
     scored = {structure: scores[structure] for structure in structures if structure in scores}
@@ -166,8 +169,10 @@ def leaving(units: Sequence[Unit]) -> Cut:
 
 def _floors(structures: Sequence[Structure], floor: float) -> dict[tuple[Kind, str], int]:
     """How many units stay at least of the layer of each structure, by the structure's kind and name."""
+    wanted = "a number in [0, 1]"
+    floor = number("floor", wanted, floor)
     if not 0 <= floor <= 1:
-        raise InputError(expected("floor", "a number in [0, 1]", f"{floor:g}"))
+        raise InputError(expected("floor", wanted, f"{floor:g}"))
     sizes: Counter[Layer] = Counter()
     for structure in structures:
         sizes[layer(structure)] += structure.size
