@@ -445,6 +445,8 @@ def test_save_refuses_what_load_could_not_use(tmp_path: Path) -> None:
     assert str(error.value) == f"{path}: expected {NAMES}, or no arch, got 'resnet'"
     with pytest.raises(InputError):
         save(trained(), path, arch="os:system")
+    with pytest.raises(InputError, match="expected a whole number of classes, or none, got '10'"):
+        save(trained(), path, classes="10")  # type: ignore[arg-type]
     with pytest.raises(InputError) as error:
         save(trained(), path, notes={"path": path})
     assert str(error.value) == f"{path}: expected notes that JSON can hold, got {error.value.__cause__}"

@@ -29,7 +29,7 @@ from windfirm.models.blueprint import Blueprint, apply, blueprint_of
 from windfirm.models.device import default_modes
 from windfirm.models.factory import NAMES, NETWORK, from_spec, is_name, named
 from windfirm.models.manifest import Manifest
-from windfirm.models.meta import named_tensors, require_data
+from windfirm.models.meta import named_tensors, require_data, require_network
 from windfirm.models.mode import switched
 from windfirm.own import maker
 
@@ -59,13 +59,16 @@ def save(
     ``half`` stores the weights of convolutions, linear layers and embeddings as float16, about half the size; vectors
     (biases, statistics) and weights that float16 cannot hold (too large, too small, too far apart) stay as they are.
 
-    Raises InputError for an unknown ``arch``, notes that JSON cannot hold, a state that is no tensor (of a
-    get_extra_state) or one that no file holds (sparse, complex128, without data), or a place that cannot be written,
-    and CheckpointError for NaN tensors.
+    Raises InputError for what is no network, an unknown ``arch``, ``classes`` that are no whole number, notes that JSON
+    cannot hold, a state that is no tensor (of a get_extra_state) or one that no file holds (sparse, complex128, without
+    data), or a place that cannot be written, and CheckpointError for NaN tensors.
     """
+    require_network(model)
     path = Path(path)
     if arch is not None and not is_name(arch):
         raise InputError(expected(str(path), f"{NAMES}, or no arch", repr(arch)))
+    if classes is not None and type(classes) is not int:
+        raise InputError(expected(str(path), "a whole number of classes, or none", repr(classes)))
     state = model.state_dict()
     for name, value in state.items():
         if not isinstance(value, Tensor):

@@ -11,7 +11,7 @@ from windfirm.models.agree import disagreement
 from windfirm.models.blueprint import blueprint_of, origin_of
 from windfirm.models.copies import copied
 from windfirm.models.inputs import Inputs
-from windfirm.models.meta import every_tensor, named_tensors, with_tensors
+from windfirm.models.meta import every_tensor, named_tensors, require_network, with_tensors
 from windfirm.models.shrink import put_back
 
 TOLERANCE = 1e-9
@@ -26,8 +26,10 @@ def expand(model: nn.Module, example_inputs: Inputs | None = None) -> nn.Module:
     random inputs like them. A network that was never cut is copied. The model itself stays as it is.
 
     What pruning did not touch, also buffers and tensors that are plain attributes, comes from ``model``. Raises
-    CutError when the outputs differ, or when tensors came or changed their shape by other means than a cut.
+    InputError for what is no network, CutError when the outputs differ, or when tensors came or changed their shape by
+    other means than a cut.
     """
+    require_network(model)
     origin = origin_of(model)
     if origin is None:
         return copied(model)

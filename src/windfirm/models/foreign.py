@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from windfirm.errors import CheckpointError, expected, first_line
 from windfirm.models.blueprint import blueprint_of
 from windfirm.models.checkpoint import fill, read_file, refuse_misfit, refuse_nan
+from windfirm.models.meta import require_network
 
 #: Under which names others keep a state dict inside a larger one.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
@@ -31,8 +32,9 @@ def load_weights(model: nn.Module, path: Path | str) -> None:
     more than tensors and plain values is refused.
 
     Raises CheckpointError for a file that is missing, damaged, holds code, NaN or tensors that do not fit, or is a
-    Windfirm checkpoint of a network that was cut otherwise (``load`` reads those).
+    Windfirm checkpoint of a network that was cut otherwise (``load`` reads those); InputError for what is no network.
     """
+    require_network(model)
     path = Path(path)
     tensors = _safe(path, model) if path.suffix == ".safetensors" else _pickled(path)
     wanted = model.state_dict()

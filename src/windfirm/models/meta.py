@@ -17,8 +17,15 @@ def on_meta(model: nn.Module) -> nn.Module:
     return switched(empty, training=False)
 
 
+def require_network(model: object) -> None:
+    """Raise InputError for what is no network, such as a state dict or a function that makes one."""
+    if not isinstance(model, nn.Module):
+        raise InputError(expected("model", "a torch.nn.Module", type(model).__name__))
+
+
 def require_data(model: nn.Module) -> None:
-    """Raise InputError for the first parameter or buffer of ``model`` that is on the meta device."""
+    """Raise InputError for what is no network, and for its first parameter or buffer that is on the meta device."""
+    require_network(model)
     for name, tensor in named_tensors(model):
         if tensor.is_meta:
             raise InputError(expected(name, "a tensor with data", "one on the meta device"))
