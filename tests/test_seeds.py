@@ -1,8 +1,15 @@
 import hashlib
+import random
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
+import windfirm as wf
+from windfirm.data.images import Images
 from windfirm.seeds import default_stream, number, stream
 
 
@@ -44,6 +51,70 @@ def test_the_default_stream_is_seeded_inside_the_block_and_put_back_after_it() -
 
 def test_the_default_stream_is_put_back_after_an_error_too() -> None:
     before = torch.random.get_rng_state()
+    python, arrays = random.getstate(), np.random.get_state(legacy=False)["state"]["key"]
     with pytest.raises(RuntimeError), default_stream(0, "weights"):
         torch.rand(4, 3) @ torch.rand(4, 3)
     assert torch.equal(torch.random.get_rng_state(), before)
+    assert random.getstate() == python
+    assert np.array_equal(np.random.get_state(legacy=False)["state"]["key"], arrays)
+
+
+class Drawing(nn.Module):
+    """A network that draws from Python and numpy in training, and has a layer for that alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.noisy, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Any:
+        x = self.first(x).relu()
+        if self.training:
+            x = x + (random.random() - np.random.rand()) * self.noisy(x)
+        return self.last(x.mean((2, 3)))
+
+
+def draws() -> tuple[float, float, float]:
+    """One from each of the three that a network may draw from."""
+    return float(torch.rand(())), random.random(), float(np.random.rand())
+
+
+def test_python_and_numpy_draw_from_the_default_stream_as_well_and_go_on_after_it_as_they_were() -> None:
+    with default_stream(0, "weights"):
+        inside = draws()
+    with default_stream(0, "before"):
+        after = draws()
+    with default_stream(0, "before"):
+        with default_stream(0, "weights"):
+            assert draws() == inside
+        assert draws() == after
+
+
+IMAGES = Images(torch.arange(4 * 3 * 64, dtype=torch.uint8).view(4, 3, 8, 8), torch.arange(4) % 2, ("a", "b"), "some")
+CALLS: dict[str, Callable[[nn.Module], object]] = {
+    "adjust": lambda model: wf.adjust("fine-tuning", model, IMAGES, epochs=3),
+    "attack": lambda model: wf.attack(model, IMAGES.images, IMAGES.labels, "pgd", steps=2),
+    "prune": lambda model: wf.prune(model, IMAGES.images / 255, ratio=0.5, rounds=2),
+    "structures": lambda model: wf.structures(model, IMAGES.images / 255),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_what_a_network_draws_does_not_move_what_the_caller_draws(name: str) -> None:
+    with default_stream(0, "weights"):
+        model = Drawing()
+        expected = draws()
+    with default_stream(0, "weights"):
+        Drawing()
+        CALLS[name](model)
+        assert draws() == expected
+
+
+def test_training_follows_from_its_seed_whatever_a_network_draws_from() -> None:
+    found = []
+    for purpose in ("here", "there"):
+        with default_stream(0, "weights"):
+            model = Drawing()
+        with default_stream(0, purpose):
+            CALLS["adjust"](model)
+        found.append(model.state_dict())
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())

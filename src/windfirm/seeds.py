@@ -6,9 +6,11 @@ Streams live on the CPU: the numbers do not depend on the device that uses them.
 """
 
 import hashlib
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 
@@ -24,8 +26,23 @@ def stream(seed: int, *purpose: str | int) -> torch.Generator:
 
 
 @contextmanager
-def default_stream(seed: int, *purpose: str | int) -> Iterator[None]:
-    """Seed torch's default generators, for code that takes none; that of the CPU is afterwards what it was before."""
+def kept() -> Iterator[None]:
+    """The default generators of Python, numpy and torch (that of the CPU) are after the block what they were before."""
+    python, arrays = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(number(seed, *purpose))
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(arrays)
+
+
+@contextmanager
+def default_stream(seed: int, *purpose: str | int) -> Iterator[None]:
+    """Seed the default generators inside the block, for code that takes none; afterwards see kept."""
+    start = number(seed, *purpose)
+    with kept():
+        torch.manual_seed(start)
+        random.seed(start)
+        np.random.seed(start % 2**32)
         yield

@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext, suppress
 import torch
 from torch import Tensor, nn
 
+from windfirm import seeds
 from windfirm.errors import CutError
 from windfirm.models.copies import copied
 from windfirm.models.device import in_float32, is_gpu
@@ -85,7 +86,7 @@ def takes(
         with (
             mode(network, training=training),
             torch.no_grad(),
-            torch.random.fork_rng(devices=[]),
+            seeds.kept(),
             in_float32(),
             exactly,
         ):

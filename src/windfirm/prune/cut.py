@@ -6,6 +6,7 @@ from typing import overload
 from torch import nn
 from torch.optim import Optimizer
 
+from windfirm import seeds
 from windfirm.errors import CutError, expected
 from windfirm.models.blueprint import Blueprint, apply
 from windfirm.models.copies import awake, copied
@@ -31,6 +32,7 @@ def cut(
 
 
 @default_modes()
+@seeds.kept()
 def cut(
     model: nn.Module,
     cut: Cut,

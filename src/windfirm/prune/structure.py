@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from windfirm import seeds
 from windfirm.models.device import default_modes
 from windfirm.models.inputs import Inputs
 from windfirm.models.shrink import Kept
@@ -140,6 +141,7 @@ def gone(coupling: Coupling, kept: Kept) -> Mask:
 
 
 @default_modes()
+@seeds.kept()
 def anatomy(model: nn.Module, example_inputs: Inputs, *, plain: bool = False) -> Anatomy:
     """Trace and couple ``model``, gather what leaves together into structures, and try each on the meta device.
 
