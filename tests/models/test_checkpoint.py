@@ -595,3 +595,9 @@ def test_buffers_that_a_state_dict_leaves_out_come_back_where_there_are_some_of_
     for tensor in (torch.full((3,), torch.nan), torch.eye(3).to_sparse(), torch.zeros(3, device="meta")):
         save(Keeping(tensor, persistent=False), path)  # and such ones stay out
         assert list(load_file(path)) == ["0.bias", "0.weight"]
+
+
+def test_files_of_the_networks_inside_hold_what_their_state_dicts_hold(tmp_path: Path) -> None:
+    model = build("resnet20")  # whose shortcuts have zeros beside it
+    save(model, tmp_path / "F.safetensors", arch="resnet20")
+    assert load_file(tmp_path / "F.safetensors").keys() == model.state_dict().keys()

@@ -31,10 +31,11 @@ from windfirm.models.factory import NAMES, NETWORK, from_spec, is_name, named
 from windfirm.models.manifest import Manifest
 from windfirm.models.meta import named_tensors, require_data, require_network
 from windfirm.models.mode import switched
+from windfirm.models.registry import ARCHITECTURES
 from windfirm.own import maker
 
 #: How the name of a buffer ends that state dicts leave out (``persistent=False``). It is in the file all the same, as a
-#: factory may make it at random.
+#: factory may make it at random; those of the networks inside are alike each time, and are not.
 BESIDE = ":beside"
 
 #: The share of a filter's largest weight by which float16 may move any of its weights (its own step is half of this).
@@ -82,7 +83,7 @@ def save(
         matrices = [name for name, value in state.items() if value.ndim >= 2 and value.data_ptr() in weights]
         tensors |= {name: _halved(tensors[name]) for name in matrices}
     for name, buffer in _beside(model):
-        if _unheld(buffer) is None and not _has_nan(buffer):
+        if arch not in ARCHITECTURES and _unheld(buffer) is None and not _has_nan(buffer):
             tensors[name + BESIDE] = buffer.detach().to("cpu", copy=True).contiguous()
     if blueprint is None:
         blueprint = blueprint_of(model)
