@@ -114,6 +114,33 @@ def test_steps_are_nesterov_s_and_every_weight_decays(monkeypatch: pytest.Monkey
         torch.testing.assert_close(parameter, value, rtol=1e-4, atol=1e-6)
 
 
+class Dropping(nn.Module):
+    """Leaves a layer out now and then, in training alone (Huang et al., ECCV 2016)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(192, 8), nn.Linear(8, 8), nn.Linear(8, 2)
+        self.steps: list[bool] = []
+
+    def forward(self, x: Tensor) -> Any:
+        x = self.a(x.flatten(1))
+        self.steps.append(bool(torch.rand(()) < 0.5))
+        return self.c(x if self.training and self.steps[-1] else x + self.b(x))
+
+
+def test_a_layer_may_be_left_out_of_the_first_steps() -> None:
+    model = Dropping()
+    before = model.b.weight.detach().clone()
+    train(model, *dark_and_bright(), Recipe(epochs=2, batch=8), seed=next(n for n in range(9) if _drops_first(n)))
+    assert not torch.equal(model.b.weight, before)
+
+
+def _drops_first(seed: int) -> bool:
+    model = Dropping()
+    train(model, *dark_and_bright(8), Recipe(epochs=1, batch=8), seed=seed)
+    return model.steps[-1]
+
+
 def test_the_rate_follows_the_schedule_within_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     rates: list[float] = []
     step = torch.optim.SGD.step

@@ -117,6 +117,9 @@ def begin(model: nn.Module, course: Course, material: Material) -> Training:
         nesterov=recipe.momentum > 0,
         fused=True,
     )
+    if recipe.momentum > 0:  # the fused step wants one for all weights, and a layer may be left out of the first steps
+        for parameter in (one for one in model.parameters() if one.requires_grad):
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     plan: dict[str, object] = {}
     if course.checkpoint:
         run = fingerprint(model, material.augment.images, material.labels)
