@@ -1,5 +1,6 @@
 """Residual branches: which are found, and that a network without one is the network in which it says nothing."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -249,6 +250,35 @@ def test_blocks_and_filters_leave_together_and_the_cost_is_foretold(tmp_path: An
     save(smaller, tmp_path / "s.safetensors", arch="resnet20")
     images = torch.rand(2, 3, 32, 32)
     assert torch.equal(load(tmp_path / "s.safetensors")(images), smaller(images))
+
+
+class Plain(nn.Module):
+    """A residual block that ends with its addition; what follows rectifies the sum in place."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.a, self.b = (nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Any:
+        return x + self.b(self.a(x).relu())
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_what_is_left_without_a_layer_can_be_trained_and_cut_again(plain: bool) -> None:
+    layer = (nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)) if plain else (Plain(4),)
+    ends = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True)), nn.Conv2d(4, 3, 3)
+    model = lively(nn.Sequential(ends[0], *layer, nn.ReLU(inplace=True), ends[1]))
+    body = anatomy(model, EXAMPLE, plain=plain)
+    (block,) = (s for s in body.structures if s.kind == "block")
+    smaller = cut(model, Cut({block: (0,)}), EXAMPLE, body=body).train()
+    by_hand = copy.deepcopy(nn.Sequential(ends[0], nn.ReLU(), ends[1])).train()
+    images = torch.randn(3, 2, 8, 8, dtype=torch.float64)
+    for network in (smaller, by_hand):
+        network(images).square().sum().backward()
+    slopes = [[p.grad for p in network.parameters()] for network in (smaller, by_hand)]
+    assert all(map(torch.equal, *slopes))
+    (filters,) = (s for s in anatomy(smaller, EXAMPLE).structures if s.frozen is None)
+    assert cut(smaller, Cut({filters: (1, 2)}), EXAMPLE).get_parameter("0.0.weight").shape[0] == 2
 
 
 def test_layers_of_a_plain_chain_leave_on_request_alone() -> None:

@@ -10,7 +10,7 @@ from windfirm.prune.cut import cut
 from windfirm.prune.select import Cut
 from windfirm.prune.structure import structures
 
-REFUSED = "cut: expected a smaller network that runs in training, as the original does, got an error in its forward "
+REFUSED = "cut: expected a smaller network that runs in training, as the original does, got an error in its "
 
 
 class Noise(nn.Module):
@@ -37,19 +37,43 @@ class Throw(nn.Module):
         return x
 
 
+class Scale(torch.autograd.Function):
+    """Has its own gradient, for as many channels as are asked for."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, channels: str) -> Any:
+        ctx.channels = channels
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Any:
+        return slope * slope.new_ones(int(ctx.channels), 1, 1), None
+
+
+class Own(nn.Module):
+    """Has its own gradient, for as many channels as there were when it was made."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.shape = f"{channels}"
+
+    def forward(self, x: Tensor) -> Any:
+        return Scale.apply(x, self.shape)  # type: ignore[no-untyped-call]
+
+
 def without_one(middle: nn.Module) -> nn.Module:
     model = lively(Net(lambda m, x: m.b(m.middle(m.a(x))), a=nn.Conv2d(2, 4, 3), middle=middle, b=nn.Conv2d(4, 2, 3)))
     return cut(model, Cut({next(s for s in structures(model, EXAMPLE) if s.name == "a"): (1,)}), EXAMPLE)
 
 
-@pytest.mark.parametrize("middle", [Noise(4), Throw(4)])
-def test_a_smaller_network_that_could_not_be_trained_is_refused(middle: nn.Module) -> None:
+@pytest.mark.parametrize(("middle", "where"), [(Noise(4), "forward"), (Throw(4), "forward"), (Own(4), "backward")])
+def test_a_smaller_network_that_could_not_be_trained_is_refused(middle: nn.Module, where: str) -> None:
     with pytest.raises(CutError) as error:
         without_one(middle)
-    assert str(error.value).startswith(REFUSED)
+    assert str(error.value).startswith(f"{REFUSED}{where} pass: ")
 
 
-@pytest.mark.parametrize("middle", [Noise(1), Noise(5), nn.BatchNorm2d(4), nn.Dropout(0.5)])
+@pytest.mark.parametrize("middle", [Noise(1), Noise(5), Own(1), Own(5), nn.BatchNorm2d(4), nn.Dropout(0.5)])
 def test_others_and_those_that_could_not_be_trained_before_are_not(middle: nn.Module) -> None:
     assert without_one(middle).get_parameter("a.weight").shape[0] == 3
 

@@ -26,8 +26,13 @@ class Skip(nn.Module):
     """Stands where a layer was that left: hands on its first argument."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """The first of all arguments, as it came."""
-        return _first(args, kwargs)
+        """The first of all arguments: as it came, or, where a gradient goes back through it, a copy.
+
+        What follows may be in place, and would overwrite what the layer before needs for its own gradient.
+        """
+        first = _first(args, kwargs)
+        wanted = torch.is_grad_enabled() and isinstance(first, Tensor) and first.requires_grad
+        return first.clone() if wanted else first
 
 
 class Silence(nn.Module):
