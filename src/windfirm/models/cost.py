@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
 from windfirm.errors import InputError, TraceError, expected, first_line
+from windfirm.models.dataless import Dataless
 from windfirm.models.inputs import Inputs, separated
 from windfirm.models.meta import every_tensor, on_meta
 
@@ -109,7 +109,7 @@ UNCOUNTED = {
 }
 
 
-class _Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of torch
+class _Memory(Dataless):  # type: ignore[no-untyped-call]
     """Watches which pieces of memory are alive; ``peak`` is the most bytes there were."""
 
     def __init__(self, weights: Iterable[Tensor], images: Iterable[Tensor]) -> None:
@@ -122,7 +122,7 @@ class _Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of torch
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        result = func(*args, **(kwargs or {}))
+        result = super().__torch_dispatch__(func, types, args, kwargs)
         self._see(leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor))
         return result
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from windfirm.errors import first_line
+from windfirm.models.dataless import stays
 from windfirm.models.inputs import Inputs
 from windfirm.prune.structure import Anatomy, Mask
 from windfirm.prune.trace import Call, Ref
@@ -108,8 +109,8 @@ class _Follower(Watcher):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        if func in COPIES:
-            return func(*args, **(kwargs or {}))
+        if func in COPIES or stays(func, args, kwargs or {}):
+            return shaped(func, args, kwargs or {})
         self.skip(func)
         calls = self.plan.body.traced.calls
         call = calls[min(self.number, len(calls) - 1)]

@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from windfirm.errors import TraceError, expected
+from windfirm.models.dataless import brought, stays
 from windfirm.models.inputs import Arguments, Inputs, separated
 
 #: What a network may return besides tensors, in any nesting of tuples, lists, dicts and dataclasses.
@@ -45,7 +46,7 @@ def shaped(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """The call on tensors without data. Batch normalisation, common and slow there, has a way of its own."""
     if func is torch.ops.aten.native_batch_norm.default and args[0].is_meta and not args[5]:
         return torch.empty_like(args[0]), args[0].new_empty(0), args[0].new_empty(0)
-    return run(func, args, kwargs)
+    return args[0] if stays(func, args, kwargs) else run(func, *brought(func, args, kwargs))
 
 
 class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
