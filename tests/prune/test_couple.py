@@ -384,6 +384,32 @@ def test_a_head_that_runs_in_training_alone_shrinks_too() -> None:
     assert main.shape == auxiliary.shape == (2, 3, 8, 8)
 
 
+class WithMemory(nn.Module):
+    """Means of channels, and the channels of the last images, which training alone looks at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.n, self.b = conv(2, 4), nn.BatchNorm2d(4), conv(4, 3)
+        self.register_buffer("mean", torch.zeros(4))
+        self.register_buffer("queue", torch.zeros(5, 4))
+
+    def forward(self, x: Tensor) -> Any:
+        y = self.n(self.a(x))
+        if self.training:
+            means = y.detach().mean((2, 3))
+            self.mean.mul_(0.9).add_(means.mean(0), alpha=0.1)
+            self.queue = torch.cat([means[:1], self.queue[:-1]])
+        return self.b(y.relu())
+
+
+def test_a_buffer_that_training_alone_uses_shrinks_too() -> None:
+    smaller, chosen, error = proved(lively(WithMemory()), ratio=0.5)
+    assert chosen.units
+    assert error < 1e-9
+    smaller.train()(torch.rand(2, 2, 8, 8, dtype=torch.float64))
+    assert [smaller.get_buffer(name).shape[-1] for name in ("mean", "queue")] == [2, 2]
+
+
 def test_a_batch_norm_of_constants_is_frozen() -> None:
     model = between(lambda m, x: F.batch_norm(x, torch.zeros(4).to(x), torch.ones(4).to(x)))
     reason = frozen(model)["a"]

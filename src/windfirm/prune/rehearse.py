@@ -99,8 +99,11 @@ def _alike(body: Anatomy, options: Mapping[Site, int]) -> dict[Site, int]:
 
 
 def _in_training(model: nn.Module, example_inputs: Inputs, traced: Trace) -> Trace | None:
-    """A trace in training mode when evaluation leaves parameters idle; None when it shows no more, or fails."""
-    if not set(traced.idle) & {name for name, _ in model.named_parameters()}:
+    """A trace in training mode when evaluation leaves tensors idle; None when it shows no more, or fails.
+
+    Counters, which are scalars, do not count.
+    """
+    if not any(traced.parameters[name].shape for name in traced.idle):
         return None
     try:
         training = trace(model, example_inputs, training=True, first=1_000_000)
