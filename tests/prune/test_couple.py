@@ -390,6 +390,8 @@ class WithMemory(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.a, self.n, self.b = conv(2, 4), nn.BatchNorm2d(4), conv(4, 3)
+        self.mean: Tensor
+        self.queue: Tensor
         self.register_buffer("mean", torch.zeros(4))
         self.register_buffer("queue", torch.zeros(5, 4))
 
@@ -429,6 +431,17 @@ def test_a_number_of_channels_in_the_code_freezes_what_it_names() -> None:
     assert frozen(model)["w"] == (
         "a size written into the code: aten.convolution.default in the network gives 4 groups in place of 2"
     )
+
+
+def test_another_number_of_axes_or_of_results_is_told_in_plain_words() -> None:
+    pooled = between(lambda m, x: m.f(x.mean((2, 3), keepdim=True).squeeze())[:, :, None, None], f=nn.Linear(4, 4))
+    images, two = EXAMPLE.expand(3, -1, -1, -1), lively(Net(pooled.run, a=conv(2, 2), b=conv(4, 1), f=nn.Linear(2, 4)))
+    assert frozen(pooled, images)["a"] is None
+    size = "a size written into the code"
+    wanted = f"{size}: aten.squeeze.default in the network gives a tensor of shape (3,) in place of (3, 1)"
+    assert frozen(two, images)["a"] == wanted
+    single = between(lambda m, x: torch.cat([part.sigmoid() for part in x.chunk(4, 1)], 1))
+    assert frozen(single)["a"] == f"{size}: aten.split.Tensor in the network gives 2 tensors in place of 4"
 
 
 def test_a_forward_pass_that_draws_random_numbers_cannot_be_proved() -> None:

@@ -61,9 +61,10 @@ class Plan:
         wanted = self.shape(ref)
         if 1 in wanted and sorted(wanted) == sorted(shape):
             return True
-        return ref.key in coupling.uniform or all(
+        alike = len(wanted) == len(shape) and all(
             a == b or axis in anything for axis, (a, b) in enumerate(zip(wanted, shape, strict=True))
         )
+        return alike or ref.key in coupling.uniform
 
     def number(self, call: Call) -> tuple[int, int] | None:
         """The number of groups that the call states, and what it must be in the smaller network."""
@@ -124,6 +125,8 @@ class _Follower(Watcher):  # type: ignore[no-untyped-call]
         except Exception as error:
             raise Departure(call, first_line(error)) from error
         leaves = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        if len(leaves) != len(call.outputs):
+            raise Departure(call, f"{len(leaves)} tensors in place of {len(call.outputs)}")
         for ref, leaf in zip(call.outputs, leaves, strict=True):
             if not self.plan.fits(ref, leaf.shape):
                 raise Departure(call, f"a tensor of shape {tuple(leaf.shape)} in place of {self.plan.shape(ref)}")
