@@ -1,7 +1,9 @@
 from fractions import Fraction
+from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.prune.nets import EXAMPLE, Net, lively, random_cut
@@ -119,6 +121,17 @@ def test_the_cost_is_per_image_and_counts_attention_and_shared_layers() -> None:
     expected = 36 * 4 * 2 * 9 + 2 * 36 * 16 + 4 * 36 * 4
     assert anatomy(model, EXAMPLE).macs() == expected == cost(model, EXAMPLE).macs
     assert anatomy(model, EXAMPLE.expand(5, -1, -1, -1)).macs() == expected
+
+
+def test_what_it_costs_to_make_a_weight_is_that_whatever_the_batch() -> None:
+    def run(m: Net, x: Tensor) -> Any:
+        return m.b(F.conv2d(m.a(x), m.w + (m.up @ m.down).view_as(m.w)))
+
+    w, up, down = (nn.Parameter(torch.zeros(shape)) for shape in ((4, 4, 3, 3), (4, 2), (2, 36)))
+    model = lively(Net(run, a=nn.Conv2d(2, 4, 3), b=nn.Conv2d(4, 3, 1), w=w, up=up, down=down))
+    expected = 36 * 4 * 2 * 9 + 4 * 2 * 36 + 16 * 4 * 4 * 9 + 16 * 4 * 3
+    for images in (1, 5):
+        assert anatomy(model, EXAMPLE.expand(images, -1, -1, -1)).macs() == expected == cost(model, EXAMPLE).macs
 
 
 def test_the_tenth_block_is_not_inside_the_first() -> None:

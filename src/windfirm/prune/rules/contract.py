@@ -145,4 +145,5 @@ def _first(one: Nodes | None, other: Nodes | None) -> Nodes | None:
 
 
 def _count(c: Coupler, call: Call, macs: int, factors: Iterable[Nodes]) -> None:
-    c.contractions.append(Contraction(call.module, macs // c.batch, tuple(factors)))
+    images = 1 if all(ref.key in c.fixed for ref in call.inputs) else c.batch  # a weight is made once, for all
+    c.contractions.append(Contraction(call.module, macs // images, tuple(factors)))
