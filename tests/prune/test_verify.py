@@ -1,6 +1,7 @@
 import copy
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -55,6 +56,51 @@ def test_the_right_cut_is_proved_and_its_error_told() -> None:
     smaller = cut(model, chosen, EXAMPLE)
     assert verify(model, smaller, chosen, EXAMPLE) < 1e-12
     assert cut_error(model, smaller, kept, [torch.randn(4, 2, 8, 8, dtype=torch.float64)]) < 1e-12
+
+
+def counting(seen: set[int], step: Callable[[Tensor], Tensor]) -> Any:
+    """Two convolutions and what is between them; ``seen`` are the numbers of images that were computed."""
+
+    def run(m: Net, x: Tensor) -> Any:
+        if not x.is_meta:
+            seen.add(len(x))
+        return m.b(step(m.a(x)))
+
+    return lively(Net(run, a=nn.Conv2d(2, 4, 3), b=nn.Conv2d(4, 2, 1)))
+
+
+#: Networks that want six images, or a multiple of three.
+DEMANDING: dict[str, Callable[[Tensor], Tensor]] = {
+    "six": lambda x: x.view(6, *x.shape[1:]),
+    "triples": lambda x: (lambda y: (y - y.mean(1, keepdim=True)).flatten(0, 1))(x.view(-1, 3, *x.shape[1:])),
+    "flattened": lambda x: x.reshape(6, -1).tanh().reshape(x.shape),
+    "said": lambda x: x if len(x) == 6 else x[:, :1],
+}
+
+
+@pytest.mark.parametrize("how", [None, *DEMANDING])
+@pytest.mark.parametrize("right", [True, False])
+def test_two_images_prove_a_cut_and_all_where_two_do_not_do(how: str | None, right: bool) -> None:
+    seen: set[int] = set()
+    model = counting(seen, DEMANDING[how] if how else torch.tanh)
+    many = EXAMPLE.expand(6, -1, -1, -1)
+    chosen = Cut({next(s for s in structures(model, many) if s.name == "a"): (0, 1)})
+    smaller = cut(model, chosen, many)
+    assert seen == {2} or how
+    assert cut_error(model, smaller, chosen.kept(), [torch.randn(6, 2, 8, 8, dtype=torch.float64)]) < 1e-12
+    if not right:
+        smaller.get_parameter("a.weight").data += 0.01
+        with pytest.raises(CutError) as error:
+            verify(model, smaller, chosen, many)
+        assert re.fullmatch(DIFFERENT, str(error.value))
+
+
+def test_a_way_that_many_images_alone_take_is_proved_on_many() -> None:
+    model = counting(set(), lambda x: x * math.sqrt(x.shape[1]) if len(x) > 2 else x)
+    many = EXAMPLE.expand(6, -1, -1, -1)
+    with pytest.raises(CutError) as error:
+        cut(model, Cut({next(s for s in structures(model, many) if s.name == "a"): (0, 1)}), many)
+    assert re.fullmatch(DIFFERENT, str(error.value))
 
 
 @pytest.mark.parametrize("tensor", ["0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var"])

@@ -145,6 +145,10 @@ class Trace:
             found.setdefault(ref.storage, []).append(ref)
         return found
 
+    def same_way(self, other: "Trace") -> bool:
+        """Whether another forward pass made the same calls, in the same modules."""
+        return [(call.op, call.module) for call in self.calls] == [(call.op, call.module) for call in other.calls]
+
     @property
     def idle(self) -> list[str]:
         """The parameters that no call used."""

@@ -11,7 +11,7 @@ from windfirm.models.copies import exact
 from windfirm.models.inputs import Arguments, Inputs, doubled, drawn
 from windfirm.models.meta import on_meta
 from windfirm.prune.precise import Precisely
-from windfirm.prune.watch import arguments, plainly, tensors_in, without_values
+from windfirm.prune.watch import arguments, growing, plainly, tensors_in, without_values
 
 
 def still_trains(model: nn.Module, smaller: nn.Module, example_inputs: Inputs) -> None:
@@ -20,14 +20,17 @@ def still_trains(model: nn.Module, smaller: nn.Module, example_inputs: Inputs) -
     with torch.device("meta"):  # quick, and enough for most
         if _error(on_meta(smaller), without_values(where, example_inputs)) is None:
             return
-    inputs = drawn(arguments(where, example_inputs), None, "train")
-    narrow, wide = exact(smaller), exact(model)  # not inside, where tensors are made double that are to be copied
-    with Precisely():  # type: ignore[no-untyped-call]
-        error = _error(narrow, inputs)
-        fault = error is not None and _error(wide, inputs) is None
-    if fault:
-        wanted = "a smaller network that runs in training, as the original does"
-        raise CutError(expected("cut", wanted, error))
+    for given in growing(arguments(where, example_inputs)):
+        inputs = drawn(given, None, "train")
+        narrow, wide = exact(smaller), exact(model)  # not inside, where tensors are made double that are to be copied
+        with Precisely():  # type: ignore[no-untyped-call]
+            error = _error(narrow, inputs)
+            fault = error is not None and _error(wide, inputs) is None
+        if fault:
+            wanted = "a smaller network that runs in training, as the original does"
+            raise CutError(expected("cut", wanted, error))
+        if error is None:
+            return
 
 
 def _error(network: nn.Module, inputs: Arguments) -> str | None:

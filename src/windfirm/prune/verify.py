@@ -7,7 +7,7 @@ missing elsewhere, or an order that was mixed up, shows as a difference.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
-from windfirm.errors import CutError, expected, first_line
+from windfirm.errors import CutError, TraceError, expected, first_line
 from windfirm.models.agree import gaps, largest
 from windfirm.models.copies import exact
 from windfirm.models.inputs import Arguments, Inputs, drawn
@@ -25,7 +25,8 @@ from windfirm.prune.coupling import Mixing, Reading
 from windfirm.prune.precise import Precisely
 from windfirm.prune.select import Cut
 from windfirm.prune.structure import Anatomy, Mask, anatomy, gone
-from windfirm.prune.watch import Place, Watcher, arguments, plainly, run, tensors_in
+from windfirm.prune.trace import trace
+from windfirm.prune.watch import Place, Watcher, arguments, growing, plainly, run, tensors_in
 
 TOLERANCE = 1e-9
 
@@ -46,38 +47,21 @@ def verify(
 ) -> float:
     """The largest difference between the outputs, each relative to its largest value, in float64 on random inputs.
 
-    The inputs are shaped like ``example_inputs``: uniform in [0, 1), where the outputs must be numbers, and normal ones
-    of growing spread, which wake filters that see nothing in the first; see drawn. Each number must agree by itself, as
-    far as rounding allows: next to masked outputs of -1e9 others are small. Where the normal inputs are so wide that
-    the outputs hang on the last digit of them, they prove nothing and do not count. ``body`` saves tracing ``model``
-    again. Raises CutError when a network does not run, or when the difference is not below TOLERANCE.
+    The inputs are shaped like two images of ``example_inputs``, or like all where two take another way: uniform in
+    [0, 1), where the outputs must be numbers, and normal ones of growing spread, which wake filters that see nothing
+    in the first; see drawn. Each number must agree by itself, as far as rounding allows: next to masked outputs of -1e9
+    others are small. Where the normal inputs are so wide that the outputs hang on the last digit of them, they prove
+    nothing and do not count. ``body`` saves tracing ``model`` again. Raises CutError when a network does not run, or
+    when the difference is not below TOLERANCE.
     """
-    given = arguments(type(model).__name__, example_inputs)
-    silence = silencing(body or anatomy(model, example_inputs), cut)
-    original, smaller = exact(model), exact(smaller)
-    runs = "a network that runs in float64"
-    worst = 0.0
-    for spread in SPREADS:
-        inputs = drawn(given, spread, "verify")
-        wanted = _outputs(original, inputs, runs, silence)
-        got = _outputs(smaller, inputs, "a smaller network that runs")
-        if spread is not None and not _sound(wanted):
-            continue  # such inputs are none that this network is made for
-        difference = _difference(wanted, got)
-        apart = max(difference, _apart(wanted, got, wanted))
-        if not apart < TOLERANCE:
-            shaken = _outputs(_nudged(original), tree_map_only(Tensor, _next, inputs), runs, silence)
-            apart = max(difference, _apart(wanted, got, shaken))
-        if not apart < TOLERANCE:
-            if spread is not None and difference < ROUNDING * _difference(wanted, shaken):
-                continue  # so wide of what it is made for, the network itself makes that much of a rounding
-            if not all(map(torch.equal, wanted, _outputs(original, inputs, runs, silence))):
-                same = "a network that gives the same inputs the same outputs"
-                raise CutError(expected("cut", same, "others from pass to pass: it draws at random"))
-            close = f"the outputs of the silenced original within {TOLERANCE:g}"
-            raise CutError(expected("cut", close, f"a difference of {apart:.2g}"))
-        worst = max(worst, difference)
-    return worst
+    body = body or anatomy(model, example_inputs)
+    silence = silencing(body, cut)
+    *fewer, given = growing(arguments(type(model).__name__, example_inputs))
+    for few in fewer:
+        with suppress(CutError, TraceError):
+            if body.traced.same_way(trace(model, few[0] or few[1])):
+                return _proved(model, smaller, few, silence)
+    return _proved(model, smaller, given, silence)
 
 
 def _nudged(model: nn.Module) -> nn.Module:
@@ -137,6 +121,34 @@ def silencing(body: Anatomy, cut: Cut) -> Silence:
     whole = dict(s.silent for s, units in cut.removed.items() if s.silent is not None and units)
     bypassed = {s.bypassed[1]: s.bypassed[0] for s, units in cut.removed.items() if s.bypassed is not None and units}
     return Silence(mask, readings, mixings, whole, bypassed)
+
+
+def _proved(model: nn.Module, smaller: nn.Module, given: Arguments, silence: Silence) -> float:
+    """What verify gives and raises, on inputs like ``given``."""
+    original, smaller = exact(model), exact(smaller)
+    runs = "a network that runs in float64"
+    worst = 0.0
+    for spread in SPREADS:
+        inputs = drawn(given, spread, "verify")
+        wanted = _outputs(original, inputs, runs, silence)
+        got = _outputs(smaller, inputs, "a smaller network that runs")
+        if spread is not None and not _sound(wanted):
+            continue  # such inputs are none that this network is made for
+        difference = _difference(wanted, got)
+        apart = max(difference, _apart(wanted, got, wanted))
+        if not apart < TOLERANCE:
+            shaken = _outputs(_nudged(original), tree_map_only(Tensor, _next, inputs), runs, silence)
+            apart = max(difference, _apart(wanted, got, shaken))
+        if not apart < TOLERANCE:
+            if spread is not None and difference < ROUNDING * _difference(wanted, shaken):
+                continue  # so wide of what it is made for, the network itself makes that much of a rounding
+            if not all(map(torch.equal, wanted, _outputs(original, inputs, runs, silence))):
+                same = "a network that gives the same inputs the same outputs"
+                raise CutError(expected("cut", same, "others from pass to pass: it draws at random"))
+            close = f"the outputs of the silenced original within {TOLERANCE:g}"
+            raise CutError(expected("cut", close, f"a difference of {apart:.2g}"))
+        worst = max(worst, difference)
+    return worst
 
 
 class _Silencer(Watcher):  # type: ignore[no-untyped-call]

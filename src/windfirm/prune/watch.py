@@ -131,6 +131,13 @@ def arguments(where: str, example_inputs: Inputs) -> Arguments:
     return args, kwargs
 
 
+def growing(given: Arguments) -> list[Arguments]:
+    """The first two images, on which most can be seen, and then all, for a network that does not take two."""
+    images = next(len(tensor) for tensor in (*given[0], *given[1].values()))
+    few = tree_map_only(Tensor, lambda tensor: tensor[:2] if len(tensor) == images else tensor, given)
+    return [few, given] if images > 2 else [given]
+
+
 def without_values(where: str, example_inputs: Inputs) -> Arguments:
     """The same as ``arguments``, on the meta device. Raises what it raises."""
     args, kwargs = arguments(where, example_inputs)
