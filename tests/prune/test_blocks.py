@@ -170,6 +170,19 @@ def test_rectifying_again_is_no_identity_for_what_was_not_rectified() -> None:
     assert torch.allclose(smaller(images), model[2](F.relu(model[0](images))), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_what_is_added_to_a_multiple_leaves_that_multiple(swapped: bool) -> None:
+    def run(m: Net, x: Tensor) -> Any:
+        pair = (x, m.conv(x)) if swapped else (m.conv(x), x)
+        return torch.add(*pair, alpha=0.5)
+
+    model = around(Net(run, conv=nn.Conv2d(4, 4, 3, padding=1)))
+    (block,) = blocks(model).values()
+    smaller = cut(model, Cut({block: (0,)}), EXAMPLE)
+    images = torch.randn(3, 2, 8, 8, dtype=torch.float64)
+    assert torch.equal(smaller(images), model[3](model[1](model[0](images)) * (1 if swapped else 0.5)))
+
+
 NO_BRANCH = {
     "its output is used elsewhere": lambda m, x: (lambda y, f: m.c(y + f) + m.d(f))(m.a(x), m.b(m.a(x))),
     "another input goes in": lambda m, x: (lambda y, z: m.c(y + m.b(y * z)) + m.d(z))(m.a(x), m.a(x * 2)),
@@ -299,6 +312,9 @@ def test_layers_of_a_plain_chain_leave_on_request_alone() -> None:
     by_hand = model[6:](model[:3](images).relu())
     assert torch.allclose(smaller(images), by_hand, rtol=1e-12, atol=1e-12)
     assert body.macs({found["3"]: (0,)}) == cost(smaller, EXAMPLE).macs
+    again = lively(nn.Sequential(*layer(2, 4), *layer(4, 4), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 3, 3)))
+    again.insert(7, again[4])  # a normalisation that another layer needs as well
+    assert [s.name for s in anatomy(again, EXAMPLE, plain=True).structures if s.kind == "block"] == []
     # Filters that the layer tied to each other are no longer alike without it: refused, and never wrong.
     with pytest.raises(CutError):
         cut(model, Cut(removed), EXAMPLE, body=body)

@@ -162,6 +162,8 @@ def _is_exactly(traced: Trace, live: Sequence[Call], branch: Branch, module: str
     """Whether the module does nothing but the branch and its addition, and perhaps clips what is positive already."""
     numbers = {call.number for call in branch.calls} | {branch.addition.number}
     rest = [call for call in live if inside(call.module, [module]) and call.number not in numbers]
+    if branch.argument == 0 and branch.addition.argument("alpha", 1) != 1:
+        return False  # what stays is a multiple of x
     if not rest:
         return True
     clips = len(rest) == 1 and rest[0].op in RECTIFIERS and rest[0].inputs == list(branch.addition.outputs)

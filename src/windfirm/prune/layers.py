@@ -32,9 +32,10 @@ def plain_layers(model: nn.Module, example_inputs: Inputs, body: Anatomy) -> lis
 
 def _layers(traced: Trace) -> Iterator[tuple[Call, Call]]:
     """Every convolution of a module of its own that keeps the shape, and the normalisation behind it or itself."""
-    convolutions = [call for call in traced.calls if call.op is CONVOLUTION]
-    runs = Counter(call.module for call in convolutions)
-    for call in convolutions:
-        if call.module and runs[call.module] == 1 and call.outputs[0].shape == call.args[0].shape:
+    runs = Counter((call.module, call.op) for call in traced.calls)
+    for call in traced.calls:
+        if call.op is CONVOLUTION and call.module and call.outputs[0].shape == call.args[0].shape:
             norm = normalisation(traced, call)
-            yield call, norm if norm is not None and norm.module else call
+            last = norm if norm is not None and norm.module else call
+            if runs[call.module, call.op] == runs[last.module, last.op] == 1:
+                yield call, last
