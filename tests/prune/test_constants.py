@@ -1,5 +1,6 @@
 """Networks whose code names devices, or brings tensors that no module holds: cut as if it did not, or refused."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -72,6 +73,66 @@ def test_what_is_written_into_a_constant_is_not_lost_sight_of() -> None:
         return Settings.memory * 2
 
     assert "without their values" in refusal(lambda: half(around(remembered)))
+
+
+@functools.lru_cache
+def ramp(size: int) -> Tensor:
+    return torch.linspace(-1, 1, size)
+
+
+class Kept:
+    """Tensors that a class and its file keep from call to call."""
+
+    ramps: dict[str, dict[int, Tensor]] = {"nested": {}}  # noqa: RUF012
+    last: Tensor | None = None
+
+
+class Keeping(nn.Module, Kept):
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.a, self.b, self.how = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 1), how
+
+    @functools.cache  # noqa: B019
+    def own(self, size: int) -> Tensor:
+        return torch.linspace(-1, 1, size)
+
+    def kept(self, size: int) -> Any:
+        match self.how:
+            case "function":
+                return ramp(size)
+            case "method":
+                return self.own(size)
+            case "dict":
+                return self.ramps["nested"].setdefault(size, torch.linspace(-1, 1, size))
+            case "list":
+                RAMPS.append(torch.linspace(-1, 1, size))
+                return RAMPS[0]
+        if Kept.last is None:
+            Kept.last = torch.linspace(-1, 1, size)
+        return Kept.last
+
+    def forward(self, x: Tensor) -> Any:
+        return self.b(self.a(x + self.kept(x.shape[-1])).relu())
+
+
+RAMPS: list[Tensor] = []
+LOOKING: list[Callable[[nn.Module, Tensor], object]] = [structures, cost, half]
+
+
+@pytest.mark.parametrize("how", ["function", "method", "dict", "list", "name"])
+@pytest.mark.parametrize("act", LOOKING)
+@pytest.mark.parametrize("used", [False, True])
+def test_what_code_keeps_from_call_to_call_is_none_of_a_run_that_only_looks(how: str, act: Any, used: bool) -> None:
+    model, images = Keeping(how), EXAMPLE.float()
+    wanted = model.b(model.a(images + torch.linspace(-1, 1, 8)).relu())
+    ramp.cache_clear()
+    Kept.ramps["nested"].clear()
+    RAMPS.clear()
+    Kept.last = None
+    if used:
+        model(images)
+    act(model, images)
+    assert torch.equal(model(images), wanted)
 
 
 def test_a_block_of_a_network_that_names_its_device_can_leave() -> None:

@@ -7,6 +7,7 @@ from torch import nn
 
 from windfirm import seeds
 from windfirm.errors import CutError, expected, first_line
+from windfirm.models.caches import untouched
 from windfirm.models.copies import exact
 from windfirm.models.inputs import Arguments, Inputs, doubled, drawn
 from windfirm.models.meta import on_meta
@@ -39,7 +40,7 @@ def _error(network: nn.Module, inputs: Arguments) -> str | None:
     network.train()
     found = "forward"
     try:
-        with plainly(), torch.enable_grad(), seeds.default_stream(0, "train"):
+        with untouched(network), plainly(), torch.enable_grad(), seeds.default_stream(0, "train"):
             result = network(*args, **kwargs)
             found = "backward"
             _back(result)

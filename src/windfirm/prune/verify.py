@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
 from windfirm.errors import CutError, TraceError, expected, first_line
 from windfirm.models.agree import gaps, largest
+from windfirm.models.caches import untouched
 from windfirm.models.copies import exact
 from windfirm.models.inputs import Arguments, Inputs, drawn
 from windfirm.models.shrink import put_back
@@ -224,7 +225,7 @@ def _outputs(model: nn.Module, inputs: Arguments, wanted: str, silence: Silence 
     args, kwargs = tree_map_only(Tensor, torch.clone, inputs)  # a network may change what it is given
     silencer = _Silencer(model, silence) if silence is not None else None
     try:
-        with plainly(), Precisely(), silencer or nullcontext():  # type: ignore[no-untyped-call]
+        with untouched(model), plainly(), Precisely(), silencer or nullcontext():  # type: ignore[no-untyped-call]
             result = model(*args, **kwargs)
         if silencer and (missed := silencer.silence.places - silencer.seen):
             got = f"a forward pass that differs from its trace: no {min(map(str, missed))}"

@@ -1,0 +1,70 @@
+"""What code keeps from call to call outside of a network, and should not keep of a run that only looks at it."""
+
+import functools
+import sys
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+#: What functools.cache and functools.lru_cache make.
+CACHE = type(functools.cache(lambda: None))
+
+
+@contextmanager
+def untouched(model: nn.Module) -> Iterator[None]:
+    """Afterwards no tensor from inside is left in the classes of ``model``'s modules, nor in the files that hold them.
+
+    Names, dicts and lists there that were given one have what they had. A cache (functools.cache, functools.lru_cache)
+    that was added to is emptied, as nobody can tell by what: it fills again.
+    """
+    owners = _owners(model)
+    names = [dict(vars(owner)) for owner in owners]
+    own = [value for known in names for name, value in known.items() if not name.startswith("__")]
+    containers = [(entry, entry.copy()) for entry in _containers(own, set())]
+    functions: list[Any] = [value.__func__ if isinstance(value, staticmethod | classmethod) else value for value in own]
+    caches = [(entry, entry.cache_info().misses) for entry in functions if type(entry) is CACHE]
+    try:
+        yield
+    finally:
+        for entry, before in containers:
+            if _gained(_pairs(entry), _pairs(before)):
+                entry.clear()
+                (entry.update if isinstance(entry, dict) else entry.extend)(before)
+        for cache, misses in caches:
+            if cache.cache_info().misses != misses:
+                cache.cache_clear()
+        for owner, known in zip(owners, names, strict=True):
+            for name in _gained(dict(vars(owner)), known):
+                setattr(owner, name, known[name]) if name in known else delattr(owner, name)
+
+
+def _owners(model: nn.Module) -> list[type | ModuleType]:
+    """The classes of its modules, but for those of PyTorch and Python, and the files that they are written in."""
+    kinds = {kind for module in model.modules() for kind in type(module).__mro__}
+    kinds = {kind for kind in kinds if kind.__module__.partition(".")[0] not in ("torch", *sys.stdlib_module_names)}
+    files = {kind.__module__ for kind in kinds} & sys.modules.keys()
+    return [*kinds, *(sys.modules[name] for name in files)]
+
+
+def _containers(values: Iterable[Any], seen: set[int]) -> Iterator[Any]:
+    """The dicts and lists among values and in one another; none of other kinds, which may do more than hold."""
+    for value in values:
+        if type(value) in (dict, list, OrderedDict, defaultdict) and id(value) not in seen:
+            seen.add(id(value))
+            yield value
+            yield from _containers(_pairs(value).values(), seen)
+
+
+def _pairs(container: Any) -> dict[Any, Any]:
+    return container if isinstance(container, dict) else dict(enumerate(container))
+
+
+def _gained(now: Mapping[Any, Any], before: Mapping[Any, Any]) -> list[Any]:
+    """The keys whose value is another than before, and a tensor or one that holds tensors."""
+    new = [key for key, value in now.items() if value is not before.get(key)]
+    return [key for key in new if any(isinstance(leaf, Tensor) for leaf in tree_leaves(now[key]))]
