@@ -37,9 +37,9 @@ def still_trains(model: nn.Module, smaller: nn.Module, example_inputs: Inputs) -
 def _error(network: nn.Module, inputs: Arguments) -> str | None:
     """What goes wrong when ``network``, which is not needed any more, makes a step of training, and in which pass."""
     args, kwargs = doubled(inputs)
-    network.train()
     found = "forward"
     try:
+        network.train()
         with untouched(network), plainly(), torch.enable_grad(), seeds.default_stream(0, "train"):
             result = network(*args, **kwargs)
             found = "backward"
