@@ -1,6 +1,7 @@
 import errno
 import importlib
 import io
+import json
 import os
 import runpy
 import sys
@@ -590,6 +591,14 @@ def test_a_loss_that_is_not_finite_leaves_nothing(capsys: Capture, here: Path) -
 def test_the_users_module_is_found_where_the_command_is_run(capsys: Capture, here: Path) -> None:
     (here / "a_net_of_mine.py").write_text("from tests.commands.toys import network as make\n")
     assert "a_net_of_mine:make: " in run(capsys, "inspect", "a_net_of_mine:make")
+
+
+def test_what_the_users_module_prints_is_no_part_of_the_document(capsys: Capture, here: Path) -> None:
+    (here / "a_net_that_talks.py").write_text("print('hello')\nfrom tests.commands.toys import network as make\n")
+    assert main(["inspect", "a_net_that_talks:make", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["model"] == "a_net_that_talks:make"
+    assert err == "hello\n"
 
 
 def test_output_that_is_closed_costs_no_results(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from windfirm import __version__
@@ -32,7 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = importlib.import_module(f"windfirm.commands.{args.command.replace('-', '_')}")
         if "" not in sys.path:
             sys.path.insert(0, "")  # finds the user's module:factory; late, so that no file there hides one of ours
-        code = command.run(args)
+        from windfirm.commands.printing import document_alone  # heavy, and there already, as every command prints
+
+        with document_alone() if args.json else nullcontext():
+            code = command.run(args)
         sys.stdout.flush()
     except WindfirmError as error:
         return _complain(args.command, str(error))

@@ -2,16 +2,32 @@
 
 import json
 import sys
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
 
+#: Standard output, while all but the document goes elsewhere.
+_OUT: ContextVar[TextIO] = ContextVar("out")
+
+
+@contextmanager
+def document_alone() -> Iterator[None]:
+    """Inside the block print_json alone writes on stdout; what else is printed, as by the user's module, on stderr."""
+    before = _OUT.set(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _OUT.reset(before)
+
 
 def print_json(document: object) -> None:
     """One JSON document on stdout. Numbers that are not finite are refused, as JSON has none."""
-    sys.stdout.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
+    _OUT.get(sys.stdout).write(json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
 def printer() -> Console:
