@@ -593,6 +593,15 @@ def test_the_users_module_is_found_where_the_command_is_run(capsys: Capture, her
     assert "a_net_of_mine:make: " in run(capsys, "inspect", "a_net_of_mine:make")
 
 
+def test_a_file_beside_the_users_module_hides_none_of_pythons_own(
+    capsys: Capture, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "sched", raising=False)
+    (here / "sched.py").touch()
+    (here / "a_net_that_imports.py").write_text("import sched\nsched.scheduler\nfrom tests.commands.toys import *\n")
+    assert "a_net_that_imports:network: " in run(capsys, "inspect", "a_net_that_imports:network")
+
+
 def test_what_the_users_module_prints_is_no_part_of_the_document(capsys: Capture, here: Path) -> None:
     (here / "a_net_that_talks.py").write_text("print('hello')\nfrom tests.commands.toys import network as make\n")
     assert main(["inspect", "a_net_that_talks:make", "--json"]) == 0

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         command = importlib.import_module(f"windfirm.commands.{args.command.replace('-', '_')}")
         if "" not in sys.path:
-            sys.path.insert(0, "")  # finds the user's module:factory; late, so that no file there hides one of ours
+            sys.path.append("")  # finds the user's module:factory; last, so that no file there hides one of others
         from windfirm.commands.printing import document_alone  # heavy, and there already, as every command prints
 
         with document_alone() if args.json else nullcontext():

@@ -91,6 +91,17 @@ def test_workers_share_the_cores_and_what_cells_print_goes_to_their_logs(tmp_pat
     assert "what a cell prints is no answer" in "".join(path.read_text() for path in (tmp_path / "logs").iterdir())
 
 
+def test_a_file_where_a_study_is_run_hides_none_of_pythons_own_from_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("queue", "random", "statistics"):
+        (tmp_path / f"{name}.py").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, ""])  # as the command line leaves it
+    board = toy.run(tmp_path / "study", [Cell("tell", {})], workers(tmp_path / "study", 1))
+    assert +board.counts == {"done": 1}
+
+
 def test_a_run_in_the_same_folder_that_ends_takes_nothing_from_another(tmp_path: Path) -> None:
     one, other = workers(tmp_path, 1), workers(tmp_path, 1)
     one.close()

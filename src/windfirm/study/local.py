@@ -128,7 +128,8 @@ class Workers:
             settings["CUDA_VISIBLE_DEVICES"] = _gpu(worker.number, self.gpus)
         with worker.log.open("ab") as log:
             process = worker.process = subprocess.Popen(
-                [sys.executable, "-m", "windfirm.study.worker", self.spec, self.device],
+                # -P: the folder where we are stays where it is on our path, else -m would put it first.
+                [sys.executable, "-P", "-m", "windfirm.study.worker", self.spec, self.device],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
