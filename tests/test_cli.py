@@ -4,6 +4,7 @@ import io
 import json
 import os
 import runpy
+import signal
 import sys
 from pathlib import Path
 
@@ -529,20 +530,22 @@ def test_a_full_disk_leaves_nothing(capsys: Capture, here: Path, monkeypatch: py
     assert listing(here) == before
 
 
-def test_an_interrupt_leaves_nothing_and_ends_with_130(
-    capsys: Capture, here: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_is_stopped_leaves_nothing_and_ends_as_shells_expect(
+    capsys: Capture, here: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     data = folder(here / "data", 2, side=8)
-    before = listing(here)
+    before, handler = listing(here), signal.getsignal(number)
 
     def stop(*args: object, **options: object) -> None:
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
 
     monkeypatch.setattr("windfirm.commands.adjusting.adjust", stop)
     words = ["prune", NET, "--data", str(data), "--macs", "0.5", "--out", "o", "--criterion", "l1"]
-    assert main([*words, "--adjust", "fine-tuning"]) == 130
+    assert main([*words, "--adjust", "fine-tuning"]) == 128 + number
     assert capsys.readouterr() == ("", "windfirm prune: stopped\n")
     assert listing(here) == before
+    assert signal.getsignal(number) is handler
 
 
 @pytest.mark.parametrize(

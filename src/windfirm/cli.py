@@ -4,9 +4,11 @@ import errno
 import importlib
 import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from windfirm import __version__
@@ -18,7 +20,8 @@ from windfirm.errors import WindfirmError, expected, first_line
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns 0, or 2 after one line on stderr that says where, what was expected, and what it got.
 
-    130 after an interrupt, 1 when the reader of standard output has gone, 3 when a study has failed cells or damage.
+    130 after an interrupt, 143 after SIGTERM, 1 when the reader of standard output has gone, 3 when a study has failed
+    cells or damage.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed, as for some services
@@ -29,14 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown:
         args.parser.error(expected("arguments", "those it knows", unknown[0] + args.parser.hint(unknown[0])))
     try:
-        command = importlib.import_module(f"windfirm.commands.{args.command.replace('-', '_')}")
-        if "" not in sys.path:
-            sys.path.append("")  # finds the user's module:factory; last, so that no file there hides one of others
-        from windfirm.commands.printing import document_alone  # heavy, and there already, as every command prints
+        with _terminable():
+            command = importlib.import_module(f"windfirm.commands.{args.command.replace('-', '_')}")
+            if "" not in sys.path:
+                sys.path.append("")  # finds the user's module:factory; last, so that no file there hides one of others
+            from windfirm.commands.printing import document_alone  # heavy, and there already, as every command prints
 
-        with document_alone() if args.json else nullcontext():
-            code = command.run(args)
-        sys.stdout.flush()
+            with document_alone() if args.json else nullcontext():
+                code = command.run(args)
+            sys.stdout.flush()
     except WindfirmError as error:
         return _complain(args.command, str(error))
     except BrokenPipeError:
@@ -55,10 +59,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not out_of_memory(error):
             raise
         return _complain(args.command, expected("memory", "enough for such a network and images", first_line(error)))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         _complain(args.command, "stopped")
-        return 130
+        return 143 if isinstance(stop, _Terminated) else 130
     return code or 0
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM has come."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Inside the block SIGTERM (docker stop, Slurm, timeout) ends a command as orderly as Ctrl-C does."""
+    ours = threading.current_thread() is threading.main_thread()  # another may not decide about signals
+    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    process = os.getpid()
+
+    def stop(number: int, frame: object) -> None:
+        if os.getpid() != process:  # forked, as by a loader of the user's, which ends it in this way
+            os._exit(128 + number)
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _complain(command: str, message: str) -> int:
