@@ -150,3 +150,29 @@ def test_a_training_that_goes_on_has_a_folder_of_its_own(capsys: Capture) -> Non
     wanted = "--out: expected another place than the network's own file, got runs/resnet20/model.safetensors"
     assert said == f"windfirm train: {wanted}"
     assert Path("runs/resnet20/model.safetensors").read_bytes() == before
+
+
+def test_a_training_that_is_finished_is_told_again_and_not_repeated(capsys: Capture) -> None:
+    record, words = run_json(capsys, *WORDS), run(capsys, *WORDS)
+    before = Path("runs/resnet20/model.safetensors").stat().st_mtime_ns
+    assert run_json(capsys, *WORDS) == record
+    assert words.startswith(f"runs/resnet20/model.safetensors: resnet20, 1 epoch in {record['seconds']} s, loss ")
+    assert Path("runs/resnet20/model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_finished_training_is_not_replaced_by_another(capsys: Capture) -> None:
+    record = run_json(capsys, *WORDS)
+    wanted = "this training or none, got another that is finished; take another --out, or remove the folder"
+    for other in ("--seed 1", "--lr 0.2", "--data embedded", "--probe 4"):
+        assert complaint(capsys, *WORDS, *other.split()) == f"windfirm train: runs/resnet20: expected {wanted}"
+    Path("runs/resnet20/record.json").write_text("{")
+    assert complaint(capsys, *WORDS) == f"windfirm train: runs/resnet20: expected {wanted}"
+    Path("runs/resnet20/model.safetensors").unlink()
+    assert run_json(capsys, *WORDS)["command"] == record["command"]  # as there is nothing to lose
+
+
+def test_of_several_seeds_those_that_are_not_finished_are_trained(capsys: Capture) -> None:
+    first = run_json(capsys, *WORDS, "--seeds", "3,5")["runs"]
+    more = run_json(capsys, *WORDS, "--seeds", "5,4,3")["runs"]
+    assert [record["seed"] for record in more] == [5, 4, 3]
+    assert [more[2], more[0]] == first

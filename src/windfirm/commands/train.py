@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from windfirm import console, seeds
-from windfirm.adjust.distributed import joined, processes, rank
+from windfirm.adjust.distributed import agree_on, joined, processes, rank
 from windfirm.adjust.objective import Objective
 from windfirm.adjust.probe import EPS
 from windfirm.adjust.recipe import NO_EXTRAS, Epoch, Extras, Progress, Recipe, kept_epoch
-from windfirm.adjust.resume import weights_digest
+from windfirm.adjust.resume import as_json, weights_digest
 from windfirm.adjust.schedule import SCHEDULES
 from windfirm.adjust.together import train_together
 from windfirm.adjust.train import train
@@ -47,15 +47,19 @@ from windfirm.models.source import INITIAL, MODEL, WEIGHTS
 from windfirm.report.words import several
 from windfirm.study.provenance import digest, hardware, versions
 
-#: The state of a run that goes on.
-PROGRESS = "progress.safetensors"
+#: The state of a run that goes on, and what is told of one that is finished.
+PROGRESS, RECORD = "progress.safetensors", "record.json"
+
+#: What a record tells of how the training went; the rest says which training it was.
+OUTCOME = ("hardware", "versions", "seconds", "epochs")
 
 
 def run(args: Namespace) -> None:
     """Train and write ``initial``, ``model`` and ``record.json``. Only training images are opened.
 
-    An interrupted run leaves ``progress.safetensors``, whole epochs, from which the same command goes on. Of several
-    processes that torchrun started, the first alone writes and prints.
+    An interrupted run leaves ``progress.safetensors``, whole epochs, from which the same command goes on. One that is
+    finished is told again; another one that is finished is not written over. Of several processes that torchrun
+    started, the first alone writes and prints.
     """
     device = pick(args.device)
     one_of("--schedule", args.schedule, SCHEDULES)
@@ -72,21 +76,26 @@ def run(args: Namespace) -> None:
             say_left_out(images)
         runs = _runs(job)
         check_fit(args.arch, runs[0].model, images)
+        records = {one.seed: record for one in runs if (record := _finished(job, one))}
+        agree_on(sum(len(record["epochs"]) for record in records.values()))
+        to_do = [one for one in runs if one.seed not in records]
         with ExitStack() as stack:
-            places = [stack.enter_context(results(one.folder)) for one in runs if rank() == 0]
-            histories = _train(job, runs, device)
+            places = [stack.enter_context(results(one.folder)) for one in to_do if rank() == 0]
+            histories = _train(job, to_do, device) if to_do else []
             if rank():
                 return
-            records = [_record(job, one, done, device) for one, done in zip(runs, histories, strict=True)]
-            for one, record, place in zip(runs, records, places, strict=True):
-                _write(job, one, record, place)
+            for one, done, place in zip(to_do, histories, places, strict=True):
+                records[one.seed] = _record(job, one, done, device)
+                _write(job, one, records[one.seed], place)
     for one in runs:
         (one.folder / PROGRESS).unlink(missing_ok=True)
+        if one not in to_do:
+            console.say(f"{one.folder}: finished already")
     if args.json:
-        print_json({"runs": records} if args.seeds else records[0])
+        print_json({"runs": [records[one.seed] for one in runs]} if args.seeds else records[args.seed])
         return
-    for one, record, done in zip(runs, records, histories, strict=True):
-        printer().print(_words(job, one, record["seconds"], done))
+    for one in runs:
+        printer().print(_words(job, one, records[one.seed]))
 
 
 @dataclass(frozen=True)
@@ -139,7 +148,7 @@ def _continued(args: Namespace) -> tuple[nn.Module, nn.Module, Any]:
     if args.start == args.arch:
         paths = [WEIGHTS / f"{args.arch}{end}" for end in ("-initial.safetensors", ".safetensors", ".json")]
     else:
-        paths = [folder / name for name in (INITIAL, MODEL, "record.json")]
+        paths = [folder / name for name in (INITIAL, MODEL, RECORD)]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
         wanted = f"a folder that `windfirm train` wrote, or {args.arch} for the weights in the package"
@@ -192,22 +201,44 @@ def _bar(job: _Job) -> Iterator[Progress | None]:
 
 def _record(job: _Job, one: _Run, done: list[Epoch], device: torch.device) -> dict[str, Any]:
     """All that is needed to repeat the training, and what every epoch was."""
+    return _which(job, one) | {
+        "hardware": hardware(device),
+        "versions": versions(),
+        "seconds": round(sum(entry.seconds for entry in done)),
+        "epochs": [_without_none(asdict(entry)) for entry in done],
+    }
+
+
+def _which(job: _Job, one: _Run) -> dict[str, Any]:
+    """Which training it is, as its record tells."""
     extras = asdict(job.extras) | ({"eps": EPS} if job.extras.probe else {})
-    record = {
+    settings = {
         "command": command(job.args, one.seed),
         "seed": one.seed,
         "recipe": asdict(job.recipe),
         "extras": extras if job.extras != NO_EXTRAS else None,
         "processes": processes() if processes() > 1 else None,
         "data": {"name": job.images.name, "images": len(job.images), "sha256": digest(job.images)},
-        "hardware": hardware(device),
-        "versions": versions(),
-        "seconds": round(sum(entry.seconds for entry in done)),
-        "epochs": [_without_none(asdict(entry)) for entry in done],
         "defence": _defence(job),
         "before": one.before,
     }
-    return _without_none(record)
+    return _without_none(settings)
+
+
+def _finished(job: _Job, one: _Run) -> dict[str, Any] | None:
+    """The record of this training where it is finished, None where nothing is. Raises InputError for another's."""
+    path = one.folder / RECORD
+    if not (path.is_file() and (one.folder / MODEL).is_file()):
+        return None
+    try:
+        record: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (TypeError, ValueError):  # damaged: whose it was nobody knows
+        record = {}
+    told = {name: value for name, value in record.items() if name not in OUTCOME}
+    if told != as_json(str(path), _which(job, one)):
+        got = "another that is finished; take another --out, or remove the folder"
+        raise InputError(expected(str(one.folder), "this training or none", got))
+    return record
 
 
 def _defence(job: _Job) -> dict[str, Any] | None:
@@ -225,14 +256,15 @@ def _write(job: _Job, one: _Run, record: dict[str, Any], place: Path) -> None:
     notes = _without_none({"command": record["command"], "defence": _defence(job)}) | fed
     save(one.initial, place / INITIAL, arch=arch, classes=classes, notes=fed)
     save(one.model.cpu(), place / MODEL, arch=arch, classes=classes, notes=notes)
-    write_text(place / "record.json", json.dumps(record, indent=1) + "\n")
+    write_text(place / RECORD, json.dumps(record, indent=1) + "\n")
 
 
-def _words(job: _Job, one: _Run, seconds: int, done: list[Epoch]) -> str:
+def _words(job: _Job, one: _Run, record: dict[str, Any]) -> str:
     """What was done, in a few lines."""
-    model, last = one.folder / MODEL, done[-1]
+    done = [Epoch(**entry) for entry in record["epochs"]]
+    model, last, epochs = one.folder / MODEL, done[-1], several(job.recipe.epochs, "epoch")
     lines = [
-        f"{model}: {job.args.arch}, {several(job.recipe.epochs, 'epoch')} in {seconds} s, loss {last.loss:.3f}, "
+        f"{model}: {job.args.arch}, {epochs} in {record['seconds']} s, loss {last.loss:.3f}, "
         f"{last.accuracy:.2%} of the (augmented) training images right"
     ]
     if job.extras.probe:
