@@ -62,6 +62,12 @@ def test_a_network_is_not_written_over_by_what_is_made_of_it(capsys: Capture) ->
         assert Path("out/model.safetensors").read_bytes() == before
 
 
+def test_a_page_that_would_take_the_place_of_a_folder_is_refused_before_anything_is_read(capsys: Capture) -> None:
+    Path("dir.html").mkdir()
+    said = complaint(capsys, "compare", "none", "none", "--out", "dir.html")
+    assert said == "windfirm compare: --out: expected the name of a file to write, got dir.html, a folder"
+
+
 def test_a_control_that_is_pruned_in_turn_stays_where_it_is(capsys: Capture) -> None:
     run(capsys, *PRUNE, "--adjust", "fine-tuning", "--epochs", "1", "--control", "--out", "out")
     said = complaint(capsys, "prune", "out/control.safetensors", *PRUNE[2:], "--out", "out")

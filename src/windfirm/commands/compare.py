@@ -51,6 +51,8 @@ def run(args: Namespace) -> None:
     """Measure two or three networks, print the answer and the table, write the page if asked."""
     if args.out and Path(args.out).suffix != ".html":
         raise InputError(expected("--out", "a name that ends in .html", args.out))
+    if args.out and Path(args.out).is_dir():
+        raise InputError(expected("--out", "the name of a file to write", f"{args.out}, a folder"))
     if args.attack:
         args.attack.append("clean")  # no comparison goes without
     device = pick(args.device)
