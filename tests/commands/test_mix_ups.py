@@ -68,6 +68,18 @@ def test_a_page_that_would_take_the_place_of_a_folder_is_refused_before_anything
     assert said == "windfirm compare: --out: expected the name of a file to write, got dir.html, a folder"
 
 
+def test_networks_of_one_name_go_by_the_paths_that_were_given(capsys: Capture) -> None:
+    for path in ("a/half", "b/half"):
+        checkpoint(Path(path, "model.safetensors"))
+    words = ("--factory", NET, "--data", "data", "--attack", "clean")
+    for specs, names in (
+        ("a/half b/half", ["a/half", "b/half"]),
+        ("a/half a/half F.safetensors", ["half", "half", "F"]),
+    ):
+        found = run_json(capsys, "attack", *specs.split(), *words)["networks"]
+        assert [network["network"] for network in found] == names
+
+
 def test_a_control_that_is_pruned_in_turn_stays_where_it_is(capsys: Capture) -> None:
     run(capsys, *PRUNE, "--adjust", "fine-tuning", "--epochs", "1", "--control", "--out", "out")
     said = complaint(capsys, "prune", "out/control.safetensors", *PRUNE[2:], "--out", "out")

@@ -4,8 +4,10 @@ import shutil
 import time
 import uuid
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,21 +108,21 @@ def say_as_made(args: Namespace, specs: Sequence[str]) -> None:
 
 
 def open_networks(args: Namespace, specs: Sequence[str], *, trained: bool = True) -> list[Source]:
-    """The networks that ``specs`` and the options of a command name; see open_model.
+    """The networks that ``specs`` and the options of a command name; see open_model. Two of one name go by their specs.
 
     Raises what open_model raises, and InputError for ``--weights``, ``--factory``, ``--arch`` or ``--classes`` that no
     network needs.
     """
     if args.weights and all(spec not in ARCHITECTURES and Path(spec).exists() for spec in specs):
         raise InputError(expected("--weights", "a MODEL that is a name, to put them into", " and ".join(specs)))
-    names = all(spec in ARCHITECTURES or (is_name(spec) and not Path(spec).exists()) for spec in specs)
+    by_name = all(spec in ARCHITECTURES or (is_name(spec) and not Path(spec).exists()) for spec in specs)
     for option in ("factory", "arch"):
-        if names and getattr(args, option):
+        if by_name and getattr(args, option):
             raise InputError(expected(f"--{option}", "a MODEL that is a checkpoint, to read it", " and ".join(specs)))
     if args.classes and all(":" in spec and not Path(spec).exists() for spec in specs):
         raise InputError(expected("--classes", "a MODEL that is a name, to make it so", " and ".join(specs)))
     asked = Intake(args.input, args.mean, args.std)
-    return [
+    sources = [
         open_model(
             spec,
             factory=args.factory,
@@ -131,6 +133,11 @@ def open_networks(args: Namespace, specs: Sequence[str], *, trained: bool = True
             asked=asked,
         )
         for spec in specs
+    ]
+    names = Counter(source.name for source in dict(zip(specs, sources, strict=True)).values())  # one for each spec
+    return [
+        replace(source, name=spec) if names[source.name] > 1 else source
+        for spec, source in zip(specs, sources, strict=True)
     ]
 
 
