@@ -294,6 +294,10 @@ def test_a_state_dict_from_elsewhere_loads_with_a_factory_or_an_architecture(tmp
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "none.safetensors"
     assert complaint(path) == f"{path}: expected a safetensors file, got no such file"
+    assert (
+        complaint(tmp_path)
+        == f"{tmp_path}: expected a safetensors file, such as {tmp_path}/model.safetensors, got a folder"
+    )
 
 
 @pytest.mark.parametrize("size", [0, 5, 200, -1])

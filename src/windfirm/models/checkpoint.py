@@ -215,6 +215,10 @@ def _has_nan(tensor: Tensor) -> bool:
 
 
 def _opened(path: Path, with_tensors: bool) -> tuple[Manifest, dict[str, Tensor]]:
+    if path.is_dir():
+        raise CheckpointError(
+            expected(str(path), f"a safetensors file, such as {path / 'model.safetensors'}", "a folder")
+        )
     if not path.is_file():
         raise CheckpointError(expected(str(path), "a safetensors file", "no such file"))
     try:
