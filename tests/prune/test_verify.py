@@ -16,7 +16,7 @@ from torch.nn.utils import prune
 
 from tests.oracles import cut_error
 from tests.prune.nets import EXAMPLE, Net, lively, proved, random_cut
-from windfirm.errors import CutError, TraceError
+from windfirm.errors import CutError, InputError, TraceError
 from windfirm.models.registry import build
 from windfirm.models.shrink import Kept, shrink
 from windfirm.prune.criteria import score
@@ -255,6 +255,12 @@ def test_units_that_there_are_not_are_refused(units: tuple[int, ...]) -> None:
     model = chain()
     with pytest.raises(CutError, match="0: expected different units from 0 to 4, got"):
         cut(model, Cut({structures(model, EXAMPLE)[0]: units}), EXAMPLE)
+
+
+def test_what_is_no_cut_is_refused_in_one_line() -> None:
+    with pytest.raises(InputError) as error:
+        cut(nn.Conv2d(2, 4, 3), {}, EXAMPLE)  # type: ignore[call-overload]
+    assert str(error.value) == "cut: expected a Cut, as windfirm.select makes one, got dict"
 
 
 def test_a_cut_of_another_network_is_refused() -> None:

@@ -32,6 +32,12 @@ def test_a_network_compared_with_itself_differs_nowhere() -> None:
     assert found.images == 40
 
 
+def test_one_attack_needs_no_list() -> None:
+    for attacks in ("fgsm", build("fgsm")):
+        found = compare(MODEL, MODEL, DATA, attacks=attacks, checked=0)
+        assert [outcome.attack for outcome in found.subjects[0].outcomes] == ["fgsm", "clean"]
+
+
 def test_the_networks_are_timed_by_turns_as_times_of_one_call_alone_compare(monkeypatch: pytest.MonkeyPatch) -> None:
     def by_turns(models: Sequence[nn.Module], example: Tensor) -> list[Latency]:
         return [Latency(number / 1000, 0, 0, len(example), 20) for number, _ in enumerate(models, 1)]

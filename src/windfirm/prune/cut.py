@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from windfirm import seeds
-from windfirm.errors import CutError, expected
+from windfirm.errors import CutError, InputError, expected
 from windfirm.models.blueprint import Blueprint, apply
 from windfirm.models.copies import awake, copied
 from windfirm.models.device import default_modes
@@ -46,8 +46,11 @@ def cut(
     Sizes that modules hold as attributes change with the tensors. ``body`` saves tracing ``model`` again. With the
     ``optimizer`` that trains ``model``, the result is the copy and an optimizer for it that remembers as much; see
     carry. Raises CutError when the smaller network does not run or its outputs differ, see verify, also once the
-    weights are not zero that are now, see awake, and when it does not run in training where ``model`` does.
+    weights are not zero that are now, see awake, and when it does not run in training where ``model`` does; InputError
+    for a ``cut`` that is none.
     """
+    if not isinstance(cut, Cut):
+        raise InputError(expected("cut", "a Cut, as windfirm.select makes one", type(cut).__name__))
     body = body or anatomy(model, example_inputs)
     _refuse_misfit(cut, body)
     blueprint = cut.blueprint()

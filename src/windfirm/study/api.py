@@ -27,7 +27,7 @@ def compare(
     images: Tensor | NDArray[Any] | Images,
     labels: Tensor | NDArray[Any] | None = None,
     *,
-    attacks: Sequence[str | Attack] = ("semantic", "occlusion", "fgsm"),
+    attacks: str | Attack | Sequence[str | Attack] = ("semantic", "occlusion", "fgsm"),
     control: nn.Module | None = None,
     eps: float | str = 8 / 255,
     epses: Sequence[float | str] = (),
@@ -39,8 +39,9 @@ def compare(
 ) -> Comparison:
     """F′ − F and F′ − control, image by image, on ``images`` (n, c, h, w) in [0, 1] with ``labels`` (n,).
 
-    Clean accuracy is always among the ``attacks``, which are names or of your own (see attack). ``epses`` asks for a
-    curve of FGSM, ``sweeps`` for others, each made by windfirm.evaluate.sweep. Sizes may be written ``8/255``.
+    Clean accuracy is always among the ``attacks``, one or several, which are names or of your own (see attack).
+    ``epses`` asks for a curve of FGSM, ``sweeps`` for others, each made by windfirm.evaluate.sweep. Sizes may be
+    written ``8/255``.
     ``images`` may be an Images, which has its labels in it. ``margin``: the percentage points within which clean
     accuracy counts as the same. ``checked`` of the images are used to look for reasons to doubt the outcomes; none
     where it is 0. ``device`` None is the CPU, wherever the networks are. Raises InputError for unknown attacks and for
@@ -52,7 +53,8 @@ def compare(
     data = images if isinstance(images, Images) else as_images(F, images, labels)
     side, size = data.side, parse_eps(eps, "l2")  # whether an attack takes it, its evaluation says
     clean = build("clean", side)
-    chosen = [attack for attack in (build(entry, side) for entry in attacks) if attack != clean]
+    entries = [attacks] if isinstance(attacks, (str, Attack)) else attacks
+    chosen = [attack for attack in (build(entry, side) for entry in entries) if attack != clean]
     if any(attack.name == clean.name for attack in chosen):
         raise InputError(expected("attacks", "an attack with a name of its own", clean.name))
     chosen.append(clean)
