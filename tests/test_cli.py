@@ -329,6 +329,14 @@ def test_words_that_cannot_be_parsed(capsys: Capture, words: list[str], text: st
             "attack: --trials: expected an attack that is the mean of several draws, got fgsm, pgd",
         ),
         (
+            ["attack", NET, "--attack", "clean", "--attack", "semantic", "--eps", "8/255"],
+            "attack: --eps: expected an attack that goes as far as it says, got clean, semantic",
+        ),
+        (
+            ["compare", NET, NET, "--attack", "semantic", "--sweep", "occlusion:size=4,8", "--eps", "2/255", "--json"],
+            "compare: --eps: expected an attack that goes as far as it says, got semantic, clean, occlusion",
+        ),
+        (
             ["prune", NET, "--out", "o", "--macs", "0.5", "--choose", "kl"],
             "prune: --choose: expected alternate or kl-divergence or cka or coin, got kl",
         ),

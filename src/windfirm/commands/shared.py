@@ -35,6 +35,8 @@ from windfirm.study.measure import naming
 #: What is measured when no attack is named: the columns of the poster's tables.
 DEFAULT_ATTACKS = ("semantic", "occlusion", "fgsm", "clean")
 
+#: How far an attack goes when ``--eps`` does not say it.
+EPS = 8 / 255
 
 #: Files that cannot be read which are told by name.
 NAMED = 5
@@ -240,7 +242,7 @@ def chosen_attacks(args: Namespace, side: int, also: Sequence[str] = ()) -> tupl
     """The attacks that ``--attack``, ``--option`` and ``--trials`` ask for, on images of this side, and ``--eps``.
 
     An option goes to every attack that has one of that name. Raises InputError for one that neither any of these nor
-    one called as in ``also`` has, for ``--trials`` that none of them takes, and what build raises.
+    one called as in ``also`` has, for ``--trials`` and ``--eps`` that none of them takes, and what build raises.
     """
     names = list(dict.fromkeys(args.attack or DEFAULT_ATTACKS))
     asked = list(dict.fromkeys([*names, *also]))
@@ -252,7 +254,11 @@ def chosen_attacks(args: Namespace, side: int, also: Sequence[str] = ()) -> tupl
     attacks = [build(name, side, **options_of(args, name, side)) for name in names]
     if args.trials and not any("trials" in options_of(args, name, side) for name in asked):
         raise InputError(expected("--trials", "an attack that is the mean of several draws", ", ".join(asked)))
+    if args.eps is None:
+        return attacks, EPS
     norms = {attack.norm for attack in attacks if attack.norm}
+    if not norms and not any(build(name, side, **options_of(args, name, side)).norm for name in also):
+        raise InputError(expected("--eps", "an attack that goes as far as it says", ", ".join(asked)))
     return attacks, parse_eps(args.eps, "l2" if norms == {"l2"} else "linf")
 
 

@@ -111,9 +111,7 @@ def measure_options(parser: Parser) -> None:
         metavar="NAME",
         help=f"{ATTACKS}; may be given several times (default: semantic, occlusion, fgsm, clean)",
     )
-    group.add_argument(
-        "--eps", default="8/255", metavar="E", help="the largest change of a value in [0, 1] (default: 8/255)"
-    )
+    group.add_argument("--eps", metavar="E", help="the largest change of a value in [0, 1] (default: 8/255)")
     group.add_argument(
         "--option",
         action="append",
