@@ -290,6 +290,11 @@ def test_words_that_cannot_be_parsed(capsys: Capture, words: list[str], text: st
             "got imagenet",
         ),
         (
+            ["attack", NET, "--data", "embeded"],
+            "attack: data: expected cifar10, embedded, a folder of class folders or package.module:factory, "
+            "got embeded; did you mean embedded?",
+        ),
+        (
             ["attack", NET],
             "attack: tests.commands.toys:network: expected outputs of shape (1, 10) for the classes of embedded/test, "
             "got (1, 2)",
@@ -343,7 +348,8 @@ def test_words_that_cannot_be_parsed(capsys: Capture, words: list[str], text: st
         (
             ["prune", NET, "--out", "o", "--macs", "0.5", "--criterion", f"{NET}_of_mine"],
             f"prune: {NET}_of_mine: expected a module:criterion that can be imported, "
-            "got AttributeError: module 'tests.commands.toys' has no attribute 'network_of_mine'",
+            "got AttributeError: module 'tests.commands.toys' has no attribute 'network_of_mine'; "
+            "did you mean network?",
         ),
         (
             ["prune", NET, "--out", "o", "--macs", "0.5", "--criterion", NET],

@@ -29,6 +29,14 @@ def test_a_name_is_one_that_is_known_or_where_python_finds_it() -> None:
     assert str(error.value) == f"number: expected {wanted}"
 
 
+def test_a_name_that_a_module_does_not_have_is_told_with_the_nearest_that_it_has() -> None:
+    with pytest.raises(InputError) as error:
+        imported(f"{__name__}:sqare", "number")
+    got = f"AttributeError: module '{__name__}' has no attribute 'sqare'; did you mean square?"
+    wanted = f"a module:number that can be imported, got {got}"
+    assert str(error.value) == f"{__name__}:sqare: expected {wanted}"
+
+
 def test_whatever_the_users_code_raises_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "unfinished.py").write_text("raise ValueError('to do\\nsoon')")
     monkeypatch.syspath_prepend(tmp_path)

@@ -19,11 +19,14 @@ NUMBERS = ((int, "a whole number"), (float, "a number"))
 
 def imported(spec: str, what: str) -> Any:
     """What ``spec`` names. ``what`` it should be is said in the InputError for all that cannot be imported."""
-    module, _, name = spec.partition(":")
+    place, _, name = spec.partition(":")
+    module = None
     try:
-        return getattr(importlib.import_module(module), name)
+        module = importlib.import_module(place)
+        return getattr(module, name)
     except Exception as error:  # the user's module may raise anything
-        raise InputError(expected(spec, f"a module:{what} that can be imported", brief(error))) from error
+        hint = nearest(name, vars(module)) if module else ""
+        raise InputError(expected(spec, f"a module:{what} that can be imported", brief(error)) + hint) from error
 
 
 def factory(name: str, known: Mapping[str, Callable[..., Any]], what: str, kind: type) -> Callable[..., Any]:

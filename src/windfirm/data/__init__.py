@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from windfirm.errors import DataError, InputError, expected
+from windfirm.errors import DataError, InputError, expected, nearest
 
 if TYPE_CHECKING:
     from windfirm.data.images import Images
@@ -83,7 +83,7 @@ def check(name: str) -> None:
 
 def _unknown(name: str) -> InputError:
     known = "cifar10, embedded, a folder of class folders or package.module:factory"
-    return InputError(expected("data", known, name))
+    return InputError(expected("data", known, name) + nearest(name, ("cifar10", "embedded")))
 
 
 def fetch(name: str, source: Path | None = None, report: Callable[[str], None] = lambda line: None) -> Path:
