@@ -3,7 +3,16 @@ import pytest
 from numpy.typing import NDArray
 
 from windfirm.evaluate import Outcome, warnings
-from windfirm.evaluate.warnings import along, among, black_box, losses_apart, one_step, still_helping, worst_of
+from windfirm.evaluate.warnings import (
+    along,
+    among,
+    black_box,
+    left_over,
+    losses_apart,
+    one_step,
+    still_helping,
+    worst_of,
+)
 
 LABELS: NDArray[np.int64] = np.arange(400) % 10
 
@@ -27,6 +36,17 @@ def test_square_that_leaves_less_than_the_gradient_does() -> None:
     )
     assert black_box(left("square", 139), [left("pgd", 150), left("apgd-ce", 140)]) == []
     assert black_box(left("square", 160), [left("pgd", 150)]) == []
+
+
+def test_of_what_gradients_leave_outputs_alone_find_hardly_any() -> None:
+    gradients = left("fgsm and pgd", 42)
+    few, many = (Outcome("square", "a square", 8 / 255, 1, (np.arange(42) >= n).astype(np.int64)) for n in (7, 8))
+    assert left_over(few, gradients) == []
+    (found,) = left_over(many, gradients)
+    assert (found.kind, found.text.partition(" leave ")[0]) == (
+        "black box beats white box",
+        "square fools 8 of the 42 images that fgsm and pgd",
+    )
 
 
 def test_white_box_attacks_are_taken_together_image_by_image() -> None:

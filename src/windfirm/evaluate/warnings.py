@@ -77,6 +77,22 @@ def black_box(square: Outcome, white_box: Sequence[Outcome]) -> list[Finding]:
     return _beats(square, white_box, "black box beats white box", "outputs alone fool more than gradients do")
 
 
+def left_over(square: Outcome, gradients: Outcome) -> list[Finding]:
+    """``square``, of the images that ``gradients`` left alone: an attack that sees only outputs must fool hardly any.
+
+    Told from so many on that a coin would not fall on one side as often, at the level of all findings here.
+    """
+    fooled = len(square.correct) - square.count
+    p = float(stats.binomtest(fooled, fooled).pvalue) if fooled else 1.0
+    if p >= LEVEL:
+        return []
+    text = (
+        f"{square.attack} fools {fooled} of the {len(square.correct)} images that {gradients.attack} leave at eps "
+        f"{_eps(gradients)}: outputs alone find what gradients do not"
+    )
+    return [Finding("black box beats white box", text)]
+
+
 def one_step(single: Outcome, iterative: Sequence[Outcome]) -> list[Finding]:
     """An attack of many steps must not lose to one of a single step."""
     return _beats(single, iterative, "one step beats many", "one step fools more than many do")
