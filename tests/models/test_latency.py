@@ -64,3 +64,17 @@ def test_a_single_repeat_has_no_spread_and_is_refused() -> None:
     with pytest.raises(InputError) as error:
         latencies([Spy()], torch.zeros(1, 1, 4, 4), repeats=1)
     assert str(error.value) == "latency: expected at least one image and two repeats, got 1 and 1"
+
+
+def test_filters_that_training_left_channels_last_are_timed_like_those_of_a_fresh_network() -> None:
+    class Filters(nn.Conv2d):
+        seen: list[bool] = []  # noqa: RUF012
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.seen.append(self.weight.is_contiguous())
+            return super().forward(x)
+
+    trained = Filters(3, 4, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    latencies([trained, Filters(3, 4, 3)], torch.zeros(1, 3, 8, 8), repeats=2)
+    assert Filters.seen == [True] * 2 * (WARM_UP + 2)
+    assert trained.weight.is_contiguous(memory_format=torch.channels_last)

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from windfirm.errors import InputError, expected
+from windfirm.models.copies import copied
 from windfirm.models.device import type_of
+from windfirm.models.layout import filters
 from windfirm.models.mode import mode
 
 WARM_UP = 3
@@ -31,12 +33,15 @@ def latencies(models: Sequence[nn.Module], example: Tensor, repeats: int = 20) -
     """Time ``repeats`` forward passes of ``example`` (b, c, h, w) through each of ``models``, after a few uncounted.
 
     The networks take turns, pass by pass, so that whatever else the machine does meets all of them alike. Each runs
-    where its parameters are, in eval mode and without gradients; its mode is put back. The numbers hold for this batch
-    size, this machine and its present load; compare networks only within one call.
+    where its parameters are, in eval mode and without gradients, with its filters as a file holds them: training may
+    have left those of one network channels-last and not another's, which makes more of a difference than many a cut.
+    Its mode is put back. The numbers hold for this batch size, this machine and its present load; compare networks only
+    within one call.
     """
     if len(example) < 1 or repeats < 2:
         got = f"{len(example)} and {repeats}"
         raise InputError(expected("latency", "at least one image and two repeats", got))
+    models = [_as_loaded(model) for model in models]
     pairs = [(model, _suited(model, example)) for model in models]
     with ExitStack() as modes, torch.inference_mode():
         for model in models:
@@ -47,6 +52,15 @@ def latencies(models: Sequence[nn.Module], example: Tensor, repeats: int = 20) -
         turns = [[_one_pass(model, images) / len(images) for model, images in pairs] for _ in range(repeats)]
     spreads = [quantiles(times, method="inclusive") for times in zip(*turns, strict=True)]
     return tuple(Latency(median, low, high, len(example), repeats) for low, median, high in spreads)
+
+
+def _as_loaded(model: nn.Module) -> nn.Module:
+    """``model``, or a copy with its filters in the order of a fresh network's, where they are in another."""
+    if all(parameter.is_contiguous() for parameter in model.parameters()):
+        return model
+    loaded = copied(model)
+    filters(loaded, torch.contiguous_format)
+    return loaded
 
 
 def _suited(model: nn.Module, example: Tensor) -> Tensor:
