@@ -50,8 +50,8 @@ def material(images: Tensor, labels: Tensor, held: int, device: torch.device) ->
         raise InputError(
             expected("training data", "as many labels as images, at least one", f"{len(labels)} and {count}")
         )
-    if labels.is_floating_point() or labels.is_complex() or int(labels.min()) < 0:
-        whole = not (labels.is_floating_point() or labels.is_complex())
+    whole = not (labels.is_floating_point() or labels.is_complex())
+    if not whole or int(labels.min()) < 0:
         got = f"{int(labels.min())} among them" if whole else str(labels.dtype)
         raise InputError(expected("training data", "labels (n,) that are whole numbers from 0", got))
     return Material(Augmenter(images, device), labels.to(device, torch.int64), *hold_out(count, held))
@@ -118,8 +118,9 @@ def begin(model: nn.Module, course: Course, material: Material) -> Training:
         fused=True,
     )
     if recipe.momentum > 0:  # the fused step wants one for all weights, and a layer may be left out of the first steps
-        for parameter in (one for one in model.parameters() if one.requires_grad):
-            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     plan: dict[str, object] = {}
     if course.checkpoint:
         run = fingerprint(model, material.augment.images, material.labels)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from windfirm import seeds
 from windfirm.commands.shared import (
+    EMBEDDED,
     check_apart,
     example_shape,
     load_images,
@@ -33,8 +34,6 @@ from windfirm.models.source import Source
 
 #: On how many images a file is checked, and the larger of the two batches that are timed.
 IMAGES = 64
-
-EMBEDDED = (3, 32, 32)
 
 
 def run(args: Namespace) -> None:
@@ -97,9 +96,7 @@ def _images(args: Namespace, source: Source) -> tuple[Tensor, str, str]:
         generator = seeds.stream(args.seed, "export")
         images = torch.rand(args.images or IMAGES, *shape, generator=generator)
         return images, "random ones, for lack of --data", said
-    if args.data is None:
-        args.data = "embedded"
-    else:
-        said = ""
+    named = args.data is not None
+    args.data = args.data if named else "embedded"
     found = load_images(args, "test", [source], limit=args.images or IMAGES)
-    return to_float(found.images).contiguous(), found.name, said or sized(found.images.shape[1:])
+    return to_float(found.images).contiguous(), found.name, sized(found.images.shape[1:]) if named else said

@@ -35,6 +35,9 @@ from windfirm.study.measure import naming
 #: What is measured when no attack is named: the columns of the poster's tables.
 DEFAULT_ATTACKS = ("semantic", "occlusion", "fgsm", "clean")
 
+#: The (c, h, w) of the images inside the package.
+EMBEDDED = (3, 32, 32)
+
 #: How far an attack goes when ``--eps`` does not say it.
 EPS = 8 / 255
 
@@ -160,7 +163,7 @@ def input_shape(sources: Sequence[Source]) -> tuple[int, int, int] | None:
 def example_shape(source: Source) -> tuple[tuple[int, int, int], str]:
     """The (c, h, w) of an image to try ``source`` on, and that in words; CIFAR-10's, where nothing says one."""
     known = input_shape([source])
-    shape = known or (3, 32, 32)
+    shape = known or EMBEDDED
     why = "" if known else " (as nothing says their size; --input does)"
     return shape, f"{sized(shape)}{why}"
 

@@ -65,12 +65,10 @@ def examples(
         raise InputError(expected("examples", f"image numbers in [0, {len(images)})", list(ids)))
     attack = build(attack, images.side)
     eps = attack.size(eps)
+    chosen = torch.tensor(ids)
     views = {
-        role: [
-            View(_hwc((image * 255).round().to(torch.uint8)), int(label)) for image, label in zip(*made, strict=True)
-        ]
+        role: _views(*changed(model, images, attack, chosen, eps=eps, seed=seed, device=device))
         for role, model in models.items()
-        for made in [changed(model, images, attack, torch.tensor(ids), eps=eps, seed=seed, device=device)]
     }
     return tuple(
         Example(i, int(images.labels[i]), attack.name, _hwc(images.images[i]), {role: views[role][k] for role in views})
@@ -115,6 +113,11 @@ def changed(
         target = searched(network, attack, images, device, batches.size)
         made, predictions = zip(*(found for _, found in batches.over(ids, seen)), strict=True)
     return torch.cat(made), torch.cat(predictions)
+
+
+def _views(images: Tensor, predicted: Tensor) -> list[View]:
+    rounded = (images * 255).round().to(torch.uint8)
+    return [View(_hwc(image), int(label)) for image, label in zip(rounded, predicted, strict=True)]
 
 
 def _hwc(image: Tensor) -> NDArray[np.uint8]:

@@ -83,8 +83,7 @@ def left_over(square: Outcome, gradients: Outcome) -> list[Finding]:
     Told from so many on that a coin would not fall on one side as often, at the level of all findings here.
     """
     fooled = len(square.correct) - square.count
-    p = float(stats.binomtest(fooled, fooled).pvalue) if fooled else 1.0
-    if p >= LEVEL:
+    if 2 * 0.5**fooled >= LEVEL:
         return []
     text = (
         f"{square.attack} fools {fooled} of the {len(square.correct)} images that {gradients.attack} leave at eps "

@@ -14,6 +14,9 @@ from torch.utils._pytree import tree_leaves
 #: What functools.cache and functools.lru_cache make.
 CACHE = type(functools.cache(lambda: None))
 
+#: PyTorch and Python, whose classes hold nothing of a network's.
+OTHERS = frozenset({"torch", *sys.stdlib_module_names})
+
 
 @contextmanager
 def untouched(model: nn.Module) -> Iterator[None]:
@@ -46,7 +49,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
 def _owners(model: nn.Module) -> list[type | ModuleType]:
     """The classes of its modules, but for those of PyTorch and Python, and the files that they are written in."""
     kinds = {kind for module in model.modules() for kind in type(module).__mro__}
-    kinds = {kind for kind in kinds if kind.__module__.partition(".")[0] not in ("torch", *sys.stdlib_module_names)}
+    kinds = {kind for kind in kinds if kind.__module__.partition(".")[0] not in OTHERS}
     files = {kind.__module__ for kind in kinds} & sys.modules.keys()
     return [*kinds, *(sys.modules[name] for name in files)]
 
