@@ -3,7 +3,9 @@
 import json
 import shutil
 import sys
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,8 +13,14 @@ from torch import nn
 
 from tests.commands.toys import NET, checkpoint, complaint, folder, listing, network, run, run_json
 from windfirm.adjust.adjustments import ADJUSTMENTS
+from windfirm.adjust.epoch import epoch
+from windfirm.adjust.recipe import Epoch
+from windfirm.adjust.train import train
+from windfirm.adjust.training import Training
+from windfirm.cli import main
 from windfirm.commands.declare.groups import ADJUSTMENTS as TOLD
 from windfirm.models.checkpoint import load, read_notes, save
+from windfirm.prune import schedule
 
 Capture = pytest.CaptureFixture[str]
 
@@ -58,6 +66,66 @@ def test_every_adjustment_has_its_control_and_its_record(capsys: Capture, name: 
     control, original = load("out/control.safetensors", network), load("run/model.safetensors", network)
     changed = {key for key, value in original.state_dict().items() if not torch.equal(value, control.state_dict()[key])}
     assert changed == (set(original.state_dict()) if trains else {f"1.{end}" for end in STATISTICS})
+
+
+def test_an_interrupted_run_goes_on_with_the_epoch_that_it_was_in(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in the last epoch of the control's first training; what was trained before is not trained again."""
+    how = words("--adjust", "fine-tuning", "--epochs", "2", "--rounds", "2", "--control")
+    begun: list[int] = []
+
+    def counted(training: Training, *rest: Any) -> Generator[None, None, Epoch]:
+        begun.append(len(training.history) + 1)
+        if len(begun) == 6:
+            raise KeyboardInterrupt
+        return epoch(training, *rest)
+
+    monkeypatch.setattr(sys.modules[train.__module__], "epoch", counted)
+    assert main([*how, "--out", "out"]) == 130
+    assert listing(Path("out")) == [f"progress-{name}.safetensors" for name in ("control-1", "pruned-1", "pruned-2")]
+    run(capsys, *how, "--out", "out")
+    assert begun == [1, 2, 1, 2, 1, 2, 2, 1, 2]
+    run(capsys, *how, "--out", "undisturbed")
+    assert listing(Path("out")) == listing(Path("undisturbed"))
+    for name in ("model.safetensors", "control.safetensors"):
+        assert all(map(torch.equal, weights(f"out/{name}"), weights(f"undisturbed/{name}")))
+
+
+@pytest.fixture
+def interrupted(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], None]:
+    """A way to run a command that is interrupted when it has trained."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def run(argv: list[str]) -> None:
+        with monkeypatch.context() as here:
+            here.setattr("windfirm.commands.prune.cost", killed)
+            assert main(argv) == 130
+        capsys.readouterr()
+
+    return run
+
+
+def test_the_state_of_another_run_is_refused(capsys: Capture, interrupted: Callable[[list[str]], None]) -> None:
+    how = words("--adjust", "fine-tuning", "--epochs", "1", "--out", "out")
+    interrupted(how)
+    assert complaint(capsys, *how, "--seed", "1") == (
+        "windfirm prune: out/progress-pruned-1.safetensors: expected the state of this run, got one of another run; "
+        "the folder needs another name, or the file removing"
+    )
+
+
+def test_a_run_by_measured_time_leaves_no_state(
+    monkeypatch: pytest.MonkeyPatch, interrupted: Callable[[list[str]], None]
+) -> None:
+    """Its cuts would not come out the same again; here on a clock that runs with the parameters."""
+    clock = lambda example: lambda models: [sum(p.numel() for p in model.parameters()) for model in models]  # noqa: E731
+    monkeypatch.setattr(schedule, "by_turns", clock)
+    how = words("--adjust", "fine-tuning", "--epochs", "1", "--out", "out")
+    interrupted(["--latency" if word == "--macs" else word for word in how])
+    assert not Path("out").exists()
 
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

@@ -64,7 +64,11 @@ def initial_file(args: Namespace) -> Path:
 
 @dataclass(frozen=True)
 class Adjusting:
-    """``--adjust`` with all that it needs. ``ran``: how many epochs each run of each arm took, by the arm's name."""
+    """``--adjust`` with all that it needs. ``ran``: how many epochs each run of each arm took, by the arm's name.
+
+    ``folder``: where the state of each training is kept, None for nowhere; the cuts between them are made anew by a
+    command that is given again, and are the same. ``states``: those that are there now.
+    """
 
     args: Namespace
     source: Source
@@ -72,7 +76,9 @@ class Adjusting:
     device: torch.device
     normalised: Callable[[nn.Module], nn.Module]
     initial: nn.Module | None
+    folder: Path | None
     ran: dict[str, list[int]] = field(default_factory=dict)
+    states: list[Path] = field(default_factory=list)
 
     def arm(self, name: str, label: str) -> Callable[[nn.Module, int], None]:
         """``run(network, round)``: what is done after each round to the network or to its control, in place."""
@@ -81,6 +87,8 @@ class Adjusting:
         def run(model: nn.Module, number: int) -> None:
             if not due(args.adjust, number, args.rounds):
                 return
+            state = self.folder / f"progress-{name}-{number}.safetensors" if self.folder else None
+            self.states.extend([state] if state else [])
             with console.bar(f"{label}, round {number} of {args.rounds}") as tick:
                 epochs = adjust(
                     args.adjust,
@@ -93,11 +101,17 @@ class Adjusting:
                     seed=seeds.number(args.seed, "round", number),
                     device=self.device,
                     objective=chosen_defence(args, self.images.side),
+                    checkpoint=state,
                     progress=lambda seen, total, speed, loss: tick(seen, total, f"{speed:.0f} img/s"),
                 )
             ran.append(len(epochs))
 
         return run
+
+    def settle(self) -> None:
+        """Remove the states of trainings, as all is done."""
+        for state in self.states:
+            state.unlink(missing_ok=True)
 
     def record(self) -> dict[str, object]:
         """As plain values what was done, and the epochs that each run took."""
@@ -121,13 +135,15 @@ def adjusting(
     images: Images,
     device: torch.device,
     normalised: Callable[[nn.Module], nn.Module],
+    folder: Path | None,
 ) -> Adjusting:
     """``--adjust`` made ready; ``maker`` is the user's function that makes the network, None for one with a name.
 
-    Raises InputError and CheckpointError for initial weights that cannot be loaded.
+    ``folder`` is for the states of trainings, None for none. Raises InputError and CheckpointError for initial weights
+    that cannot be loaded.
     """
     initial = None
     if "initial" in ADJUSTMENTS[args.adjust].needs:
         path = str(initial_file(args))
         initial = open_model(path, factory=maker, arch=source.arch, classes=source.classes).model
-    return Adjusting(args, source, images, device, normalised, initial)
+    return Adjusting(args, source, images, device, normalised, initial, folder)

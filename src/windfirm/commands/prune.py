@@ -68,7 +68,10 @@ UNITS = {"filters": "filters", "layers": "blocks", "both": "filters or blocks"}
 
 
 def run(args: Namespace) -> None:
-    """Prune in rounds, adjust after each, write ``model``, ``control``, ``record.json``, a page and a model card."""
+    """Prune in rounds, adjust after each, write ``model``, ``control``, ``record.json``, a page and a model card.
+
+    An interrupted run leaves the states of its trainings, whole epochs; the same command cuts anew and goes on there.
+    """
     one_of("--structure", args.structure, STRUCTURES)
     one_of("--choose", args.choose, CHOICES)
     if args.choose != CHOICES[0] and args.structure != "both":
@@ -99,7 +102,10 @@ def run(args: Namespace) -> None:
     batches = Batches(images, batch_size(device, size), normalised(nn.Identity())) if images is not None else ()
     check_patterns("--protect", network, example, target)
     maker = _maker(args, source)
-    again = adjusting(args, source, maker, images, device, normalised) if args.adjust and images is not None else None
+    again = None
+    if args.adjust and images is not None:
+        keep = None if asked.name == "latency" else out  # by what is measured no two cuts need be alike
+        again = adjusting(args, source, maker, images, device, normalised, keep)
     with results(out) as place:
         smaller, rounds = prune_in_rounds(
             copied(network).to(device),
@@ -151,6 +157,8 @@ def run(args: Namespace) -> None:
         write_text(place / "record.json", json.dumps(record, indent=1) + "\n")
         write_text(place / "report.html", page(record))
         write_text(place / "MODEL_CARD.md", card(record, compare=_comparison(args, maker)))
+    if again:
+        again.settle()
     for name in (INITIAL, *([] if args.control else [CONTROL])):
         (out / name).unlink(missing_ok=True)  # an earlier run's: it is none of this network's
     say_as_made(args, [args.model])

@@ -85,7 +85,11 @@ def prune(commands: Commands) -> None:
     )
     group.add_argument("--rate", type=SHARE, metavar="X", help="the share of those still there that leaves each round")
     group = parser.add_argument_group("training between and after")
-    group.add_argument("--adjust", metavar="NAME", help=f"{ADJUSTMENTS} (default: none)")
+    group.add_argument(
+        "--adjust",
+        metavar="NAME",
+        help=f"{ADJUSTMENTS} (default: none); interrupted and given again, the command goes on from the last epoch",
+    )
     group.add_argument(
         "--epochs",
         type=COUNT,
