@@ -140,6 +140,31 @@ def test_the_tenth_block_is_not_inside_the_first() -> None:
     assert not inside("layer1.10.conv1.weight", ["layer2.0", "layer1.1"])
 
 
+class _TwoWays(nn.Module):
+    """Another layer for large images, and one for training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.large, self.extra = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 5, 1)
+        self.last = nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        if x.shape[-1] > 16:
+            x = self.large(x)
+        y: Tensor = self.last(x)
+        return y + self.extra(x).mean() if self.training else y
+
+
+def test_a_layer_that_the_example_never_ran_stays_with_its_reason() -> None:
+    def frozen(side: int) -> dict[str, str | None]:
+        return {s.name: s.frozen for s in structures(_TwoWays(), torch.zeros(1, 3, side, side))}
+
+    assert frozen(8)["large"] == "it did not run on the example"
+    assert frozen(32)["large"] is None
+    assert "did not run" not in str(frozen(32))
+
+
 def test_a_network_without_parameters_has_no_structures() -> None:
     assert structures(nn.Sequential(nn.Flatten()), EXAMPLE) == ()
 

@@ -163,7 +163,10 @@ def grouped(model: nn.Module, traced: Trace, options: Mapping[Site, int], traini
     """The filter groups that follow from trace and coupling alone; sizes written into the code are not noticed."""
     coupling = couple(traced, options, training)
     parameters = tuple(name for name, _ in model.named_parameters())
-    return Anatomy(tuple(_structures(coupling)), traced, coupling, parameters)
+    idle = set(traced.idle if training is None else training.idle).intersection(traced.idle)
+    unseen = {name: traced.parameters[name].shape for name in parameters if name in idle}
+    found = (*_structures(coupling), *(_unseen(name, shape) for name, shape in unseen.items() if len(shape) > 1))
+    return Anatomy(found, traced, coupling, parameters)
 
 
 def structures(model: nn.Module, example_inputs: Inputs, *, plain: bool = False) -> tuple[Structure, ...]:
@@ -206,6 +209,11 @@ def _structures(coupling: Coupling) -> list[Structure]:
             reason = "no layer reads these channels"
         found.append(Structure(name, "filters", len(numbers), tuple(pieces), reason))
     return found
+
+
+def _unseen(weight: str, shape: tuple[int, ...]) -> Structure:
+    """The filters of a layer that ran in neither pass: nothing is known of who reads them."""
+    return Structure(weight.removesuffix(".weight"), "filters", shape[0], (), "it did not run on the example")
 
 
 def _by_unit(indices: Nodes, units: Nodes) -> tuple[tuple[int, ...], ...]:
