@@ -195,6 +195,8 @@ def test_compare_prints_verdicts_and_doubts_and_both_can_be_set(capsys: Capture,
     assert "there is no difference that this many images can show under fgsm (0.00 points; " in lines[1]
     assert "≈ means within ±20 points, which two one-sided tests show (p = 0.023)." in lines[2]
     assert lines[5].startswith(("Warning, F: ", "Checks of gradients and outputs on 16 images found no reason"))
+    assert lines[-3] == "data, 16 images, seed 0"
+    assert lines[-2] == "  fgsm: one step along the sign of the loss gradient, white-box, true labels, eps 8/255"
     found = run_json(capsys, *words, "--checks", "0")
     assert [subject["checks"] for subject in found["subjects"]] == [None, None]
     assert [delta["verdict"] for delta in found["deltas"]] == ["none shown", "none shown"]

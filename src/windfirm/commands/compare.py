@@ -38,7 +38,7 @@ from windfirm.models.source import Source
 from windfirm.report.comparison_words import answer, doubts
 from windfirm.report.occlusion import strip
 from windfirm.report.page import page
-from windfirm.report.table import table
+from windfirm.report.table import methods, table
 from windfirm.report.words import listing, prime
 from windfirm.study.measure import CURVE, measure, timed
 from windfirm.study.provenance import digest, hardware, versions
@@ -103,6 +103,9 @@ def run(args: Namespace) -> None:
     out = printer()
     out.print("\n".join([*cautions, *answer(comparison), *doubts(comparison)]) + "\n")
     out.print(table(comparison))
+    out.print(f"\n{images.name}, {len(images):,} images, seed {args.seed}")
+    for name, what in methods(comparison):
+        out.print(f"  {name}: {what}")
     if args.out:
         curves = listing([f"accuracy under {sweep.attack} against {sweep.what}" for sweep in sweeps])
         out.print(f"\npage: {args.out}" + (f", with {curves}" if curves else ""))

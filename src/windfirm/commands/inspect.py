@@ -12,6 +12,7 @@ from windfirm.models.cost import cost
 from windfirm.models.device import type_of
 from windfirm.models.normalize import taken_apart
 from windfirm.prune.structure import Anatomy, Structure, anatomy
+from windfirm.report.words import several
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def run(args: Namespace) -> None:
     going, staying = (sum(row.size for row in groups if (row.frozen is None) is can) for can in (True, False))
     out.print(
         f"\n{source.name}: {total.macs / 1e6:,.2f} M MACs, {total.params:,} parameters, {said}\n"
-        f"{going:,} filters in {len(free)} groups and {len(whole)} of {len(blocks)} residual blocks can go, "
+        f"{going:,} filters in {several(len(free), 'group')} and {len(whole)} of {len(blocks)} residual blocks can go, "
         f"{staying:,} filters must stay"
     )
 

@@ -16,7 +16,7 @@ from windfirm.report.card import card
 from windfirm.report.comparison_words import answer, doubts
 from windfirm.report.figure import Layer
 from windfirm.report.page import page
-from windfirm.report.table import table
+from windfirm.report.table import methods, table
 from windfirm.study.provenance import digest
 from windfirm.study.quickstart import Plan, Report, quickstart
 
@@ -55,6 +55,8 @@ def run(args: Namespace) -> None:
     show.print("\n".join([*answer(report.comparison), *doubts(report.comparison)]) + "\n")
     show.print(table(report.comparison))
     show.print(f"\n{report.provenance['data']}; {report.provenance['hardware']}; {report.provenance['time']}")
+    for name, what in methods(report.comparison):
+        show.print(f"  {name}: {what}")
     show.print(f"page: {out / 'report.html'}   networks: {out / 'pruned.safetensors'}, {out / 'control.safetensors'}")
 
 

@@ -10,10 +10,10 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from windfirm.evaluate.compare import Comparison, Delta, with_average
+from windfirm.evaluate.compare import Comparison, Delta
 from windfirm.evaluate.examples import Example
 from windfirm.report import figure, frame, table, words
-from windfirm.report.comparison_words import answer, doubts, pair, rivals
+from windfirm.report.comparison_words import answer, doubts, rivals
 from windfirm.report.drawing.look import ROLES
 from windfirm.report.figure import Layer
 
@@ -84,9 +84,9 @@ def page(
         curve=Markup(figure.curve(comparison)),
         curve_title=figure.curve_title(comparison),
         sweeps=[(name, Markup(drawn), said) for name, drawn, said in figure.sweeps(comparison)],
-        strips=[*strips(examples, classes, dict(_methods(comparison))), *maps],
+        strips=[*strips(examples, classes, dict(table.methods(comparison))), *maps],
         profile=[Markup(figure.profile(part, widest)) for part in _halves(profile)],
-        methods=_methods(comparison),
+        methods=table.methods(comparison),
         provenance=dict(provenance or {}),
     )
 
@@ -110,11 +110,6 @@ def _difference(delta: Delta) -> dict[str, str | bool]:
         "adjusted": words.p_phrase(delta.adjusted) if known else "",
         "smallest": words.decimal(delta.smallest),
     }
-
-
-def _methods(comparison: Comparison) -> list[tuple[str, str]]:
-    """The attacks in words, with their strength."""
-    return [(outcome.attack, outcome.description) for outcome in with_average(pair(comparison)[0].outcomes)]
 
 
 def _halves(layers: Sequence[Layer]) -> list[Sequence[Layer]]:

@@ -40,6 +40,11 @@ def columns(comparison: Comparison) -> tuple[str, ...]:
     return (*attacks(comparison), "clean", *average)
 
 
+def methods(comparison: Comparison) -> list[tuple[str, str]]:
+    """What was measured under each name: the attacks in words, with their strength."""
+    return [(outcome.attack, outcome.description) for outcome in with_average(pair(comparison)[0].outcomes)]
+
+
 def accuracies(network: Subject, names: tuple[str, ...]) -> list[float]:
     """Accuracy in percent under each name; NaN where it was not measured."""
     known = {outcome.attack: 100 * outcome.accuracy for outcome in with_average(network.outcomes)}
