@@ -18,6 +18,7 @@ from windfirm.adjust.schedule import SCHEDULES
 from windfirm.attack.registry import ATTACKS
 from windfirm.cli import main
 from windfirm.defend.registry import DEFENCES
+from windfirm.models.factory import UNNAMED
 from windfirm.models.registry import ARCHITECTURES
 from windfirm.prune.criteria import CRITERIA
 from windfirm.prune.select import RANKINGS
@@ -456,7 +457,7 @@ def test_checkpoints_that_cannot_be_loaded(capsys: Capture, here: Path) -> None:
     misfit = complaint(capsys, "attack", "small.safetensors", network)
     assert misfit == f"{begin}small.safetensors: 0.weight: expected shape (6, 3, 3, 3), got no such tensor"
     plain = complaint(capsys, "attack", "whole.safetensors")
-    assert plain == f"{begin}whole.safetensors: expected the name of an architecture or a factory, got neither"
+    assert plain == f"{begin}whole.safetensors: expected {UNNAMED}, got neither"
 
 
 def test_folders_that_do_not_fit(capsys: Capture, here: Path) -> None:

@@ -20,7 +20,7 @@ from windfirm.errors import CheckpointError, InputError
 from windfirm.models import manifest
 from windfirm.models.blueprint import Blueprint, apply, blueprint_of, origin_of
 from windfirm.models.checkpoint import load, read_manifest, read_notes, save
-from windfirm.models.factory import NAMES
+from windfirm.models.factory import NAMES, UNNAMED
 from windfirm.models.foreign import load_weights
 from windfirm.models.manifest import Manifest
 from windfirm.models.registry import build
@@ -332,7 +332,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
 def test_neither_name_nor_factory_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     save(trained(), path)
-    assert complaint(path) == f"{path}: expected the name of an architecture or a factory, got neither"
+    assert complaint(path) == f"{path}: expected {UNNAMED}, got neither"
 
 
 @pytest.mark.parametrize(

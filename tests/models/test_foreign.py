@@ -151,7 +151,10 @@ def test_a_checkpoint_of_a_cut_network_fits_only_a_network_cut_alike(tmp_path: P
     model = cut([0, 2])
     load_weights(model, path)
     assert same(model, cut([0, 2]))
-    wanted = f"{path}: expected weights of this network, got those of one that was cut; use load"
+    wanted = (
+        f"{path}: expected weights of this network, got those of one that was cut, which is opened by itself, "
+        "with the function as its factory"
+    )
     assert complaint(path, cut([1, 2])) == wanted
     assert complaint(path, toy()) == wanted
 

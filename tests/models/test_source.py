@@ -8,6 +8,7 @@ from tests.commands.toys import NET, checkpoint, network
 from tests.models.test_factory import make_known
 from windfirm.errors import CheckpointError, InputError
 from windfirm.models.checkpoint import save
+from windfirm.models.factory import UNNAMED
 from windfirm.models.intake import Intake
 from windfirm.models.registry import build
 from windfirm.models.source import open_model
@@ -79,7 +80,7 @@ def test_weights_of_torch_save_are_opened_with_the_name_of_their_network(tmp_pat
     assert open_model(str(path), arch="resnet20").arch == "resnet20"
     with pytest.raises(CheckpointError) as error:
         open_model(str(path))
-    assert str(error.value) == f"{path}: expected the name of an architecture or a factory, got neither"
+    assert str(error.value) == f"{path}: expected {UNNAMED}, got neither"
 
 
 def test_a_file_of_a_network_inside_wants_the_same_images_as_its_name_unless_it_says_otherwise(tmp_path: Path) -> None:

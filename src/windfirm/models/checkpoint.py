@@ -27,7 +27,7 @@ from windfirm.files import atomic
 from windfirm.models import manifest as description
 from windfirm.models.blueprint import Blueprint, apply, blueprint_of
 from windfirm.models.device import default_modes
-from windfirm.models.factory import NAMES, NETWORK, from_spec, is_name, named
+from windfirm.models.factory import NAMES, NETWORK, UNNAMED, from_spec, is_name, named
 from windfirm.models.manifest import Manifest
 from windfirm.models.meta import named_tensors, require_data, require_network
 from windfirm.models.mode import switched
@@ -249,7 +249,7 @@ def _fresh(
     if arch is not None:
         return named(arch, classes)()
     if manifest.arch is None:
-        raise CheckpointError(expected(str(path), "the name of an architecture or a factory", "neither"))
+        raise CheckpointError(expected(str(path), UNNAMED, "neither"))
     try:
         return named(manifest.arch, classes)()
     except InputError as error:

@@ -20,6 +20,9 @@ NETWORK = nn.Module, "a torch.nn.Module"
 #: Prefix of a name → the module of that library which makes networks.
 LIBRARIES = {"timm": "timm", "torchvision": "torchvision.models"}
 
+#: What a file needs that does not say of which network it is: options of the commands, arguments in Python.
+UNNAMED = "arch (a name such as resnet56) or factory (package.module:function), to make the network"
+
 #: What is_name accepts, for complaints.
 NAMES = f"one of {', '.join(ARCHITECTURES)}, timm/NAME or torchvision/NAME"
 

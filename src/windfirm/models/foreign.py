@@ -57,7 +57,8 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
 def _safe(path: Path, model: nn.Module) -> dict[str, Tensor]:
     manifest, tensors = read_file(path)
     if manifest.blueprint and manifest.blueprint != blueprint_of(model):
-        raise CheckpointError(expected(str(path), "weights of this network", "those of one that was cut; use load"))
+        got = "those of one that was cut, which is opened by itself, with the function as its factory"
+        raise CheckpointError(expected(str(path), "weights of this network", got))
     return tensors
 
 

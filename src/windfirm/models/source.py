@@ -9,7 +9,7 @@ from torch import nn
 from windfirm import seeds
 from windfirm.errors import CheckpointError, InputError, expected, nearest
 from windfirm.models.checkpoint import load, read_manifest
-from windfirm.models.factory import Factory, from_spec, is_name, named
+from windfirm.models.factory import UNNAMED, Factory, from_spec, is_name, named
 from windfirm.models.foreign import load_weights
 from windfirm.models.intake import CIFAR, IMAGENET, UNKNOWN, Intake, fed
 from windfirm.models.mode import switched
@@ -103,7 +103,7 @@ def _from_file(path: Path, factory: str | None, arch: str | None, classes: int |
     stated = None
     if path.suffix in FOREIGN:
         if made_by is None:
-            raise CheckpointError(expected(str(path), "the name of an architecture or a factory", "neither"))
+            raise CheckpointError(expected(str(path), UNNAMED, "neither"))
         source = _fresh(from_spec(made_by, classes) if factory else named(made_by, classes), name, made_by, classes)
         load_weights(source.model, path)
     else:
