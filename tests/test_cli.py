@@ -18,7 +18,7 @@ from windfirm.adjust.schedule import SCHEDULES
 from windfirm.attack.registry import ATTACKS
 from windfirm.cli import main
 from windfirm.defend.registry import DEFENCES
-from windfirm.models.factory import UNNAMED
+from windfirm.models.factory import NAMES, UNNAMED
 from windfirm.models.registry import ARCHITECTURES
 from windfirm.prune.criteria import CRITERIA
 from windfirm.prune.select import RANKINGS
@@ -383,7 +383,7 @@ def test_words_that_cannot_be_parsed(capsys: Capture, words: list[str], text: st
         ),
         (
             ["train", "resnet57"],
-            f"train: architecture: expected one of {', '.join(ARCHITECTURES)}, got 'resnet57'; did you mean resnet56?",
+            f"train: architecture: expected {NAMES}, got 'resnet57'; did you mean resnet56?",
         ),
         (
             ["train", "resnet20", "--schedule", "steps"],

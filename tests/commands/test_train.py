@@ -8,16 +8,35 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from tests.commands.toys import complaint, folder, listing, run, run_json
+from tests.commands.toys import complaint, folder, listing, network, run, run_json
 from windfirm.cli import main
-from windfirm.commands.train import command
+from windfirm.commands.training_record import command
 from windfirm.models.checkpoint import load, read_manifest
 
 Capture = pytest.CaptureFixture[str]
 DATA = "tests.commands.test_train:training_images_only"
 WORDS = ("train", "resnet20", "--data", DATA, "--epochs", "1", "--batch", "4")
+
+
+NET3, SIZED = "tests.commands.test_train:three", "tests.commands.test_train:sized"
+
+
+def three() -> nn.Module:
+    """For three classes."""
+    return network(3)
+
+
+def sized() -> nn.Module:
+    """For two classes, and says of what size its images are."""
+    made = network(2)
+    made.pretrained_cfg = {"input_size": (3, 10, 10)}  # type: ignore[assignment]
+    return made
+
+
+def first_weight(path: Path) -> Tensor:
+    return next(load(path, three).parameters())
 
 
 def training_images_only(split: str) -> tuple[Tensor, Tensor]:
@@ -122,6 +141,8 @@ def test_a_folder_named_as_the_architecture_is_not_taken_for_the_weights_in_the_
         keep="last",
         input=None,
         resize="crop",
+        mean=None,
+        std=None,
     )
     for name in ("defence", "eps", "stylizer", "probe", "ema", "compile"):
         setattr(args, name, None)
@@ -141,6 +162,47 @@ def test_a_network_remembers_the_size_of_the_images_that_it_was_trained_on() -> 
             "mean": None,
             "std": None,
         }
+
+
+def test_a_network_of_ones_own_is_trained_goes_on_and_can_be_cut_to_a_ticket(capsys: Capture) -> None:
+    """With a normalisation, which the files remember and the names in them lack."""
+    words = ("train", NET3, "--data", DATA, "--epochs", "1", "--batch", "4", "--mean", "0.5", "--std", "0.25")
+    record = run_json(capsys, *words)
+    assert record["command"].startswith(f"windfirm train {NET3} --data {DATA} --mean 0.5 --std 0.25 --epochs 1 ")
+    out = Path("runs") / NET3.replace(":", "-")
+    assert listing(out) == ["initial.safetensors", "model.safetensors", "record.json"]
+    for name in ("initial", "model"):
+        notes = read_manifest(out / f"{name}.safetensors").notes
+        assert notes["intake"] == {"shape": [3, 8, 8], "mean": [0.5], "std": [0.25]}
+        assert notes["factory"] == NET3
+    assert not torch.equal(first_weight(out / "initial.safetensors"), first_weight(out / "model.safetensors"))
+    test = run(capsys, *words).splitlines()[-1].removeprefix("test it:  windfirm ")
+    assert test == f"attack {out}/model.safetensors --factory {NET3} --data {DATA} --attack clean"
+    more = run_json(capsys, *words, "--from", out, "--out", "more")
+    assert more["before"]["command"] == record["command"]
+    assert torch.equal(first_weight(Path("more/initial.safetensors")), first_weight(out / "initial.safetensors"))
+    cut = ("--factory", NET3, "--data", DATA, "--criterion", "l1", "--macs", "0.6")
+    ticket = run_json(capsys, "prune", out, *cut, "--adjust", "w-ticket", "--epochs", "1", "--out", "ticket")
+    assert ticket["adjustment"]["initial"] == "initial.safetensors"
+    assert ticket["normalisation"] == {"mean": [0.5], "std": [0.25]}
+
+
+def test_each_seed_of_a_function_begins_with_weights_of_its_own(capsys: Capture) -> None:
+    run(capsys, "train", NET3, "--data", DATA, "--epochs", "1", "--batch", "4", "--seeds", "0,1", "--out", "both")
+    first, second = (first_weight(Path(f"both/seed-{seed}/initial.safetensors")) for seed in (0, 1))
+    assert not torch.equal(first, second)
+
+
+def test_the_images_of_a_folder_get_the_size_that_a_network_of_ones_own_is_made_for(capsys: Capture) -> None:
+    folder(Path("photos"), 2, side=12)
+    run(capsys, "train", SIZED, "--data", "photos", "--epochs", "1", "--batch", "4", "--out", "run")
+    assert read_manifest("run/model.safetensors").notes["intake"] == {"shape": [3, 10, 10], "mean": None, "std": None}
+
+
+def test_what_does_not_fit_is_told_before_it_is_trained(capsys: Capture) -> None:
+    said = complaint(capsys, "train", SIZED, "--data", DATA, "--epochs", "1", "--batch", "4")
+    assert said.startswith(f"windfirm train: {SIZED}: expected outputs of shape (1, 3) for the classes of ")
+    assert listing(Path()) == []
 
 
 def test_a_training_that_goes_on_has_a_folder_of_its_own(capsys: Capture) -> None:

@@ -187,12 +187,12 @@ def load_images(args: Namespace, split: data.Split, sources: Sequence[Source], l
     return images
 
 
-def training_images(args: Namespace, limit: int | None = None) -> Images:
-    """The training images of ``--data``, or ``limit`` of them, where no network says of what size they must be.
+def training_images(args: Namespace, shape: tuple[int, int, int] | None, limit: int | None = None) -> Images:
+    """The training images of ``--data``, or ``limit`` of them; files are brought to ``shape`` (c, h, w), if any.
 
     Raises as load_images does.
     """
-    images = data.load(args.data, "train", shape=args.input, resize=args.resize, limit=limit)
+    images = data.load(args.data, "train", shape=shape, resize=args.resize, limit=limit)
     _check_size(args, images)
     return images
 

@@ -27,7 +27,7 @@ ROWS, COLUMNS = 6, 9
 def run(args: Namespace) -> None:
     """Write ``stylizer.safetensors``, ``record.json`` and ``sheet.png``. Only training images are opened."""
     device = pick(args.device)
-    images = training_images(args, args.images)
+    images = training_images(args, args.input, args.images)
     say_left_out(images)
     require_rgb(images.images.shape[1])
     side = images.side

@@ -88,13 +88,13 @@ def open_model(
     return _fed(source, asked, usual=CIFAR if spec in ARCHITECTURES else UNKNOWN)
 
 
-def fresh(spec: str, *, classes: int | None = None, seed: int = 0) -> Source:
+def fresh(spec: str, *, classes: int | None = None, seed: int = 0, asked: Intake = UNKNOWN) -> Source:
     """The network that a name or ``module:function`` makes, as before training, behind its normalisation.
 
-    ``seed`` decides the weights. Raises InputError for a name that leads nowhere.
+    ``seed`` decides the weights; ``asked`` is as in open_model. Raises InputError for a name that leads nowhere.
     """
     source = _fresh(from_spec(spec, classes), spec, spec if is_name(spec) else None, classes, seed)
-    return _fed(source, UNKNOWN, usual=CIFAR if spec in ARCHITECTURES else UNKNOWN)
+    return _fed(source, asked, usual=CIFAR if spec in ARCHITECTURES else UNKNOWN)
 
 
 def _from_file(path: Path, factory: str | None, arch: str | None, classes: int | None, asked: Intake) -> Source:

@@ -53,6 +53,11 @@ def model_options(parser: Parser) -> None:
     group.add_argument(
         "--input", type=SHAPE, metavar="C,H,W", help="size of an image (default: what the network is made for)"
     )
+    normalisation_options(group)
+
+
+def normalisation_options(group: argparse._ActionsContainer) -> None:
+    """What is put before a network."""
     group.add_argument(
         "--mean", type=MEANS, metavar="R,G,B", help="with --std: how to normalise (default: the network's own)"
     )

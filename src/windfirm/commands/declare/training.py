@@ -1,7 +1,20 @@
 """The commands that train."""
 
-from windfirm.commands.declare.groups import DATA, Commands, command, common, defence_options, size_options
+from windfirm.commands.declare.groups import (
+    DATA,
+    Commands,
+    command,
+    common,
+    defence_options,
+    normalisation_options,
+    size_options,
+)
 from windfirm.commands.options import COUNT, NONE_OR_MORE, NUMBER, POSITIVE, SEEDS, SHARE
+
+ARCH = (
+    "resnet20, 32, 44, 56 or 110, mobilenet-v2, vgg16-bn, timm/NAME, torchvision/NAME, or package.module:factory, "
+    "whose network is trained as it comes"
+)
 
 
 def train(commands: Commands) -> None:
@@ -16,9 +29,10 @@ def train(commands: Commands) -> None:
         "  windfirm train resnet20 --probe 1000 --keep fgsm --seeds 0,1,2\n"
         "  torchrun --nproc-per-node 2 -m windfirm.cli train resnet56",
     )
-    parser.add_argument("arch", metavar="ARCH", help="resnet20, 32, 44, 56 or 110, mobilenet-v2, vgg16-bn")
+    parser.add_argument("arch", metavar="ARCH", help=ARCH)
     parser.add_argument("--data", default="cifar10", metavar="D", help=f"{DATA} (default: cifar10)")
     size_options(parser)
+    normalisation_options(parser)
     parser.add_argument(
         "--out",
         metavar="DIR",
