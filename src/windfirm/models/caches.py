@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -16,6 +17,13 @@ CACHE = type(functools.cache(lambda: None))
 
 #: PyTorch and Python, whose classes hold nothing of a network's.
 OTHERS = frozenset({"torch", *sys.stdlib_module_names})
+
+
+@contextmanager
+def dry_run(model: nn.Module) -> Iterator[None]:
+    """Inside, what ``model``'s code makes has no data; afterwards nothing is left of it, see untouched."""
+    with torch.device("meta"), untouched(model):
+        yield
 
 
 @contextmanager

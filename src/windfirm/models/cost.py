@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
 from windfirm.errors import InputError, TraceError, expected, first_line
-from windfirm.models.caches import untouched
+from windfirm.models.caches import dry_run
 from windfirm.models.dataless import Dataless
 from windfirm.models.inputs import Inputs, separated
 from windfirm.models.meta import every_tensor, on_meta
@@ -63,7 +63,7 @@ def cost(model: nn.Module, example: Inputs) -> Cost:
     try:
         shell = on_meta(model).requires_grad_(False)  # or what counts would follow those that layers are given
         memory = _Memory((tensor for _, tensor in every_tensor(shell)), tree_leaves((args, named)))
-        with torch.device("meta"), untouched(shell), torch.no_grad(), counter, memory:
+        with dry_run(shell), torch.no_grad(), counter, memory:
             shell(*args, **named)
     except Exception as error:
         shapes = " and ".join(str((1, *tensor.shape[1:])) for tensor in tensors)

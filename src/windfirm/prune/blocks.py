@@ -13,7 +13,7 @@ from torch import nn
 
 from windfirm.errors import first_line
 from windfirm.models.blueprint import stand_in
-from windfirm.models.caches import untouched
+from windfirm.models.caches import dry_run
 from windfirm.models.dataless import Dataless
 from windfirm.models.inputs import Inputs
 from windfirm.models.meta import on_meta
@@ -211,7 +211,7 @@ def _runs(model: nn.Module, example_inputs: Inputs, replaced: dict[str, str], tr
         args, kwargs = without_values(type(twin).__name__, example_inputs)
         dataless = Dataless()  # type: ignore[no-untyped-call]
         # Fused attention, as users run it, looks into other modules.
-        with torch.device("meta"), untouched(twin), torch.no_grad(), dataless:
+        with dry_run(twin), torch.no_grad(), dataless:
             twin(*args, **kwargs)
     except Exception as error:  # whatever a stranger's forward pass may raise
         return first_line(error)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from windfirm.errors import first_line
-from windfirm.models.caches import untouched
+from windfirm.models.caches import dry_run
 from windfirm.models.dataless import stays
 from windfirm.models.inputs import Inputs
 from windfirm.prune.structure import Anatomy, Mask
@@ -141,7 +141,7 @@ def departed(twin: nn.Module, example_inputs: Inputs, plan: Plan) -> Departure |
     calls = plan.body.traced.calls
     follower = _Follower(twin, plan)
     try:
-        with torch.device("meta"), untouched(twin), plainly(), follower:
+        with dry_run(twin), plainly(), follower:
             twin(*fakes, **named)
     except Departure as departure:
         return departure

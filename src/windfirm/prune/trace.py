@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from windfirm.errors import TraceError, expected, first_line
-from windfirm.models.caches import untouched
+from windfirm.models.caches import dry_run
 from windfirm.models.dataless import stays
 from windfirm.models.inputs import Inputs, doubled
 from windfirm.models.meta import on_meta
@@ -214,7 +214,7 @@ def trace(model: nn.Module, example_inputs: Inputs, *, training: bool = False, f
         fakes, named = doubled((fakes, named))
     inputs = tuple(recorder.new(fake) for fake in (*fakes, *named.values()))
     try:
-        with torch.device("meta"), untouched(twin), plainly(), recorder:
+        with dry_run(twin), plainly(), recorder:
             result = twin(*fakes, **named)
     except Exception as error:
         wanted = f"a forward pass that runs on inputs of shape {shapes} without their values"

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from windfirm.errors import TraceError, expected
-from windfirm.models.caches import untouched
+from windfirm.models.caches import dry_run
 from windfirm.models.dataless import brought, stays
 from windfirm.models.inputs import Arguments, Inputs, separated
 
@@ -151,7 +151,7 @@ def output_shapes(twin: nn.Module, example_inputs: Inputs) -> list[tuple[int, ..
     fakes, named = without_values(type(twin).__name__, example_inputs)
     watcher = Watcher(twin)
     try:
-        with torch.device("meta"), untouched(twin), plainly(), watcher:
+        with dry_run(twin), plainly(), watcher:
             return [tuple(tensor.shape) for tensor in tensors_in(twin(*fakes, **named))]
     finally:
         watcher.release()
