@@ -20,7 +20,7 @@ DATA = "tests.commands.test_train:training_images_only"
 WORDS = ("train", "resnet20", "--data", DATA, "--epochs", "1", "--batch", "4")
 
 
-NET3, SIZED = "tests.commands.test_train:three", "tests.commands.test_train:sized"
+NET3, SIZED, UNHELD = (f"tests.commands.test_train:{name}" for name in ("three", "sized", "unheld"))
 
 
 def three() -> nn.Module:
@@ -32,6 +32,13 @@ def sized() -> nn.Module:
     """For two classes, and says of what size its images are."""
     made = network(2)
     made.pretrained_cfg = {"input_size": (3, 10, 10)}  # type: ignore[assignment]
+    return made
+
+
+def unheld() -> nn.Module:
+    """With a tensor that no file holds."""
+    made = network(3)
+    made.register_buffer("spectrum", torch.zeros(2, dtype=torch.complex128))
     return made
 
 
@@ -202,6 +209,10 @@ def test_the_images_of_a_folder_get_the_size_that_a_network_of_ones_own_is_made_
 def test_what_does_not_fit_is_told_before_it_is_trained(capsys: Capture) -> None:
     said = complaint(capsys, "train", SIZED, "--data", DATA, "--epochs", "1", "--batch", "4")
     assert said.startswith(f"windfirm train: {SIZED}: expected outputs of shape (1, 3) for the classes of ")
+    wanted = "spectrum: expected a dense tensor of a type that safetensors holds, got torch.complex128"
+    assert complaint(capsys, "train", UNHELD, "--data", DATA) == f"windfirm train: checkpoint: {wanted}"
+    said = complaint(capsys, "prune", UNHELD, "--data", DATA, "--macs", "0.5", "--out", "out")
+    assert said == f"windfirm prune: {UNHELD}: {wanted}"
     assert listing(Path()) == []
 
 

@@ -15,6 +15,7 @@ from windfirm.adjust.recipe import NO_EXTRAS, Epoch, Extras, Recipe, kept_epoch
 from windfirm.adjust.resume import as_json, fingerprint, read_progress, write_progress
 from windfirm.data.augment import Augmenter, to_float
 from windfirm.errors import InputError, expected
+from windfirm.models.checkpoint import held, unheld
 from windfirm.models.device import require_float32
 from windfirm.models.layout import filters
 
@@ -94,15 +95,12 @@ def begin(model: nn.Module, course: Course, material: Material) -> Training:
     """Make ready to train ``model`` in place, or to go on from the state in the checkpoint.
 
     Raises InputError unless its parameters are float32, some of them to be trained, and its state, where that is to be
-    kept, is of tensors alone; CheckpointError for a state of another run.
+    kept, can be held by a file; CheckpointError for a state of another run.
     """
     require_float32(model)
     check_trainable(model)
     if course.checkpoint or course.extras.keep != "last":
-        for name, value in model.state_dict().items():
-            if not isinstance(value, Tensor):
-                where = "checkpoint" if course.checkpoint else f"keep {course.extras.keep}"
-                raise InputError(expected(where, f"a network of tensors alone, also as {name}", type(value).__name__))
+        held("checkpoint" if course.checkpoint else f"keep {course.extras.keep}", model)
     recipe, extras, device = course.recipe, course.extras, material.labels.device
     first = material.at(material.rows[:2])[0]
     if course.objective.once or course.objective.labelled:  # others may call the network in ways of their own
@@ -184,7 +182,7 @@ def _tensors(training: Training) -> dict[str, Tensor]:
 def _loose(model: nn.Module) -> list[tuple[str, Tensor]]:
     """The buffers that are no part of a network's state, and that training may move all the same."""
     state = model.state_dict()
-    return [(name, value) for name, value in model.named_buffers() if name not in state]
+    return [(name, value) for name, value in model.named_buffers() if name not in state and unheld(value) is None]
 
 
 def _restore(training: Training, path: Path) -> None:

@@ -28,7 +28,7 @@ from windfirm.data.batches import Batches
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.files import write_text
-from windfirm.models.checkpoint import save
+from windfirm.models.checkpoint import held, save
 from windfirm.models.copies import copied
 from windfirm.models.cost import cost
 from windfirm.models.device import batch_size, pick, type_of
@@ -91,6 +91,7 @@ def run(args: Namespace) -> None:
     _check_apart(args, out)
     # The cut is made without the normalisation, so that names and file are those of the network's own factory.
     network, normalised = taken_apart(source.model)
+    held(source.name, network)  # which is what its file will be
     shape = input_shape([source])
     images = None
     if args.adjust or criterion.data or (args.structure == "both" and args.choose in COMPARING):

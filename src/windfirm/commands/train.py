@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from windfirm import console
 from windfirm.adjust.distributed import agree_on, joined, rank
@@ -73,8 +74,10 @@ def run(args: Namespace) -> None:
             if rank():
                 return
             for one, done, place in zip(to_do, histories, places, strict=True):
-                records[one.seed] = record(job, one, done, device)
-                _write(job, one, records[one.seed], place)
+                _save(job, one, one.initial, place / INITIAL)
+                told = records[one.seed] = record(job, one, done, device)
+                _save(job, one, one.network, place / MODEL, command=told["command"], defence=defence(job))
+                write_text(place / RECORD, json.dumps(told, indent=1) + "\n")
     for one in every:
         (one.folder / PROGRESS).unlink(missing_ok=True)
         if one not in to_do:
@@ -121,11 +124,9 @@ def _bar(job: Job) -> Iterator[Progress | None]:
         yield progress
 
 
-def _write(job: Job, one: Run, told: dict[str, Any], place: Path) -> None:
+def _save(job: Job, one: Run, network: nn.Module, path: Path, **notes: object) -> None:
+    """Write a network of the run, with how it is fed and made among its notes."""
     source, (channels, height, width) = one.source, job.images.images.shape[1:]
-    fed = {"intake": Intake((channels, height, width), source.intake.mean, source.intake.std).to_json()}
-    kept = fed | without_none({"factory": factory(job.args)})
-    notes = without_none({"command": told["command"], "defence": defence(job)}) | kept
-    save(one.initial, place / INITIAL, arch=source.arch, classes=source.classes, notes=kept)
-    save(one.network.cpu(), place / MODEL, arch=source.arch, classes=source.classes, notes=notes)
-    write_text(place / RECORD, json.dumps(told, indent=1) + "\n")
+    fed = Intake((channels, height, width), source.intake.mean, source.intake.std).to_json()
+    kept = without_none(notes | {"intake": fed, "factory": factory(job.args)})
+    save(network.cpu(), path, arch=source.arch, classes=source.classes, notes=kept)

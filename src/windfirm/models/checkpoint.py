@@ -70,12 +70,7 @@ def save(
         raise InputError(expected(str(path), f"{NAMES}, or no arch", repr(arch)))
     if classes is not None and type(classes) is not int:
         raise InputError(expected(str(path), "a whole number of classes, or none", repr(classes)))
-    state = model.state_dict()
-    for name, value in state.items():
-        if not isinstance(value, Tensor):
-            raise InputError(expected(str(path), f"tensors alone, also as {name}", type(value).__name__))
-        if (got := _unheld(value)) is not None:
-            raise InputError(f"{path}: {expected(name, 'a dense tensor of a type that safetensors holds', got)}")
+    state = held(str(path), model)
     tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in state.items()}
     refuse_nan(path, tensors)
     if half:
@@ -83,7 +78,7 @@ def save(
         matrices = [name for name, value in state.items() if value.ndim >= 2 and value.data_ptr() in weights]
         tensors |= {name: _halved(tensors[name]) for name in matrices}
     for name, buffer in _beside(model):
-        if arch not in ARCHITECTURES and _unheld(buffer) is None and not _has_nan(buffer):
+        if arch not in ARCHITECTURES and unheld(buffer) is None and not _has_nan(buffer):
             tensors[name + BESIDE] = buffer.detach().to("cpu", copy=True).contiguous()
     if blueprint is None:
         blueprint = blueprint_of(model)
@@ -93,6 +88,17 @@ def save(
         raise InputError(expected(str(path), "notes that JSON can hold", error)) from error
     with atomic(path) as temporary:
         temporary.write_bytes(to_bytes(tensors, metadata))
+
+
+def held(where: str, model: nn.Module) -> dict[str, Tensor]:
+    """The state of ``model``. Raises InputError that begins with ``where`` unless a file holds all of it."""
+    state = model.state_dict()
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise InputError(expected(where, f"tensors alone, also as {name}", type(value).__name__))
+        if (got := unheld(value)) is not None:
+            raise InputError(f"{where}: {expected(name, 'a dense tensor of a type that safetensors holds', got)}")
+    return state
 
 
 @default_modes()
@@ -256,7 +262,7 @@ def _fresh(
         raise CheckpointError(f"{path}: {error}") from error
 
 
-def _unheld(tensor: Tensor) -> str | None:
+def unheld(tensor: Tensor) -> str | None:
     """What keeps a tensor out of a safetensors file, in words; None for one that it holds."""
     if tensor.is_meta or tensor.layout is not torch.strided:
         return "one on the meta device" if tensor.is_meta else str(tensor.layout)
