@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from tests.report.studied import THREE, four, outcome, row, rows
+from windfirm.report.study_questions import questions
 from windfirm.report.study_words import answer, doubts
 from windfirm.report.summary import Summary, summary
 
@@ -121,6 +122,21 @@ def test_cases_of_one_network_in_two_lines_count_once() -> None:
     assert cases(THREE | {"F'": four(72, 78, 30, 91)}) == "Compared with F, F′ is more robust in 2 and less in 0 of 6"
 
 
+def test_means_do_not_move_when_a_network_stands_in_one_more_line() -> None:
+    def of(lines: dict[str, dict[str, dict[str, int]]], control: bool) -> Summary:
+        made = [row for name, one in lines.items() for row in rows("a", {"prune.structure": name}, one, seeds=(0, 1))]
+        return summary([row for row in made if control or row.role != "control"])
+
+    two = {"filters": THREE, "layers": THREE | {"F'": four(72, 78, 30, 91)}}
+    for control in (True, False):
+        first, again = of(two, control), of(two | {"both": THREE}, control)
+        assert len(again.lines) == len(first.lines) + 1
+        for versus in first.versus():
+            for column in ("semantic", "fgsm", "clean"):
+                assert again.mean_gain(versus, column) == first.mean_gain(versus, column)
+        assert questions(again)[0] == questions(first)[0]
+
+
 def test_pruned_networks_that_no_image_tells_apart_are_named() -> None:
     one_image_more = THREE | {"F'": THREE["F'"] | {"occlusion": 79}}
     filters, both = ({"prune.structure": structure} for structure in ("filters", "both"))
@@ -129,7 +145,7 @@ def test_pruned_networks_that_no_image_tells_apart_are_named() -> None:
     (sentence,) = (line for line in answer(summary(alike)) if "These lines are one network" in line)
     assert sentence == (
         "These lines are one network, or right on the same images under all attacks: the F′ of filters and both with "
-        "seed 0. Where that is so with every seed, a case counts once."
+        "seed 0. Where that is so with every seed, it counts once, in cases and means."
     )
     assert not any("These lines are one network" in line for line in answer(clean(92, 92)))  # no attack, 100 images
 

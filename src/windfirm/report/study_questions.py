@@ -6,7 +6,7 @@ from typing import get_args
 from windfirm.attack.budget import MEANS
 from windfirm.evaluate.compare import CLEAN, Versus
 from windfirm.report import words
-from windfirm.report.line import Line, Outcomes
+from windfirm.report.line import Line
 from windfirm.report.study_figures import amounts
 from windfirm.report.summary import Summary
 
@@ -27,28 +27,10 @@ def attacked(summary: Summary) -> list[str]:
 
 
 def verdicts(summary: Summary, versus: Versus, columns: Sequence[str]) -> tuple[int, int, int]:
-    """In how many cases F′ is beyond chance more robust, in how many less, and of how many.
-
-    Lines of one network, as far as all images of all seeds tell, are one case.
-    """
-    lines = {_everything(line): line for line in reversed(summary.lines)}.values()
-    known = [line.gains.get(versus, {}) for line in lines]
+    """In how many cases F′ is beyond chance more robust, in how many less, and of how many; of lines that differ."""
+    known = [line.gains.get(versus, {}) for line in summary.distinct]
     found = [gains[column].delta.verdict for gains in known for column in columns if column in gains]
     return found.count("more"), found.count("less"), len(found)
-
-
-def answers(outcomes: Outcomes) -> tuple[tuple[str, bytes], ...]:
-    """What a network got right: equal where no image tells two networks apart."""
-    return tuple((column, outcome.correct.tobytes()) for column, outcome in sorted(outcomes.items()))
-
-
-def _everything(line: Line) -> tuple[object, ...]:
-    """The answers of all networks of a line."""
-    return tuple(
-        (role, seed, answers(outcomes))
-        for role, by_seed in sorted(line.outcomes.items())
-        for seed, outcomes in sorted(by_seed.items())
-    )
 
 
 def _cause(summary: Summary) -> str:

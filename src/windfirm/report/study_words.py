@@ -7,9 +7,9 @@ from windfirm.evaluate.compare import CLEAN, Versus
 from windfirm.evaluate.warnings import among, harm
 from windfirm.report import words
 from windfirm.report.line import Gain, Line
-from windfirm.report.study_questions import MEANT, answers, attacked, questions, verdicts
+from windfirm.report.study_questions import MEANT, attacked, questions, verdicts
 from windfirm.report.study_table import agreement, missing
-from windfirm.report.summary import Summary
+from windfirm.report.summary import Summary, answers
 
 #: Accuracy in percent that counts as none, and the end of its interval up to which one can say so.
 FLOOR, SURE = 1.0, 10.0
@@ -160,7 +160,7 @@ def _twice(summary: Summary) -> str:
         for labels, seeds in found.items()
     ]
     how = "These lines are one network, or right on the same images under all attacks"
-    once = " Where that is so with every seed, a case counts once."
+    once = " Where that is so with every seed, it counts once, in cases and means."
     return f"{how}: {'; '.join(said)}.{once}" if said else ""
 
 

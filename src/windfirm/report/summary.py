@@ -6,6 +6,7 @@ Nothing is measured here. Outcomes of all images are brought together, as windfi
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import get_args
 
 from windfirm.attack.budget import show_eps
@@ -15,7 +16,7 @@ from windfirm.evaluate.holm import holm
 from windfirm.evaluate.outcome import Outcome, pack, unpack
 from windfirm.evaluate.power import smallest_difference
 from windfirm.report import naming, words
-from windfirm.report.line import Gain, Line, line_of, together
+from windfirm.report.line import Gain, Line, Outcomes, line_of, together
 from windfirm.report.poster import Form, forms
 from windfirm.study.find import subject
 from windfirm.study.listing import ABOUT, Measured, Run
@@ -60,19 +61,28 @@ class Summary:
         """What tells most when F' is compared with it: the control where there is one."""
         return "control" if "control" in self.versus() else "F"
 
+    @cached_property
+    def distinct(self) -> tuple[Line, ...]:
+        """The lines; of those that are one network, as far as all images of all seeds tell, the first alone."""
+        found: dict[object, Line] = {}
+        for line in self.lines:
+            found.setdefault(_everything(line), line)
+        return tuple(found.values())
+
     def mean_gain(self, versus: Versus, column: str) -> float | None:
         """The mean of one column in points, None where no line has it; of its places where there are any."""
         points = [place[versus] for place in self.places(column) if versus in place]
-        points = points or [gain.delta.points for _, gain in self.gains(versus, column)]
+        known = [line.gains.get(versus, {}) for line in self.distinct]
+        points = points or [gains[column].delta.points for gains in known if column in gains]
         return sum(points) / len(points) if points else None
 
     def places(self, column: str) -> list[dict[Versus, float]]:
-        """What F' gains, in points, over all that it is compared with, of one column: one a line that has them all.
+        """What F' gains, in points, over all that it is compared with, of one column: distinct lines that have it all.
 
         Of the seeds that have them all, so that what it gains over F and over the control can be compared.
         """
         found = []
-        for line in self.lines:
+        for line in self.distinct:
             gains = {versus: line.gains[versus][column] for versus in self.versus() if column in line.gains[versus]}
             shared = set.intersection(*(set(gain.each) for gain in gains.values())) if gains else set()
             if shared and len(gains) == len(self.versus()):
@@ -82,6 +92,20 @@ class Summary:
     def gains(self, versus: Versus, column: str) -> list[tuple[Line, Gain]]:
         """One column of the table, from the lines that have it."""
         return [(line, line.gains[versus][column]) for line in self.lines if column in line.gains.get(versus, {})]
+
+
+def answers(outcomes: Outcomes) -> tuple[tuple[str, bytes], ...]:
+    """What a network got right: equal where no image tells two networks apart."""
+    return tuple((column, outcome.correct.tobytes()) for column, outcome in sorted(outcomes.items()))
+
+
+def _everything(line: Line) -> tuple[object, ...]:
+    """The answers of all networks of a line."""
+    return tuple(
+        (role, seed, answers(outcomes))
+        for role, by_seed in sorted(line.outcomes.items())
+        for seed, outcomes in sorted(by_seed.items())
+    )
 
 
 def summaries(rows: Iterable[Measured]) -> list[Summary]:
