@@ -10,6 +10,7 @@ from windfirm.adjust.adjustments import ADJUSTMENTS
 from windfirm.cli import main
 from windfirm.defend.registry import DEFENCES
 from windfirm.prune.criteria import CRITERIA
+from windfirm.study.settings import SETTINGS
 
 DOCUMENTS = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").glob("*.md"))]
 
@@ -93,3 +94,17 @@ def test_the_table_of_adjustments_is_complete() -> None:
 
 def read(document: str) -> str:
     return (ROOT / document).read_text(encoding="utf-8")
+
+
+def test_every_setting_of_a_study_is_listed_with_its_default() -> None:
+    text = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([a-z]+)` \| (`.*) \|$", text, re.MULTILINE))
+    listed = {f"{table}.{name}" for table, row in rows.items() for name in re.findall(r"`([a-z-]+)`", row)}
+    assert listed == SETTINGS.keys() - {"control"}
+    for dotted, setting in SETTINGS.items():
+        table, _, name = dotted.partition(".")
+        if name.endswith("eps"):
+            assert f"`{name}` (8/255)" in rows[table]
+        elif name and setting.default not in (None, []):
+            told = str(setting.default).lower()
+            assert f"`{name}` ({told}" in rows[table], dotted

@@ -126,5 +126,9 @@ def measure_options(parser: Parser) -> None:
         help="a number of an attack, for every attack that has it: steps=20, restarts=5, norm=l2, size=12",
     )
     group.add_argument(
-        "--trials", type=COUNT, metavar="N", help="random draws of semantic, semantic-shift and occlusion (default: 10)"
+        "--trials",
+        type=COUNT,
+        metavar="N",
+        help="random draws of attacks that are a mean of several: semantic, semantic-shift, occlusion (default: 10), "
+        "each of the corruptions (default: 1)",
     )
