@@ -117,6 +117,22 @@ def test_the_state_of_another_run_is_refused(capsys: Capture, interrupted: Calla
     )
 
 
+def test_a_run_that_is_done_leaves_no_state_also_of_what_it_was_not_asked_for(
+    capsys: Capture, interrupted: Callable[[list[str]], None]
+) -> None:
+    how = words("--adjust", "fine-tuning", "--epochs", "1", "--out", "out")
+    interrupted([*how, "--control"])
+    assert len(listing(Path("out"))) == 2
+    run(capsys, *how)
+    assert not [name for name in listing(Path("out")) if "progress" in name]
+
+
+def test_weights_in_the_current_folder_are_none_of_a_function(capsys: Capture) -> None:
+    shutil.copy("run/initial.safetensors", "initial.safetensors")
+    said = complaint(capsys, *words("--adjust", "w-ticket", "--out", "out", model=NET))
+    assert said.startswith(f"windfirm prune: --initial: expected the weights of {NET} before training, ")
+
+
 def test_a_run_by_measured_time_leaves_no_state(
     monkeypatch: pytest.MonkeyPatch, interrupted: Callable[[list[str]], None]
 ) -> None:

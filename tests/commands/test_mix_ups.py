@@ -117,6 +117,15 @@ def test_weights_as_before_training_that_belong_to_another_network_are_removed(c
     assert not Path("out/initial.safetensors").exists()
 
 
+def test_a_training_is_not_written_over_by_a_pruning(capsys: Capture) -> None:
+    run(capsys, "train", NET, "--data", "data", "--epochs", "1", "--batch", "4", "--out", "out")
+    before = Path("out/model.safetensors").read_bytes()
+    said = complaint(capsys, *PRUNE, "--out", "out")
+    assert said == "windfirm prune: --out: expected a folder without a training, got out"
+    assert Path("out/model.safetensors").read_bytes() == before
+    assert Path("out/initial.safetensors").is_file()
+
+
 def test_weights_that_a_network_is_given_are_not_written_over(capsys: Capture) -> None:
     checkpoint(Path("out/model.safetensors"))
     before = Path("out/model.safetensors").read_bytes()

@@ -1,5 +1,6 @@
 """What ``windfirm train`` does beside its recipe, and that it never opens the test images."""
 
+import functools
 import json
 import sys
 from argparse import Namespace
@@ -20,7 +21,8 @@ DATA = "tests.commands.test_train:training_images_only"
 WORDS = ("train", "resnet20", "--data", DATA, "--epochs", "1", "--batch", "4")
 
 
-NET3, SIZED, UNHELD = (f"tests.commands.test_train:{name}" for name in ("three", "sized", "unheld"))
+HERE = "tests.commands.test_train"
+NET3, SIZED, UNHELD = (f"{HERE}:{name}" for name in ("three", "sized", "unheld"))
 
 
 def three() -> nn.Module:
@@ -39,6 +41,29 @@ def unheld() -> nn.Module:
     """With a tensor that no file holds."""
     made = network(3)
     made.register_buffer("spectrum", torch.zeros(2, dtype=torch.complex128))
+    return made
+
+
+def pair() -> nn.Module:
+    return network(2)
+
+
+@functools.cache
+def cached() -> nn.Module:
+    return network(3)
+
+
+def logging() -> nn.Module:
+    """Holds what cannot be copied."""
+    made = network(3)
+    made.log = sys.stdout  # type: ignore[assignment]
+    return made
+
+
+def halved() -> nn.Module:
+    """Holds a tensor that was computed, which Python's deepcopy does not take."""
+    made = network(3)
+    made.half = made[0].weight / 2  # type: ignore[method-assign, index]
     return made
 
 
@@ -204,6 +229,44 @@ def test_the_images_of_a_folder_get_the_size_that_a_network_of_ones_own_is_made_
     folder(Path("photos"), 2, side=12)
     run(capsys, "train", SIZED, "--data", "photos", "--epochs", "1", "--batch", "4", "--out", "run")
     assert read_manifest("run/model.safetensors").notes["intake"] == {"shape": [3, 10, 10], "mean": None, "std": None}
+
+
+def test_a_training_that_goes_on_has_images_of_the_size_that_it_was_trained_on(capsys: Capture) -> None:
+    folder(Path("photos"), 2, side=12)
+    words = ("train", f"{HERE}:pair", "--data", "photos", "--epochs", "1", "--batch", "4")
+    run(capsys, *words, "--input", "3,9,9", "--out", "run")
+    run(capsys, *words, "--from", "run", "--out", "more")
+    assert read_manifest("more/model.safetensors").notes["intake"] == {"shape": [3, 9, 9], "mean": None, "std": None}
+
+
+def test_a_function_that_gives_one_network_to_all_seeds_is_refused(capsys: Capture) -> None:
+    said = complaint(capsys, "train", f"{HERE}:cached", "--data", DATA, "--epochs", "1", "--seeds", "0,1")
+    assert (
+        said == f"windfirm train: {HERE}:cached: expected a new network each time that it is called, got the same again"
+    )
+
+
+def test_a_network_is_copied_where_that_can_be_and_else_told_in_one_line(capsys: Capture) -> None:
+    said = complaint(capsys, "train", f"{HERE}:logging", "--data", DATA, "--epochs", "1")
+    assert "expected a network that can be copied, got " in said
+    run(capsys, "train", f"{HERE}:halved", "--data", DATA, "--epochs", "1", "--batch", "4")
+
+
+def test_a_folder_goes_by_its_name_also_from_inside(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(capsys, *WORDS, "--out", "first")
+    monkeypatch.chdir("first")
+    record = run_json(capsys, *WORDS, "--from", ".", "--out", "more")
+    assert record["command"].startswith(f"windfirm train resnet20 --from first --data {DATA} ")
+
+
+def test_what_is_no_folder_of_a_training_is_told_as_what_it_is(capsys: Capture) -> None:
+    run(capsys, *WORDS, "--out", "first")
+    begin = "windfirm train: --from {}: expected a folder that `windfirm train` wrote, got {}"
+    file = "first/model.safetensors"
+    assert complaint(capsys, *WORDS, "--from", file, "--out", "x") == begin.format(file, "a file")
+    assert complaint(capsys, *WORDS, "--from", "none", "--out", "x") == begin.format(
+        "none", "no initial.safetensors there"
+    )
 
 
 def test_what_does_not_fit_is_told_before_it_is_trained(capsys: Capture) -> None:

@@ -17,6 +17,9 @@ from windfirm.errors import InputError, expected
 from windfirm.models.registry import ARCHITECTURES
 from windfirm.models.source import INITIAL, Source, open_model, shipped
 
+#: Where the training of an arm after a round has got to.
+STATE = "progress-{}-{}.safetensors"
+
 #: Options that mean nothing without an adjustment, and what they want it for.
 TRAINING = {
     "control": "an --adjust to repeat on the unpruned network",
@@ -55,7 +58,7 @@ def initial_file(args: Namespace) -> Path:
         found = shipped(args.model, initial=True)
     else:
         place = Path(args.weights or args.model)
-        found = (place if place.is_dir() else place.parent) / INITIAL
+        found = (place if place.is_dir() else place.parent) / INITIAL if place.exists() else None
     if found is None or not found.is_file():
         wanted = f"the weights of {args.model} before training, which windfirm train keeps in {INITIAL}"
         raise InputError(expected("--initial", wanted, "none, and none beside it"))
@@ -67,7 +70,7 @@ class Adjusting:
     """``--adjust`` with all that it needs. ``ran``: how many epochs each run of each arm took, by the arm's name.
 
     ``folder``: where the state of each training is kept, None for nowhere; the cuts between them are made anew by a
-    command that is given again, and are the same. ``states``: those that are there now.
+    command that is given again, and are the same.
     """
 
     args: Namespace
@@ -78,7 +81,6 @@ class Adjusting:
     initial: nn.Module | None
     folder: Path | None
     ran: dict[str, list[int]] = field(default_factory=dict)
-    states: list[Path] = field(default_factory=list)
 
     def arm(self, name: str, label: str) -> Callable[[nn.Module, int], None]:
         """``run(network, round)``: what is done after each round to the network or to its control, in place."""
@@ -87,8 +89,7 @@ class Adjusting:
         def run(model: nn.Module, number: int) -> None:
             if not due(args.adjust, number, args.rounds):
                 return
-            state = self.folder / f"progress-{name}-{number}.safetensors" if self.folder else None
-            self.states.extend([state] if state else [])
+            state = self.folder / STATE.format(name, number) if self.folder else None
             with console.bar(f"{label}, round {number} of {args.rounds}") as tick:
                 epochs = adjust(
                     args.adjust,
@@ -108,11 +109,6 @@ class Adjusting:
 
         return run
 
-    def settle(self) -> None:
-        """Remove the states of trainings, as all is done."""
-        for state in self.states:
-            state.unlink(missing_ok=True)
-
     def record(self) -> dict[str, object]:
         """As plain values what was done, and the epochs that each run took."""
         args = self.args
@@ -126,6 +122,12 @@ class Adjusting:
         runs = self.ran["pruned"]
         epochs = "1 epoch" if sum(runs) == 1 else f"{' + '.join(map(str, runs))} epochs"
         return f"adjusted by {self.args.adjust}: {epochs if any(runs) else 'no training'}"
+
+
+def settle(folder: Path) -> None:
+    """Remove the states of trainings from ``folder``, as all is done."""
+    for state in folder.glob(STATE.format("*", "*")):
+        state.unlink(missing_ok=True)
 
 
 def adjusting(

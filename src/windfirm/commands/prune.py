@@ -3,12 +3,13 @@
 import json
 import shlex
 from argparse import Namespace
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from windfirm.commands.adjusting import adjusting, check
+from windfirm.commands.adjusting import adjusting, check, settle
 from windfirm.commands.rounds import describe, told
 from windfirm.commands.shared import (
     check_apart,
@@ -158,8 +159,7 @@ def run(args: Namespace) -> None:
         write_text(place / "record.json", json.dumps(record, indent=1) + "\n")
         write_text(place / "report.html", page(record))
         write_text(place / "MODEL_CARD.md", card(record, compare=_comparison(args, maker)))
-    if again:
-        again.settle()
+    settle(out)
     for name in (INITIAL, *([] if args.control else [CONTROL])):
         (out / name).unlink(missing_ok=True)  # an earlier run's: it is none of this network's
     say_as_made(args, [args.model])
@@ -182,7 +182,9 @@ def run(args: Namespace) -> None:
 
 
 def _check_apart(args: Namespace, out: Path) -> None:
-    """Raise InputError where the network's own file would be written over, or its weights before training removed."""
+    """Raise InputError where a training or the network's file would be written over, or its weights before removed."""
+    if (out / INITIAL).is_file() and "epochs" in _record_in(out):
+        raise InputError(expected("--out", "a folder without a training", args.out))
     for spec in filter(None, (args.model, args.weights, args.initial)):
         for name in (MODEL, CONTROL, INITIAL):
             check_apart("--out", out / name, spec)
@@ -191,6 +193,15 @@ def _check_apart(args: Namespace, out: Path) -> None:
         if path.exists() and (out / INITIAL).exists() and folder.resolve() == out.resolve():
             wanted = f"another folder than that of {spec} and of its weights before training"
             raise InputError(expected("--out", wanted, args.out))
+
+
+def _record_in(folder: Path) -> Collection[str]:
+    """What the record of an earlier command there tells of; nothing without one that can be read."""
+    try:
+        found = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ()
+    return found if isinstance(found, dict) else ()
 
 
 def _units(structure: str, budget: str) -> str:
@@ -221,7 +232,7 @@ def _comparison(args: Namespace, maker: str | None) -> str:
     words = ["windfirm", "compare", args.model, str(out)]
     words += ["--control", str(out / CONTROL)] if args.control else []
     given = {name: getattr(args, name) for name in ("weights", "classes", "arch", "input", "mean", "std")}
-    for name, value in ({"factory": maker} | given | {"data": args.data}).items():
+    for name, value in ({"factory": maker or args.factory} | given | {"data": args.data}).items():
         if value:
             words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
     return shlex.join([*words, *resize_words(args), "--out", str(out / "comparison.html")])

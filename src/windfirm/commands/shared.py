@@ -211,6 +211,12 @@ def size_words(args: Namespace) -> str:
     return " ".join([size, *resize_words(args)])
 
 
+def called(place: str) -> str:
+    """What a file or folder is called, also ``.``; anything else as it is."""
+    path = Path(place)
+    return (path.resolve() if path.exists() else path).name
+
+
 def resize_words(args: Namespace) -> list[str]:
     """``--resize`` as a command line repeats it, where it is not the usual one."""
     return ["--resize", args.resize] if args.resize != "crop" else []
@@ -259,8 +265,8 @@ def chosen_attacks(args: Namespace, side: int, also: Sequence[str] = ()) -> tupl
         raise InputError(expected("--trials", "an attack that is the mean of several draws", ", ".join(asked)))
     if args.eps is None:
         return attacks, EPS
-    norms = {attack.norm for attack in attacks if attack.norm}
-    if not norms and not any(build(name, side, **options_of(args, name, side)).norm for name in also):
+    norms = {build(name, side, **options_of(args, name, side)).norm for name in asked} - {None}
+    if not norms:
         raise InputError(expected("--eps", "an attack that goes as far as it says", ", ".join(asked)))
     return attacks, parse_eps(args.eps, "l2" if norms == {"l2"} else "linf")
 

@@ -29,14 +29,13 @@ from windfirm.commands.shared import (
     training_images,
 )
 from windfirm.commands.training_record import Job, defence, finished, record, without_none, words
-from windfirm.commands.training_runs import RECORD, Run, asked, factory, runs
+from windfirm.commands.training_runs import RECORD, Run, factory, runs, shape
 from windfirm.errors import InputError, expected
 from windfirm.files import write_text
 from windfirm.models.checkpoint import save
 from windfirm.models.device import pick
 from windfirm.models.intake import Intake
-from windfirm.models.registry import ARCHITECTURES
-from windfirm.models.source import INITIAL, MODEL, fresh
+from windfirm.models.source import INITIAL, MODEL
 
 #: The state of a run that goes on.
 PROGRESS = "progress.safetensors"
@@ -55,10 +54,9 @@ def run(args: Namespace) -> None:
     extras = Extras(args.probe, args.keep, args.ema, args.compile)
     if args.seeds and args.seed:
         raise InputError(expected("--seed", "either it or --seeds", "both"))
-    first = fresh(args.arch, asked=asked(args))  # so that a wrong name is told before images are read
+    size = shape(args)
     chosen_defence(args, SIDE)
-    # Those inside the package take any size, and train on what there is.
-    images = training_images(args, args.input if args.arch in ARCHITECTURES else first.intake.shape)
+    images = training_images(args, size)
     job = Job(args, images, recipe, extras, chosen_defence(args, images.side))
     with joined(device) as device:
         if rank() == 0:

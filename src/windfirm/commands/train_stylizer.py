@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from windfirm import console, seeds
-from windfirm.commands.shared import print_json, printer, results, say_left_out, size_words, training_images
+from windfirm.commands.shared import called, print_json, printer, results, say_left_out, size_words, training_images
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.data.sheet import write_sheet
@@ -83,8 +83,8 @@ def draw_sheet(stylizer: Stylizer, images: Images, path: Path) -> None:
 def command(args: Namespace) -> str:
     """The command line that repeats this training."""
     limit = f" --images {args.images}" if args.images else ""
-    vgg = f" --vgg {shlex.quote(Path(args.vgg).name)}" if args.vgg else ""
-    name = shlex.quote(Path(args.data).name)
+    vgg = f" --vgg {shlex.quote(called(args.vgg))}" if args.vgg else ""
+    name = shlex.quote(called(args.data))
     return (
         f"windfirm train-stylizer --data {name}{size_words(args)}{limit}{vgg} --epochs {args.epochs} --seed {args.seed}"
     )

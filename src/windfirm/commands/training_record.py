@@ -4,7 +4,6 @@ import json
 import shlex
 from argparse import Namespace
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from windfirm.adjust.objective import Objective
 from windfirm.adjust.probe import EPS
 from windfirm.adjust.recipe import NO_EXTRAS, Epoch, Extras, Recipe, kept_epoch
 from windfirm.adjust.resume import as_json
-from windfirm.commands.shared import resize_words, size_words
+from windfirm.commands.shared import called, resize_words, size_words
 from windfirm.commands.training_runs import RECORD, Run, factory
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
@@ -115,16 +114,16 @@ def command(args: Namespace, seed: int) -> str:
     def given(*names: str) -> str:
         return "".join(f" --{name} {getattr(args, name)}" for name in names if getattr(args, name))
 
-    name = Path(args.start).name if args.start else ""
+    name = called(args.start) if args.start else ""
     # A folder named as the architecture is not the weights in the package, which go by that name.
     start = f" --from {shlex.quote(('./' if name == args.arch != args.start else '') + name)}" if name else ""
     recipe = f"--epochs {args.epochs} --lr {args.lr:g} --batch {args.batch} --schedule {args.schedule}"
-    stylizer = f" --stylizer {shlex.quote(Path(args.stylizer).name)}" if args.stylizer else ""
+    stylizer = f" --stylizer {shlex.quote(called(args.stylizer))}" if args.stylizer else ""
     keep = f" --keep {args.keep}" if args.keep != "last" else ""
     means = {"mean": args.mean, "std": args.std}
     fed = "".join(f" --{name} {','.join(map(str, value))}" for name, value in means.items() if value)
     more = f"{given('defence', 'eps')}{stylizer}{given('probe', 'ema', 'compile')}{keep}"
     return (
-        f"windfirm train {args.arch}{start} --data {shlex.quote(Path(args.data).name)}{size_words(args)}{fed} {recipe} "
+        f"windfirm train {args.arch}{start} --data {shlex.quote(called(args.data))}{size_words(args)}{fed} {recipe} "
         f"--weight-decay {args.weight_decay:g}{more} --seed {seed}"
     )

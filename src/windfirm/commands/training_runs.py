@@ -1,6 +1,5 @@
 """What ``windfirm train`` trains: a network for each seed, fresh or from an earlier run, with its folder."""
 
-import copy
 import json
 import re
 from argparse import Namespace
@@ -13,10 +12,12 @@ from torch import nn
 from windfirm.commands.shared import check_apart
 from windfirm.errors import InputError, expected
 from windfirm.models.checkpoint import read_manifest
+from windfirm.models.copies import copied
 from windfirm.models.factory import is_name
 from windfirm.models.intake import Intake
 from windfirm.models.normalize import taken_apart
-from windfirm.models.source import INITIAL, MODEL, WEIGHTS, Source, fresh, open_model
+from windfirm.models.registry import ARCHITECTURES
+from windfirm.models.source import INITIAL, MODEL, WEIGHTS, Source, fresh, open_model, shipped
 
 #: What is told of a training that is finished.
 RECORD = "record.json"
@@ -43,7 +44,8 @@ class Run:
 def runs(args: Namespace, classes: int) -> list[Run]:
     """The networks that the command is to train, for images of so many classes.
 
-    Raises InputError for an ``--out`` in which one would be written over that they begin with.
+    Raises InputError for an ``--out`` in which one would be written over that they begin with, and for a function that
+    gives the same network twice.
     """
     name = re.sub("[/:]", "-", args.arch)
     out = Path(args.out or f"runs/{name}{f'-{args.defence}' if args.defence else ''}")
@@ -51,10 +53,25 @@ def runs(args: Namespace, classes: int) -> list[Run]:
     if args.start and args.start != args.arch:
         for folder in folders.values():
             check_apart("--out", folder / MODEL, args.start)
-    return [
+    made = [
         Run(seed, folder, *(_continued(args) if args.start else _fresh(args, seed, classes)))
         for seed, folder in folders.items()
     ]
+    if len({id(one.network) for one in made}) < len(made):
+        raise InputError(expected(args.arch, "a new network each time that it is called", "the same again"))
+    return made
+
+
+def shape(args: Namespace) -> tuple[int, int, int] | None:
+    """The size that the images of a folder are brought to, None for the one that they have.
+
+    That is what the network is made for, or was trained on; those inside the package take any. A wrong name is told.
+    """
+    folder = Path(args.start or "")
+    if args.start and (folder / MODEL).is_file():
+        return open_model(str(folder / MODEL), factory=factory(args), asked=asked(args)).intake.shape
+    first = fresh(args.arch, asked=asked(args))
+    return args.input if args.arch in ARCHITECTURES else first.intake.shape
 
 
 def asked(args: Namespace) -> Intake:
@@ -70,7 +87,7 @@ def factory(args: Namespace) -> str | None:
 def _fresh(args: Namespace, seed: int, classes: int) -> tuple[Source, nn.Module, None]:
     """A network as before training, twice; the seed decides its weights."""
     source = fresh(args.arch, classes=classes, seed=seed, asked=asked(args))
-    return source, copy.deepcopy(taken_apart(source.model)[0]), None
+    return source, copied(taken_apart(source.model)[0]), None
 
 
 def _continued(args: Namespace) -> tuple[Source, nn.Module, Any]:
@@ -82,8 +99,9 @@ def _continued(args: Namespace) -> tuple[Source, nn.Module, Any]:
         paths = [folder / name for name in (INITIAL, MODEL, RECORD)]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
-        wanted = f"a folder that `windfirm train` wrote, or {args.arch} for the weights in the package"
-        raise InputError(expected(f"--from {args.start}", wanted, f"no {missing[0]} there"))
+        inside = f", or {args.arch} for the weights in the package" if shipped(args.arch) else ""
+        got = "a file" if folder.is_file() else f"no {missing[0]} there"
+        raise InputError(expected(f"--from {args.start}", f"a folder that `windfirm train` wrote{inside}", got))
     initial, trained, record = paths
     manifest = read_manifest(trained)
     if (made := manifest.arch or manifest.notes.get("factory")) != args.arch:

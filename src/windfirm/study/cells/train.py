@@ -1,10 +1,9 @@
 """F, or the network with a competing defence: trained from fresh weights, which are kept for w-ticket."""
 
-import copy
-
 from windfirm import seeds
 from windfirm.adjust.train import Recipe, train
 from windfirm.evaluate.network import classify, private
+from windfirm.models.copies import copied
 from windfirm.models.source import INITIAL, fresh
 from windfirm.study.cells.bench import Bench, bare, example, keep, objective, told
 from windfirm.study.work import Result, Task
@@ -21,7 +20,7 @@ def run(bench: Bench, task: Task) -> Result:
     asked = private(source.model, None, images.images)
     classify(asked, example(images), images)  # what does not fit is told before it is trained
     network, normalised = bare(source)
-    initial = copy.deepcopy(network)
+    initial = copied(network)
     recipe = Recipe(**{name.replace("-", "_"): value for name, value in s["recipe"].items()})
     epochs = train(
         normalised(network),
