@@ -383,7 +383,7 @@ def test_words_that_cannot_be_parsed(capsys: Capture, words: list[str], text: st
         ),
         (
             ["train", "resnet57"],
-            f"train: architecture: expected {NAMES}, got 'resnet57'; did you mean resnet56?",
+            f"train: architecture: expected {NAMES}, or package.module:factory, got 'resnet57'; did you mean resnet56?",
         ),
         (
             ["train", "resnet20", "--schedule", "steps"],

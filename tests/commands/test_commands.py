@@ -188,6 +188,12 @@ def test_what_cannot_be_swept_is_told(capsys: Capture, sweeps: list[str], compla
     assert complaint(capsys, "compare", NET, NET, *words) == f"windfirm compare: {complained}"
 
 
+def test_eps_is_of_the_norm_by_which_a_sweep_goes(capsys: Capture, data: Path) -> None:
+    words = ("compare", NET, NET, "--data", data, "--attack", "clean", "--checks", "0", "--sweep", "pgd:steps=1,2")
+    for subject in from_json(run_json(capsys, *words, "--option", "norm=l2", "--eps", "1.5")).subjects:
+        assert [outcome.eps for sweep in subject.sweeps for outcome in sweep.outcomes] == [1.5, 1.5]
+
+
 def test_compare_prints_verdicts_and_doubts_and_both_can_be_set(capsys: Capture, data: Path) -> None:
     words = ("compare", NET, NET, "--factory", NET, "--data", data, "--attack", "fgsm")
     made, *lines = run(capsys, *words, "--margin", "20").splitlines()
@@ -231,8 +237,7 @@ def test_train_goes_on_from_an_earlier_run(capsys: Capture, data: Path) -> None:
         a, b = (load(f"{run}/{name}.safetensors") for run in ("first", "second"))
         assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
     assert complaint(capsys, *words, "--from", "third", "--out", "x") == (
-        "windfirm train: --from third: expected a folder that `windfirm train` wrote, or resnet20 for the weights in "
-        "the package, got no initial.safetensors there"
+        "windfirm train: --from third: expected a folder that `windfirm train` wrote, got no initial.safetensors there"
     )
     assert not Path("x").exists()
 

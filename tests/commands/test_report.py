@@ -138,6 +138,11 @@ def test_a_comparison_a_pruning_and_a_training_have_their_pages(capsys: Capture,
         (tmp_path / name / "record.json").write_text(json.dumps(record))
         run(capsys, "report", tmp_path / name, "--out", tmp_path / f"{name}-out")
         assert {path.name for path in (tmp_path / f"{name}-out").iterdir()} == FILES
+        run(capsys, "report", tmp_path / name, "--out", tmp_path / f"{name}-out", "--title", "Mine")
+        assert "<h1>Mine</h1>" in (tmp_path / f"{name}-out" / "report.html").read_text()
+        assert complaint(capsys, "report", tmp_path / name, "--study", "a").startswith(
+            "windfirm report: --study: expected"
+        )
 
 
 def test_what_there_is_nothing_to_report_of_is_told(capsys: Capture, tmp_path: Path) -> None:
@@ -151,9 +156,9 @@ def test_what_there_is_nothing_to_report_of_is_told(capsys: Capture, tmp_path: P
         "got No such file or directory"
     )
     (tmp_path / "other.json").write_text("[]")
-    assert complaint(capsys, "report", tmp_path / "other.json") == (
-        f"windfirm report: {tmp_path / 'other.json'}: expected the JSON that compare, prune or train wrote, got another"
-    )
+    wanted = "expected the JSON that compare, prune or train wrote of one run, got another"
+    other = tmp_path / "other.json"
+    assert complaint(capsys, "report", other) == f"windfirm report: {other}: {wanted}"
     assert not (tmp_path / "report").exists()
 
 

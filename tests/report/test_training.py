@@ -14,6 +14,21 @@ RECORD = {
 }
 
 
+def test_the_epoch_whose_weights_are_kept_is_told() -> None:
+    epochs = [{"loss": 1.0, "accuracy": 0.5, "clean": clean, "fgsm": fgsm} for clean, fgsm in EVERY]
+    for keep, said in (
+        ("fgsm", "70 are right and 30 under FGSM after epoch 2, whose weights are kept."),
+        ("clean", "90 are right and 5 under FGSM after epoch 4, whose weights are kept."),
+        ("last", "5 are right under FGSM in the end; the most, 30, were after epoch 2."),
+    ):
+        record = RECORD | {"epochs": epochs, "extras": {"probe": 100, "keep": keep}}
+        assert sentences(record)[1] == f"Of 100 training images held out, {said} Test images were not opened."
+
+
+#: Of four epochs how many held-out images are right, and under FGSM; the second and the third are as robust.
+EVERY = ((60, 10), (70, 30), (80, 30), (90, 5))
+
+
 def test_the_end_and_the_most_robust_epoch_are_told() -> None:
     assert sentences(RECORD) == [
         "After 2 epochs the loss is 0.700, and 75.00 % of the augmented training images are right.",

@@ -209,13 +209,23 @@ def _of_json(args: Namespace, where: Path) -> Report:
         ) from error
     kinds = ({"subjects"}, {"rounds"}, {"recipe", "epochs"})  # of a comparison, a pruning, a training
     if not isinstance(document, Mapping) or not any(kind <= document.keys() for kind in kinds):
-        raise InputError(expected(str(where), "the JSON that compare, prune or train wrote", "another"))
+        raise InputError(expected(str(where), "the JSON that compare, prune or train wrote of one run", "another"))
+    if args.study:
+        raise InputError(expected("--study", "the rows of studies, to choose among", f"{where}, one run"))
     if "subjects" in document:
         return _of_comparison(args, document)
     if "rounds" in document:
-        page, said, found = pruning.page(document), pruning.sentences(document), run_table.of_pruning(document)
+        page, said, found = (
+            pruning.page(document, args.title),
+            pruning.sentences(document),
+            run_table.of_pruning(document),
+        )
     else:
-        page, said, found = training.page(document), training.sentences(document), run_table.of_training(document)
+        page, said, found = (
+            training.page(document, args.title),
+            training.sentences(document),
+            run_table.of_training(document),
+        )
     return Report({"report.html": page, **run_table.written(said, found)}, said[:SHOWN])
 
 

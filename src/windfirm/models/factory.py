@@ -45,7 +45,7 @@ def named(name: str, classes: int | None = None) -> Factory:
     if name in ARCHITECTURES:
         return lambda: build(name, 10 if classes is None else classes)
     if not is_name(name):
-        raise InputError(expected("architecture", NAMES, f"{name!r}{nearest(name, ARCHITECTURES)}"))
+        raise _no_name(name, NAMES)
     library, _, entry = name.partition("/")
     try:
         module = importlib.import_module(LIBRARIES[library])
@@ -65,8 +65,14 @@ def from_spec(spec: str, classes: int | None = None) -> Factory:
     InputError, at once or when called.
     """
     if ":" not in spec:
+        if not is_name(spec):
+            raise _no_name(spec, f"{NAMES}, or package.module:factory")
         return named(spec, classes)
     return maker(spec, imported(spec, "factory"), *NETWORK)
+
+
+def _no_name(name: str, wanted: str) -> InputError:
+    return InputError(expected("architecture", wanted, f"{name!r}{nearest(name, ARCHITECTURES)}"))
 
 
 def _torchvision(module: Any, name: str, options: dict[str, Any]) -> nn.Module:

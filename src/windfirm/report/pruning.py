@@ -19,13 +19,14 @@ COSTS = (
 )
 #: What the last part of the page tells, in this order, and what it is called there.
 SETTINGS = {
-    "command": "command",
     "model": "model",
+    "factory": "made by",
     "structure": "structure",
     "criterion": "criterion",
     "target": "target",
     "choose": "choice",
-    "adjust": "adjustment",
+    "adjustment": "adjustment",
+    "defence": "defence",
     "seed": "seed",
     "data": "data",
     "digest": "SHA-256 of the images",
@@ -41,7 +42,7 @@ PROVED = "Every cut was proved: the smaller network computes what the one before
 UNMEASURED = "What that did to accuracy and robustness is not measured here; windfirm compare does."
 
 
-def page(record: Record) -> str:
+def page(record: Record, title: str | None = None) -> str:
     """The whole page as text. ``record`` is what ``windfirm prune`` wrote into ``record.json``; any key may be missing.
 
     The layers of ``profile`` stand in the order of the forward pass; ``after`` is 0 where a layer left with its block.
@@ -51,7 +52,7 @@ def page(record: Record) -> str:
     return frame.render(
         "pruning.html.jinja",
         styles=("pruning.css",),
-        title=f"{_name(record)}, pruned",
+        title=title or f"{_name(record)}, pruned",
         sentences=sentences(record),
         costs=costs(record),
         skyline=Markup(profile.skyline([layer for layer, _ in layers])),
@@ -95,6 +96,8 @@ def _name(record: Record) -> str:
 
 def _setting(record: Record, key: str) -> str:
     value = record.get(key)
+    if key == "adjustment":
+        return read.text(value or record.get("adjust"))  # of older records there is the name alone
     if key in ("images", "skipped"):
         return f"{value:,}" if isinstance(value, int) and value else ""  # none were looked at
     return read.text(value)

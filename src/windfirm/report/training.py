@@ -15,11 +15,11 @@ from windfirm.report.record import Record
 SETTINGS = ("command", "seed", "recipe", "defence", "extras", "data", "hardware", "versions", "processes")
 
 
-def page(record: Record) -> str:
+def page(record: Record, headline: str | None = None) -> str:
     """The whole page as text. ``record`` is what ``windfirm train`` wrote into ``record.json``."""
     return frame.render(
         "training.html.jinja",
-        title=title(record),
+        title=headline or title(record),
         sentences=sentences(record),
         figure=Markup(figure(record)),
         head=HEAD,
@@ -45,16 +45,32 @@ def sentences(record: Record) -> list[str]:
     loss = words.decimal(read.number(last.get("loss")), 3)
     said = f"After {words.several(len(epochs), 'epoch')} the loss is {loss}, and "
     said += f"{words.decimal(100 * read.number(last.get('accuracy')))} % of the augmented training images are right."
-    held, told = _held(record), [said]
-    known = [(read.number(epoch.get("fgsm")), number) for number, epoch in enumerate(epochs, 1)]
-    best = max((entry for entry in known if math.isfinite(entry[0])), default=None)
-    if held and best:
-        now = known[-1][0]
-        told.append(
-            f"Of {held:,} training images held out, {now:,.0f} are right under FGSM in the end; the most, "
-            f"{best[0]:,.0f}, were after epoch {best[1]}. Test images were not opened."
+    held = _held(record)
+    return (
+        [said, f"{_judged(record, held)} Test images were not opened."] if held and _counts(record, "fgsm") else [said]
+    )
+
+
+def _judged(record: Record, held: int) -> str:
+    """What the held-out images said of the weights that were kept, and of the most robust ones."""
+    fgsm, keep = _counts(record, "fgsm"), read.text(read.mapping(record.get("extras")).get("keep"))
+    begin = f"Of {held:,} training images held out, "
+    if keep in ("clean", "fgsm") and (kept := _counts(record, keep)):
+        number = max(kept, key=lambda number: kept[number])
+        clean = _counts(record, "clean").get(number, math.nan)
+        return (
+            f"{begin}{clean:,.0f} are right and {fgsm.get(number, math.nan):,.0f} under FGSM after epoch {number}, "
+            "whose weights are kept."
         )
-    return told
+    best, last = max(fgsm, key=lambda number: fgsm[number]), max(fgsm)
+    most = f"the most, {fgsm[best]:,.0f}, were after epoch {best}"
+    return f"{begin}{fgsm[last]:,.0f} are right under FGSM in the end; {most}."
+
+
+def _counts(record: Record, key: str) -> dict[int, float]:
+    """How many held-out images were right after each epoch, by its number, as far as the record tells."""
+    counts = {number: read.number(epoch.get(key)) for number, epoch in enumerate(_epochs(record), 1)}
+    return {number: count for number, count in counts.items() if math.isfinite(count)}
 
 
 def figure(record: Record) -> str:

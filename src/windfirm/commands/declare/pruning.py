@@ -88,7 +88,8 @@ def prune(commands: Commands) -> None:
     group.add_argument(
         "--adjust",
         metavar="NAME",
-        help=f"{ADJUSTMENTS} (default: none); interrupted and given again, the command goes on from the last epoch",
+        help=f"{ADJUSTMENTS} (default: none); interrupted and given again, the command goes on from the last epoch "
+        "(not with --latency)",
     )
     group.add_argument(
         "--epochs",
