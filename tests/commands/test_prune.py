@@ -15,6 +15,7 @@ from tests.commands.toys import complaint, folder, run, run_json
 from windfirm.commands.declare.groups import CRITERIA as TOLD
 from windfirm.models.checkpoint import load
 from windfirm.models.cost import cost
+from windfirm.models.registry import build
 from windfirm.models.resnet import BasicBlock
 from windfirm.prune import schedule
 from windfirm.prune.criteria import CRITERIA, criterion
@@ -139,6 +140,12 @@ def test_a_share_of_the_time_is_said_to_be_measured(
     assert lines[0].startswith("round 1: 1 of 3 blocks, ")
     assert f" M MACs, {share:.1%} of the first network's time (measured), proved" in lines[0]
     assert "asked for: 70.0% of the time left" in lines
+
+
+def test_the_card_of_a_state_dict_says_again_what_made_it(capsys: Capture) -> None:
+    torch.save(build("resnet20").state_dict(), "weights.pth")
+    run(capsys, "prune", "weights.pth", "--factory", "resnet20", "--criterion", "l1", "--rate", "0.1", "--out", "out")
+    assert "windfirm compare weights.pth out --factory resnet20 --data" in Path("out/MODEL_CARD.md").read_text("utf-8")
 
 
 def test_the_card_says_how_to_load_the_network_and_a_command_that_measures_it(capsys: Capture, data: Path) -> None:
