@@ -99,4 +99,4 @@ def _images(args: Namespace, source: Source) -> tuple[Tensor, str, str]:
     named = args.data is not None
     args.data = args.data if named else "embedded"
     found = load_images(args, "test", [source], limit=args.images or IMAGES)
-    return to_float(found.images).contiguous(), found.name, sized(found.images.shape[1:]) if named else said
+    return to_float(found.images).contiguous(), found.name, sized(found.shape) if named else said

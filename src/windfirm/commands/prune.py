@@ -26,7 +26,6 @@ from windfirm.commands.shared import (
     say_as_made,
 )
 from windfirm.data.batches import Batches
-from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.files import write_text
 from windfirm.models.checkpoint import held, save
@@ -98,8 +97,8 @@ def run(args: Namespace) -> None:
     if args.adjust or criterion.data or (args.structure == "both" and args.choose in COMPARING):
         images = load_images(args, "train", [source])
         check_fit(source.name, source.model, images)
-        shape = _shape(images)
-    size = shape or _shape(load_images(args, "train", [source], limit=SAMPLE))
+        shape = images.shape
+    size = shape or load_images(args, "train", [source], limit=SAMPLE).shape
     example = torch.zeros(1, *size, dtype=type_of(network))
     batches = Batches(images, batch_size(device, size), normalised(nn.Identity())) if images is not None else ()
     check_patterns("--protect", network, example, target)
@@ -211,11 +210,6 @@ def _units(structure: str, budget: str) -> str:
 
 def _share(asked: Budget) -> float:
     return 1 - asked.share if asked.name == "ratio" else asked.share
-
-
-def _shape(images: Images) -> tuple[int, int, int]:
-    channels, height, width = images.images.shape[1:]
-    return channels, height, width
 
 
 def _maker(args: Namespace, source: Source) -> str | None:

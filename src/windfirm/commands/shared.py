@@ -199,7 +199,7 @@ def training_images(args: Namespace, shape: tuple[int, int, int] | None, limit: 
 
 def _check_size(args: Namespace, images: Images) -> None:
     """Raise InputError for an ``--input`` that images which are not files do not have."""
-    found = tuple(images.images.shape[1:])
+    found = images.shape
     if args.input and found != args.input:
         got = ",".join(map(str, args.input))
         raise InputError(expected("--input", f"{','.join(map(str, found))}, the size of {images.name}", got))

@@ -124,7 +124,7 @@ def _bar(job: Job) -> Iterator[Progress | None]:
 
 def _save(job: Job, one: Run, network: nn.Module, path: Path, **notes: object) -> None:
     """Write a network of the run, with how it is fed and made among its notes."""
-    source, (channels, height, width) = one.source, job.images.images.shape[1:]
-    fed = Intake((channels, height, width), source.intake.mean, source.intake.std).to_json()
+    source = one.source
+    fed = Intake(job.images.shape, source.intake.mean, source.intake.std).to_json()
     kept = without_none(notes | {"intake": fed, "factory": factory(job.args)})
     save(network.cpu(), path, arch=source.arch, classes=source.classes, notes=kept)

@@ -39,6 +39,12 @@ class Images:
         return len(self.images)
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """(c, h, w) of each."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+    @property
     def side(self) -> int:
         """The shorter side in pixels, by which what attacks and defences do is measured."""
         return min(self.images.shape[-2:])
