@@ -11,9 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
 from windfirm import console, data
 from windfirm.adjust.objective import PLAIN, Objective
 from windfirm.attack.budget import Attack, parse_eps
@@ -21,16 +18,14 @@ from windfirm.attack.registry import build, kinds, read
 from windfirm.commands.printing import grid as grid  # re-exported, for commands that need the rest of this as well
 from windfirm.commands.printing import print_json as print_json
 from windfirm.commands.printing import printer as printer
-from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.defend.registry import defence
 from windfirm.errors import InputError, expected, nearest
-from windfirm.evaluate.network import classify, private
 from windfirm.models.factory import is_name
 from windfirm.models.intake import Intake
 from windfirm.models.registry import ARCHITECTURES
 from windfirm.models.source import MODEL, Source, open_model
-from windfirm.study.measure import naming
+from windfirm.study.measure import check_fit as check_fit  # re-exported as well
 
 #: What is measured when no attack is named: the columns of the poster's tables.
 DEFAULT_ATTACKS = ("semantic", "occlusion", "fgsm", "clean")
@@ -289,9 +284,3 @@ def chosen_defence(args: Namespace, side: int) -> Objective:
     if "eps" in options:
         options["eps"] = parse_eps(options["eps"])
     return defence(args.defence, side, **options)
-
-
-def check_fit(name: str, model: nn.Module, images: Images) -> None:
-    """Raise InputError that names the network unless it takes the images and tells as many classes apart."""
-    with naming(name), torch.no_grad():
-        classify(private(model, None, images.images), to_float(images.images[:1]), images)

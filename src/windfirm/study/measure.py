@@ -17,6 +17,7 @@ from windfirm.evaluate.calibration import calibration, logits
 from windfirm.evaluate.compare import Role, Subject
 from windfirm.evaluate.curves import Sweep
 from windfirm.evaluate.loop import curve, evaluate
+from windfirm.evaluate.network import classify, private
 from windfirm.evaluate.outcome import Outcome
 from windfirm.models.copies import copied
 from windfirm.models.cost import cost
@@ -103,3 +104,9 @@ def naming(name: str) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"{name}: {str(error).removeprefix('model: ')}") from error
+
+
+def check_fit(name: str, model: nn.Module, images: Images) -> None:
+    """Raise InputError that names the network unless it takes the images and tells as many classes apart."""
+    with naming(name), torch.no_grad():
+        classify(private(model, None, images.images), to_float(images.images[:1]), images)

@@ -180,7 +180,7 @@ def test_a_network_for_other_classes_is_told_before_it_is_trained(tmp_path: Path
     (tmp_path / "photos" / "one").mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(tmp_path / "photos" / "one" / "a.png")
     lines = ['network.arch = "tests.study.nets:tiny"', f'data.name = "{tmp_path / "photos"}"']
-    wanted = "model: expected outputs of shape (1, 1) for the classes of photos, got (1, 10)"
+    wanted = "tests.study.nets:tiny: expected outputs of shape (1, 1) for the classes of photos, got (1, 10)"
     ran(tmp_path, "\n".join([*lines, 'attack = [{ name = "clean" }]']), [wanted])
     with opened(tmp_path) as store:
         assert [entry.kind for entry in shown(store) if entry.state == "failed"] == ["train"]

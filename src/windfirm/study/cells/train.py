@@ -2,10 +2,10 @@
 
 from windfirm import seeds
 from windfirm.adjust.train import Recipe, train
-from windfirm.evaluate.network import classify, private
 from windfirm.models.copies import copied
 from windfirm.models.source import INITIAL, fresh
-from windfirm.study.cells.bench import Bench, bare, example, keep, objective, told
+from windfirm.study.cells.bench import Bench, bare, keep, objective, told
+from windfirm.study.measure import check_fit
 from windfirm.study.work import Result, Task
 
 
@@ -17,8 +17,7 @@ def run(bench: Bench, task: Task) -> Result:
     s = task.settings
     images = bench.images(s["data"], "train", fresh(s["arch"]))  # which says of what size it takes them
     source = fresh(s["arch"], classes=len(images.classes), seed=s["seed"])
-    asked = private(source.model, None, images.images)
-    classify(asked, example(images), images)  # what does not fit is told before it is trained
+    check_fit(source.name, source.model, images)  # before it is trained
     network, normalised = bare(source)
     initial = copied(network)
     recipe = Recipe(**{name.replace("-", "_"): value for name, value in s["recipe"].items()})
