@@ -110,8 +110,12 @@ class Trace:
 
     @cached_property
     def fixed(self) -> frozenset[int]:
-        """The tensors that do not depend on the input: keys of Refs of parameters, constants and all made of those."""
-        found = {ref.key for ref in self.parameters.values()}
+        """The tensors that do not depend on the input: keys of Refs of parameters, constants and all made of those.
+
+        A constant may be a plain attribute, which no call makes and which has no name.
+        """
+        found = {ref.key for ref in (*self.parameters.values(), *(ref for call in self.calls for ref in call.inputs))}
+        found -= self.makers.keys() | {ref.key for ref in self.inputs}
         for call in self.calls:
             if all(ref.key in found for ref in call.inputs):
                 found.update(ref.key for ref in call.outputs)

@@ -129,3 +129,34 @@ def test_a_block_has_the_mean_over_its_output() -> None:
     blocks = [s for s in structures(model, images[:1]) if s.kind == "block"]
     values = {s.name: v.tolist() for s, v in score("expected-abs", model, blocks, [(images, labels)]).items()}
     assert values["b"] == [pytest.approx(float(output.mean()))]
+
+
+def on_a_grid(how: str, named: bool) -> Any:
+    """A network that multiplies its map with, or adds to it, what a layer makes of constants, as many as 64 images."""
+
+    def run(m: Net, x: Tensor) -> Tensor:
+        x = m.stem(x).relu() * field(m) if how == "multiplied" else (m.stem(x) + field(m)).relu()
+        return m.head(x.mean((2, 3)))  # type: ignore[no-any-return]
+
+    shape, layer = ((64, 2), nn.Linear(2, 4)) if how == "multiplied" else ((1, 2, 8, 8), nn.Conv2d(2, 4, 1))
+    grid = torch.linspace(-1, 1, 128, dtype=torch.float64).view(shape)
+    known = nn.Parameter(grid, requires_grad=False) if named else grid  # or a plain attribute
+    return lively(Net(run, stem=nn.Conv2d(2, 4, 1), layer=layer, head=nn.Linear(4, 3), grid=known))
+
+
+def field(model: Net) -> Tensor:
+    made: Tensor = model.layer(model.grid)
+    return made if made.ndim == 4 else made.T.reshape(1, -1, 8, 8)
+
+
+@pytest.mark.parametrize("how", ["multiplied", "added"])
+@pytest.mark.parametrize("named", [True, False])
+def test_what_a_layer_makes_of_constants_is_no_map_of_images(how: str, named: bool) -> None:
+    model = on_a_grid(how, named)
+    images = torch.rand(4, 2, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    with torch.no_grad():
+        wanted = (model.stem(images) + (field(model) if how == "added" else 0)).relu().mean((0, 2, 3)).tolist()
+    for size in (4, 3, 1):  # 4 divides the rows that the constants make, 3 does not
+        batches = [(part, torch.zeros(len(part))) for part in torch.split(images, size)]
+        found = score("expected-abs", model, structures(model, images[:1]), batches)
+        assert {s.name: values.tolist() for s, values in found.items()} == {"stem": pytest.approx(wanted)}

@@ -108,6 +108,29 @@ def test_a_convolution_that_runs_twice_counts_with_its_larger_output() -> None:
     assert np.abs(scores.numpy() - (wanted[:2] + wanted[2:4]) / 2).max() < 1e-9  # a and s leave together
 
 
+@pytest.mark.parametrize(
+    ("layer", "rows", "size"), [(nn.Linear(2, 4), (64, 2), 4), (nn.Conv2d(2, 4, 1), (1, 2, 8, 8), 1)]
+)
+def test_what_a_layer_makes_of_constants_is_no_column(layer: nn.Module, rows: tuple[int, ...], size: int) -> None:
+    def run(m: Net, x: Tensor) -> Tensor:
+        made = m.layer(m.grid)
+        field = made if made.ndim == 4 else made.T.reshape(1, -1, 8, 8)
+        return m.head((m.stem(x) * field).mean((2, 3)))  # type: ignore[no-any-return]
+
+    grid = nn.Parameter(torch.zeros(rows), requires_grad=False)
+    model = lively(Net(run, stem=nn.Conv2d(2, 4, 1), layer=layer, grid=grid, head=nn.Linear(4, 3)))
+    images, labels = data(9)
+    with torch.no_grad():
+        columns = model.stem(images.double()).amax((2, 3)).numpy()
+    wanted = deflated_vip(columns, np.eye(3)[labels.numpy()], 2)
+    parts = list(
+        zip(torch.split(images, size), torch.split(labels, size), strict=True)
+    )  # as many images as divide the rows
+    ((structure, scores),) = score("pls", model, structures(model, images[:1].double()), parts).items()
+    assert structure.name == "stem"
+    assert np.abs(scores.numpy() - wanted).max() < 1e-9
+
+
 def test_rows_may_come_in_any_parts_and_be_folded_into_products() -> None:
     x, y = table(7, rows=50)
     x += 1e3  # far from zero, where sums of squares lose digits

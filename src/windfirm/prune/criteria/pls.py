@@ -36,8 +36,9 @@ def pls(subject: Subject, structures: Sequence[Structure], seed: int) -> Observe
     traced = subject.traced
     groups = [s for s in structures if s.kind == "filters"]
     made = {piece.tensor: makers(traced, piece) for s in groups for piece in s.producers}
-    linear = {call.number for calls in made.values() for call in calls if call.op in LINEAR and in_order(traced, call)}
-    calls = [call for call in traced.calls if call.op is CONVOLUTION or call.number in linear] if groups else []
+    linear = {call.number for calls in made.values() for call in calls if call.op in LINEAR}
+    layers = [call for call in traced.calls if call.op is CONVOLUTION or call.number in linear] if groups else []
+    calls = [call for call in layers if in_order(traced, call)]
     filters = Pooled({call.place: (_weight(call), 1) for call in calls}, _largest)
     blocks = {s: point for s in structures if s.kind == "block" and (point := block_map(subject.body, s))}
     outputs = Pooled({point.place: (_name(point.place), point.axis) for point in blocks.values()}, _average)

@@ -65,16 +65,21 @@ def feature_map(traced: Trace, call: Call) -> Point:
     axis = -1 if call.op in LINEAR else 1
     while True:
         after = traced.readers.get(call.outputs[0].key, ())
-        if len(after) != 1 or not _passes_on(after[0], call.outputs[0], axis):
+        if len(after) != 1 or not _passes_on(traced, after[0], call.outputs[0], axis):
             return Point(call.place, axis)
         call = after[0]
         if _name(call) in ACTIVATIONS:
             return Point(call.place, axis)
 
 
-def _passes_on(call: Call, ref: Ref, axis: int) -> bool:
-    """Whether a call normalises, adds to or activates this tensor, and so keeps its channels where they are."""
+def _passes_on(traced: Trace, call: Call, ref: Ref, axis: int) -> bool:
+    """Whether a call normalises, adds to or activates this tensor, and so keeps its channels where they are.
+
+    What is added to something of the images, and was made of constants, ends there.
+    """
     name, shape = _name(call), call.outputs[0].shape
+    if (ref.key in traced.fixed) != (call.outputs[0].key in traced.fixed):
+        return False
     if name in VIEWS and axis == -1:  # a linear layer works on rows of tokens laid out again
         return len(shape) > 1 and shape[-1] == ref.shape[-1]
     known = name in NORMALISATIONS or name in ACTIVATIONS or name in ADDITIONS
@@ -82,11 +87,14 @@ def _passes_on(call: Call, ref: Ref, axis: int) -> bool:
 
 
 def in_order(traced: Trace, call: Call) -> bool:
-    """Whether the images of a linear layer's rows come one after the other, as far as the trace can tell.
+    """Whether a layer's output is that of one image after the other, as far as the trace can tell.
 
-    They do not where the rows are laid out from, or to, a tensor with the images along another axis than the first, as
-    in a transformer with tokens first.
+    It is not where a layer runs on constants, such as a grid of coordinates: it has their rows. Nor where the rows of a
+    linear layer are laid out from, or to, a tensor with the images along another axis than the first, as in a
+    transformer with tokens first.
     """
+    if call.outputs[0].key in traced.fixed:
+        return False
     if call.op not in LINEAR:
         return True
     maker = traced.makers.get(call.args[LINEAR[call.op] - 1].key)
