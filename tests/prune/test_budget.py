@@ -66,6 +66,21 @@ def test_networks_are_timed_by_turns_in_a_batch_like_the_example() -> None:
         by_turns([EXAMPLE])([nn.Identity()])
 
 
+def test_what_a_network_keeps_of_a_pass_that_is_timed_does_not_reach_the_network_itself() -> None:
+    class Keeping(nn.Conv2d):
+        scale: torch.Tensor | None = None
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if self.scale is None:
+                self.scale = torch.full((), 2.0, dtype=x.dtype)
+            return super().forward(x) * self.scale
+
+    model = Keeping(2, 3, 1)
+    by_turns(EXAMPLE)([model])
+    model(EXAMPLE.float()).sum().backward()  # impossible with a tensor that was made for inference
+    assert model.weight.grad is not None
+
+
 def test_a_cut_is_measured_once_and_as_a_share_of_the_first_network() -> None:
     first, group = lively(nn.Conv2d(2, 4, 3)), Structure("0", "filters", 4, ())
     made: list[int] = []

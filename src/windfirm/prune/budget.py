@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from windfirm.errors import InputError, expected
+from windfirm.models.copies import copied
 from windfirm.models.inputs import Inputs
 from windfirm.models.latency import latencies
 from windfirm.own import number
@@ -62,13 +63,16 @@ def budget(**shares: float | None) -> Budget:
 
 
 def by_turns(example_inputs: Inputs) -> Measure:
-    """Measure in a batch of 64 inputs like the first example; raises InputError unless that is one tensor."""
+    """Measure in a batch of 64 inputs like the first example; raises InputError unless that is one tensor.
+
+    Copies are timed: what a network keeps of a pass in inference mode could not be trained with.
+    """
 
     def measure(models: Sequence[nn.Module]) -> list[float]:
         if not isinstance(example_inputs, Tensor):
             raise InputError(expected("latency", "one tensor as example input", type(example_inputs).__name__))
         images = example_inputs[:1].repeat(BATCH, *[1] * (example_inputs.ndim - 1))
-        return [entry.median for entry in latencies(models, images, REPEATS)]
+        return [entry.median for entry in latencies([copied(model) for model in models], images, REPEATS)]
 
     return measure
 
