@@ -59,6 +59,31 @@ def test_the_default_stream_is_put_back_after_an_error_too() -> None:
     assert np.array_equal(np.random.get_state(legacy=False)["state"]["key"], arrays)
 
 
+@pytest.mark.parametrize("initialised", [False, True])
+def test_gpus_are_seeded_and_put_back_where_they_are_in_use_and_left_asleep_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, initialised: bool
+) -> None:
+    states = {0: torch.zeros(1), 1: torch.ones(1)}
+    before, seeds = dict(states), []
+
+    def seeded(seed: int) -> None:
+        seeds.append(seed)
+        states.update(dict.fromkeys(states, torch.full((1,), 7.0)))
+
+    patches: dict[str, Callable[..., Any]] = {
+        "is_initialized": lambda: initialised,
+        "device_count": lambda: len(states),
+        "manual_seed_all": seeded,
+        "get_rng_state": lambda device: states[device],
+        "set_rng_state": lambda state, device: states.update({device: state}),
+    }
+    for name, function in patches.items():
+        monkeypatch.setattr(torch.cuda, name, function)
+    with default_stream(0, "weights"):
+        assert seeds == ([number(0, "weights")] if initialised else [])
+    assert states == before
+
+
 class Drawing(nn.Module):
     """A network that draws from Python and numpy in training, and has a layer for that alone."""
 

@@ -27,9 +27,12 @@ def stream(seed: int, *purpose: str | int) -> torch.Generator:
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """The default generators of Python, numpy and torch (that of the CPU) are after the block what they were before."""
+    """The default generators of Python, numpy and torch are after the block what they were before.
+
+    Those of GPUs too, if they are in use when it begins.
+    """
     python, arrays = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(_gpus(), device_type="cuda"):
         try:
             yield
         finally:
@@ -42,7 +45,14 @@ def default_stream(seed: int, *purpose: str | int) -> Iterator[None]:
     """Seed the default generators inside the block, for code that takes none; afterwards see kept."""
     start = number(seed, *purpose)
     with kept():
-        torch.manual_seed(start)
+        torch.default_generator.manual_seed(start)  # not torch.manual_seed, which lasts in GPUs that start later
+        if _gpus():
+            torch.cuda.manual_seed_all(start)
         random.seed(start)
         np.random.seed(start % 2**32)
         yield
+
+
+def _gpus() -> range:
+    """The numbers of the GPUs, none where PyTorch has not begun to use them: to ask for their state would start it."""
+    return range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0)  # type: ignore[no-untyped-call]
