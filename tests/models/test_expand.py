@@ -188,3 +188,11 @@ def test_a_network_that_was_changed_by_other_means_is_refused() -> None:
     with pytest.raises(CutError) as error:
         expand(smaller)
     assert str(error.value) == "last.weight: expected 2 entries along axis 1, got shape (5, 3, 1, 1)"
+
+
+def test_what_is_made_in_inference_mode_can_be_trained() -> None:
+    for model in (Net(), cut(Net())):
+        with torch.inference_mode():
+            whole = expand(model, torch.zeros(2, 3, 6, 6))
+        whole(torch.rand(2, 3, 6, 6)).sum().backward()
+        assert all(parameter.grad is not None for parameter in whole.parameters())

@@ -10,6 +10,7 @@ from windfirm.errors import CutError, expected, first_line
 from windfirm.models.agree import disagreement
 from windfirm.models.blueprint import blueprint_of, origin_of
 from windfirm.models.copies import copied
+from windfirm.models.device import default_modes
 from windfirm.models.inputs import Inputs
 from windfirm.models.meta import every_tensor, named_tensors, require_network, with_tensors
 from windfirm.models.shrink import put_back
@@ -17,6 +18,7 @@ from windfirm.models.shrink import put_back
 TOLERANCE = 1e-9
 
 
+@default_modes()
 def expand(model: nn.Module, example_inputs: Inputs | None = None) -> nn.Module:
     """A new network of the shape that ``model`` had before its first cut, with zeros where structures left.
 
