@@ -167,6 +167,22 @@ def test_a_target_that_makes_no_sense_is_refused() -> None:
     assert str(error.value) == "rounds: expected a whole number of at least 1, got 0"
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"ranking": "best"}, "ranking: expected global or per-layer, got best"),
+        ({"floor": 1.5}, "floor: expected a number in [0, 1], got 1.5"),
+        ({"floor": "much"}, "floor: expected a number in [0, 1], got 'much'"),
+    ],
+)
+def test_a_ranking_or_floor_that_makes_no_sense_is_told_before_anything_is_scored(
+    wrong: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError) as error:
+        Target(Budget("ratio", 0.5), **wrong)
+    assert str(error.value) == message
+
+
 def test_what_cannot_be_proved_stays_whole_and_the_rest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     model = lively(network())
     names = [s.name for s in anatomy(model, EXAMPLE).structures if s.frozen is None]

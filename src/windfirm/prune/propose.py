@@ -16,7 +16,21 @@ from windfirm.prune.criteria.base import Scores
 from windfirm.prune.cut import cut
 from windfirm.prune.observe import Batches
 from windfirm.prune.salvage import RefusedError, culprit
-from windfirm.prune.select import Cut, Layer, Pool, Unit, departures, eligible, leaving, pools, share, smallest, taken
+from windfirm.prune.select import (
+    RANKINGS,
+    Cut,
+    Layer,
+    Pool,
+    Unit,
+    checked_floor,
+    departures,
+    eligible,
+    leaving,
+    pools,
+    share,
+    smallest,
+    taken,
+)
 from windfirm.prune.stability import Stability, stability
 from windfirm.prune.structure import Anatomy, Kind, inside
 from windfirm.prune.verify import silencing
@@ -49,9 +63,11 @@ class Target:
     plain: bool = False
 
     def __post_init__(self) -> None:
-        for name, value, known in (("structure", self.structure, STRUCTURES), ("choose", self.choose, CHOICES)):
+        for name, known in (("structure", STRUCTURES), ("choose", CHOICES), ("ranking", RANKINGS)):
+            value = getattr(self, name)
             if value not in known:
                 raise InputError(expected(name, " or ".join(known), value))
+        object.__setattr__(self, "floor", checked_floor(self.floor))
 
 
 @dataclass(frozen=True)

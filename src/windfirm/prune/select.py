@@ -146,6 +146,7 @@ def departures(
     """
     if ranking not in RANKINGS:
         raise InputError(expected("ranking", " or ".join(RANKINGS), ranking))
+    floor = checked_floor(floor)
     least = _floors(structures, floor) | _floors(first or (), floor)
     layers: dict[Layer, list[Structure]] = defaultdict(list)
     for structure in structures:
@@ -159,6 +160,15 @@ def departures(
     return [unit for _, unit in sorted(keyed, key=lambda entry: entry[0])]
 
 
+def checked_floor(floor: float) -> float:
+    """``floor`` as a float. Raises InputError unless it is a number in [0, 1]."""
+    wanted = "a number in [0, 1]"
+    floor = number("floor", wanted, floor)
+    if not 0 <= floor <= 1:
+        raise InputError(expected("floor", wanted, f"{floor:g}"))
+    return floor
+
+
 def leaving(units: Sequence[Unit]) -> Cut:
     """The cut with which these units leave."""
     removed: dict[Structure, list[int]] = defaultdict(list)
@@ -169,10 +179,6 @@ def leaving(units: Sequence[Unit]) -> Cut:
 
 def _floors(structures: Sequence[Structure], floor: float) -> dict[tuple[Kind, str], int]:
     """How many units stay at least of the layer of each structure, by the structure's kind and name."""
-    wanted = "a number in [0, 1]"
-    floor = number("floor", wanted, floor)
-    if not 0 <= floor <= 1:
-        raise InputError(expected("floor", wanted, f"{floor:g}"))
     sizes: Counter[Layer] = Counter()
     for structure in structures:
         sizes[layer(structure)] += structure.size
