@@ -118,6 +118,15 @@ def test_a_file_that_computes_something_else_is_refused(tmp_path: Path, monkeypa
     assert export(pruned(), tmp_path / "m.pt2", images(), "pt2", tolerance=1e-3).difference == pytest.approx(2e-4, 1e-2)
 
 
+def test_logits_that_are_masked_on_both_sides_do_not_differ(tmp_path: Path) -> None:
+    class Masked(nn.Flatten):
+        def forward(self, x: Tensor) -> Tensor:
+            logits = super().forward(x)
+            return logits.masked_fill(torch.arange(logits.shape[1]) < 2, -torch.inf)
+
+    assert export(Masked(), tmp_path / "m.pt2", images(), "pt2").difference == 0
+
+
 @pytest.mark.parametrize("wrong", [torch.full((1, 5), torch.nan), torch.zeros(1, 6)])
 def test_a_file_that_computes_no_numbers_or_other_shapes_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: Tensor

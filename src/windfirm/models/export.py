@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from windfirm.errors import InputError, expected, first_line
 from windfirm.files import atomic
+from windfirm.models.agree import gaps
 from windfirm.models.copies import copied
 from windfirm.models.device import type_of
 from windfirm.models.mode import switched
@@ -145,8 +146,8 @@ def _tensors(result: Any) -> list[Tensor]:
 def _difference(wanted: Sequence[Tensor], got: Sequence[Tensor]) -> float:
     if [tensor.shape for tensor in wanted] != [tensor.shape for tensor in got]:
         return float("inf")
-    gaps = [float((a.double() - b.double()).abs().max()) for a, b in zip(wanted, got, strict=True) if a.numel()]
-    return max((float("inf") if gap != gap else gap for gap in gaps), default=0.0)
+    largest = [float(gaps(a.double(), b.double()).max()) for a, b in zip(wanted, got, strict=True) if a.numel()]
+    return max((float("inf") if gap != gap else gap for gap in largest), default=0.0)
 
 
 def _refuse_without_onnx(model: nn.Module) -> None:
