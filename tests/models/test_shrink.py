@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,6 +27,13 @@ def test_tensors_are_sliced_and_layers_mended() -> None:
     ]
     assert model[1].num_features == 2
     assert model(torch.zeros(1, 3, 8, 8)).shape == (1, 2, 4, 4)
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm1d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.InstanceNorm2d])
+def test_normalisations_of_every_kind_state_the_channels_that_they_have(norm: Callable[..., nn.Module]) -> None:
+    model: Any = nn.Sequential(norm(4, affine=True))
+    shrink(model, {name: {0: [0, 3]} for name, tensor in model.state_dict().items() if tensor.ndim})
+    assert model[0].num_features == 2
 
 
 def test_linear_and_transposed_layers_are_mended() -> None:

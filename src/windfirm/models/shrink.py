@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils.prune import BasePruningMethod
 
 from windfirm.errors import CutError, expected
@@ -76,9 +77,6 @@ def _locate(model: nn.Module, name: str) -> tuple[nn.Module, str]:
     return model.get_submodule(path), attribute
 
 
-NORMS = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.InstanceNorm1d | nn.InstanceNorm2d | nn.InstanceNorm3d
-
-
 def restate(module: nn.Module) -> None:
     """Bring the sizes that a layer states in line with the tensors it holds."""
     for hook in module._forward_pre_hooks.values():
@@ -95,7 +93,7 @@ def restate(module: nn.Module) -> None:
         module.in_channels, module.out_channels = module.weight.shape[0], module.weight.shape[1] * module.groups
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
-    elif isinstance(module, NORMS):
+    elif isinstance(module, _NormBase):
         tensor = module.weight if module.running_mean is None else module.running_mean
         module.num_features = len(tensor)
     elif isinstance(module, nn.GroupNorm):

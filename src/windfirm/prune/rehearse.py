@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from windfirm.errors import CutError, TraceError
 from windfirm.models.blueprint import Blueprint, Sizes, set_sizes, stand_in
 from windfirm.models.inputs import Inputs
 from windfirm.models.meta import on_meta
-from windfirm.models.shrink import NORMS, shrink
+from windfirm.models.shrink import shrink
 from windfirm.prune.couple import other_options
 from windfirm.prune.coupling import Site
 from windfirm.prune.follow import Departure, Plan, departed, ends_well
@@ -155,7 +156,7 @@ def _widths(plan: Plan) -> dict[str, Sizes]:
     found: dict[str, Sizes] = {}
     for call in plan.body.traced.calls:
         norm = plan.model.get_submodule(call.module)
-        if isinstance(norm, NORMS) and not norm.state_dict():
+        if isinstance(norm, _NormBase) and not norm.state_dict():
             changes = plan.changes(call).items()
             found |= {f"{call.module}.num_features": new for old, new in changes if old == norm.num_features}
     return found
