@@ -112,6 +112,7 @@ def test_a_normalisation_that_the_network_has_cannot_be_replaced() -> None:
             f"{NUMBERS}(0.5,) and (0.0,)",
         ),
         ({"mean": (128.0,), "std": (64.0,)}, f"{NUMBERS}(128.0,) and (64.0,)"),
+        ({"mean": [], "std": []}, f"{NUMBERS}() and ()"),
         (
             {"shape": "large"},
             "configuration: expected input_size (c, h, w), mean and std, got {'shape': 'large'}",

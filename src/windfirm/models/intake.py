@@ -31,7 +31,7 @@ class Intake:
             return
         mean, std = self.mean, self.std
         channels = {1, self.shape[0]} if self.shape else {1, 3, len(mean)}
-        known = all(map(isfinite, mean + std)) and 0 <= min(mean) <= max(mean) <= 1 and min(std) > 0
+        known = mean and std and all(map(isfinite, mean + std)) and 0 <= min(mean) <= max(mean) <= 1 and min(std) > 0
         if len(mean) != len(std) or len(mean) not in channels or not known:
             wanted = "a mean in [0, 1], as pixels are, and a finite std above 0 for each channel"
             raise InputError(expected("normalisation", wanted, f"{mean} and {std}"))
