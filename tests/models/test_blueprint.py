@@ -215,9 +215,9 @@ def test_json_that_describes_no_blueprint_is_refused(values: dict[str, Any]) -> 
 
 
 WRONG = [
-    (Blueprint(replaced={"third": "skip"}), "third: expected a module and skip or silence or zero for it, got skip"),
-    (Blueprint(replaced={"": "skip"}), ": expected a module and skip or silence or zero for it, got skip"),
-    (Blueprint(replaced={"stem": "noise"}), "stem: expected a module and skip or silence or zero for it, got noise"),
+    (Blueprint(replaced={"third": "skip"}), "third: expected a module of the network, got none of that name"),
+    (Blueprint(replaced={"": "skip"}), ": expected a module of the network, got none of that name"),
+    (Blueprint(replaced={"stem": "noise"}), "stem: expected skip or silence or zero in its place, got noise"),
     (Blueprint(attributes={"window.tails": 1}), "window.tails: expected an attribute of the network, got none of that"),
     (Blueprint(attributes={"door.heads": 1}), "door.heads: expected an attribute of the network, got none of that"),
     (Blueprint(attributes={"window.width": 1}), "window.width: expected an attribute that can be set, got a property"),

@@ -104,8 +104,10 @@ def apply(model: nn.Module, blueprint: Blueprint) -> None:
         return
     origin = _origin(model)
     for path, word in blueprint.replaced.items():
-        if word not in STAND_INS or not _has(model, path):
-            raise CutError(expected(path, f"a module and {' or '.join(STAND_INS)} for it", word))
+        if not _has(model, path):
+            raise CutError(expected(path, "a module of the network", "none of that name"))
+        if word not in STAND_INS:
+            raise CutError(expected(path, f"{' or '.join(STAND_INS)} in its place", word))
     for path, value in blueprint.attributes.items():
         _read(model, path, value)
     before = blueprint_of(model)
