@@ -2,7 +2,7 @@
 
 The public names are below; each is loaded when it is first used, so importing windfirm is instant. Four of them
 (``prune``, ``adjust``, ``attack``, ``evaluate``) share their name with the room they live in: ``windfirm.prune`` is the
-function, and the room's modules are imported by their full path.
+function, and what the room's modules hold is imported with ``from windfirm.prune.x import …``.
 """
 
 import importlib
