@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import chain
 from typing import Any, cast
 
 import torch
@@ -30,6 +31,10 @@ def placed(device: torch.device | str | None) -> torch.device:
         raise InputError(expected("device", "a device of PyTorch such as cpu or cuda:0", repr(device))) from error
     if found.type == "cuda" and not torch.cuda.is_available():
         raise InputError(expected("device", "a GPU that PyTorch can use", "none on this machine"))
+    try:
+        torch.empty(0, device=found).cpu()  # which meta, a device without data, refuses as well
+    except Exception as error:  # of many kinds, ImportError among them
+        raise InputError(expected("device", "one that PyTorch can use on this machine", found)) from error
     return found
 
 
@@ -58,9 +63,9 @@ def require_float32(model: nn.Module) -> None:
 
 
 def type_of(model: nn.Module) -> torch.dtype:
-    """The type of images that a network takes: that of its parameters, of which scalars and biases say least."""
-    found = [p for p in model.parameters() if p.is_floating_point()]
-    return next((p.dtype for p in [*(p for p in found if p.ndim > 1), *found]), torch.float32)
+    """The type of images that a network takes: that of its parameters or buffers, of which vectors say least."""
+    found = [t for t in chain(model.parameters(), model.buffers()) if t.is_floating_point()]
+    return next((t.dtype for t in [*(t for t in found if t.ndim > 1), *found]), torch.float32)
 
 
 def has_bfloat16(device: torch.device) -> bool:

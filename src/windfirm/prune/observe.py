@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from windfirm.errors import InputError, TraceError, WindfirmError, expected, first_line
+from windfirm.models.device import type_of
 from windfirm.models.inputs import Inputs
 from windfirm.models.layout import takes
 from windfirm.models.mode import mode
@@ -148,7 +149,7 @@ def fitting(model: nn.Module, inputs: Inputs) -> Inputs:
     like = next((tensor for tensor in chain(model.parameters(), model.buffers()) if tensor.is_floating_point()), None)
     if like is None:
         return inputs
-    dtype = like.dtype
+    dtype = type_of(model)
 
     def moved(tensor: Tensor) -> Tensor:
         tensor = tensor.to(like.device, dtype if tensor.is_floating_point() else None)

@@ -71,6 +71,15 @@ def test_inputs_may_be_named_or_several() -> None:
         assert torch.equal(seen[0].logits, model.a(2 * images).flatten(1).detach())
 
 
+def test_images_get_the_precision_of_the_weights_and_not_of_a_number_beside_them() -> None:
+    scale = nn.Parameter(torch.tensor(2.0))
+    model = Net(lambda m, x: (m.scale * m.a(x)).flatten(1), scale=scale, a=nn.Conv2d(2, 1, 1).double())
+    images, labels = data(4)
+    seen: list[Seen] = []
+    observe(model, [watching(seen.append)], [(images.float(), labels)])
+    assert seen[0].logits.dtype == torch.float64
+
+
 @pytest.mark.parametrize(
     ("batches", "message"),
     [
