@@ -42,6 +42,7 @@ from windfirm.prune.profile import profile
 from windfirm.prune.propose import STRUCTURES, Target
 from windfirm.prune.schedule import check_patterns, prune_in_rounds
 from windfirm.prune.select import RANKINGS
+from windfirm.prune.structure import structures
 from windfirm.report.card import card
 from windfirm.report.pruning import page
 from windfirm.study.provenance import digest, hardware, versions
@@ -101,7 +102,8 @@ def run(args: Namespace) -> None:
     size = shape or load_images(args, "train", [source], limit=SAMPLE).shape
     example = torch.zeros(1, *size, dtype=type_of(network))
     batches = Batches(images, batch_size(device, size), normalised(nn.Identity())) if images is not None else ()
-    check_patterns("--protect", network, example, target)
+    if target.protect:
+        check_patterns("--protect", structures(network, example, plain=target.plain), target)
     maker = _maker(args, source)
     again = None
     if args.adjust and images is not None:

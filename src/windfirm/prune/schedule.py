@@ -14,7 +14,7 @@ from windfirm.prune.budget import Measure, budget, by_turns
 from windfirm.prune.criteria import Criterion, named
 from windfirm.prune.observe import Batches
 from windfirm.prune.propose import KINDS, Job, Round, Target, propose
-from windfirm.prune.structure import Anatomy, anatomy
+from windfirm.prune.structure import Anatomy, Structure, anatomy
 
 
 def prune(
@@ -47,17 +47,13 @@ def prune(
     asked = budget(rate=rate, ratio=ratio, macs=macs, params=params, latency=latency)
     patterns = (protect,) if isinstance(protect, str) else tuple(protect)
     target = Target(asked, structure, choose, ranking, floor, patterns, plain)
-    check_patterns("protect", model, example_inputs, target)
     smaller, _ = prune_in_rounds(model, example_inputs, criterion, target, rounds, batches=batches, seed=seed)
     return smaller
 
 
-def check_patterns(where: str, model: nn.Module, example_inputs: Inputs, target: Target) -> None:
-    """Raise InputError for a pattern of ``target`` that protects nothing, which is a slip of the pen."""
-    if not target.protect:
-        return
+def check_patterns(where: str, found: Sequence[Structure], target: Target) -> None:
+    """Raise InputError for a pattern of ``target`` that protects nothing of ``found``, which is a slip of the pen."""
     kinds = [kind for sort, kind in KINDS.items() if target.structure in (sort, "both")]
-    found = anatomy(model, example_inputs, plain=target.plain).structures
     names = [structure.name for structure in found if structure.kind in kinds]
     for pattern in target.protect:
         if names and not any(fnmatchcase(name, pattern) for name in names):
@@ -86,6 +82,7 @@ def prune_in_rounds(
     if not hasattr(rounds, "__index__") or rounds < 1:
         raise InputError(expected("rounds", "a whole number of at least 1", rounds))
     body = anatomy(model, example_inputs, plain=target.plain)
+    check_patterns("protect", body.structures, target)
     measure = measure or by_turns(example_inputs)
     job = Job(model, body, example_inputs, named(criterion), target, rounds, batches, seed, measure)
     done: list[Round] = []
