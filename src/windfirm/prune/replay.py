@@ -38,9 +38,8 @@ class Program:
 
     ``fixed`` holds the values of parameters and of what is computed from them alone. ``rows`` tells for every other
     tensor how many rows along its first axis an image has, 0 where it does not depend on the number of images, and -1
-    where rows are not those of one image after the other. ``index`` numbers the steps by place, ``calls`` are those of
-    ``trace``, ``storage`` tells which memory a tensor lies in. Raises TraceError where the calls alone do not say what
-    the network computes.
+    where rows are not those of one image after the other. ``index`` numbers the steps by place, ``storage`` tells which
+    memory a tensor lies in. Raises TraceError where the calls alone do not say what the network computes.
     """
 
     def __init__(self, model: nn.Module, inputs: Inputs) -> None:
@@ -81,7 +80,6 @@ class Program:
         self.steps = tuple(dropping(folded(steps, self.fixed, self.outputs), self.outputs))
         self.index = {place: i for i, step in enumerate(self.steps) for place in step.places}
         self.trace = two
-        self.calls = {call.place: call for call in two.calls}
         made = [ref for call in two.calls for ref in call.outputs]
         self.storage = {ref.key: ref.storage for ref in (*two.inputs, *made)}
 
@@ -142,7 +140,7 @@ class Program:
 
     def idle(self, place: Place) -> bool:
         """Whether the call there is left out because nobody needs what it makes of the images."""
-        call = self.calls.get(place)
+        call = self.trace.at.get(place)
         return (
             call is not None and place not in self.index and self.fixed.keys().isdisjoint(r.key for r in call.outputs)
         )

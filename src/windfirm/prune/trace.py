@@ -95,6 +95,11 @@ class Trace:
     opaque: frozenset[str] = frozenset()
 
     @cached_property
+    def at(self) -> Mapping[Place, Call]:
+        """The calls by their place in the forward pass."""
+        return {call.place: call for call in self.calls}
+
+    @cached_property
     def makers(self) -> Mapping[int, Call]:
         """The call that made each tensor, by the key of its Ref; inputs, parameters and buffers have none."""
         return {ref.key: call for call in self.calls for ref in call.outputs}

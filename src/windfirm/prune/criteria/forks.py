@@ -86,7 +86,7 @@ def _block(block: Structure, program: Program) -> Fork | None:
         return None
     place, argument = block.silent
     number = program.index[place]
-    key = program.calls[place].args[argument].key  # its step may have the arguments in another order
+    key = program.trace.at[place].args[argument].key  # its step may have the arguments in another order
     keys = [getattr(arg, "key", None) for arg in program.steps[number].args]
     return Fork(block, number, number, {}, keys.index(key))
 
@@ -120,7 +120,7 @@ def _owners(coupling: Coupling, structure: Structure) -> Nodes:
 
 def _hands_on(body: Anatomy, reading: Reading, owner: Nodes) -> bool:
     """Whether a grouped convolution reads there, and a group with a channel of a unit makes channels of that alone."""
-    call = next(call for call in body.traced.calls if call.place == reading.place)
+    call = body.traced.at[reading.place]
     if call.op is not torch.ops.aten.convolution.default or call.args[8] == 1:
         return False
     (out,) = call.outputs

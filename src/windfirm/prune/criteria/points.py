@@ -21,7 +21,6 @@ CONVOLUTION = aten.convolution.default
 LINEAR = {aten.addmm.default: 2, aten.mm.default: 1}
 
 NORMALISATIONS = ("native_batch_norm", "native_group_norm", "native_layer_norm")
-ADDITIONS = ("add", "add_")
 VIEWS = ("view", "_unsafe_view", "reshape")
 ACTIVATIONS = ("relu", "hardtanh", "silu", "gelu", "hardswish", "leaky_relu", "elu", "celu", "mish", "sigmoid", "tanh",
                "hardsigmoid", "softplus", "clamp", "clamp_min", "threshold", "_prelu_kernel")  # fmt: skip
@@ -82,8 +81,8 @@ def _passes_on(traced: Trace, call: Call, ref: Ref, axis: int) -> bool:
         return False
     if name in VIEWS and axis == -1:  # a linear layer works on rows of tokens laid out again
         return len(shape) > 1 and shape[-1] == ref.shape[-1]
-    known = name in NORMALISATIONS or name in ACTIVATIONS or name in ADDITIONS
-    return known and shape == ref.shape and (name in ADDITIONS or call.inputs[0] == ref)
+    known = name in NORMALISATIONS or name in ACTIVATIONS or name == "add"
+    return known and shape == ref.shape and (name == "add" or call.inputs[0] == ref)
 
 
 def in_order(traced: Trace, call: Call) -> bool:
@@ -110,7 +109,7 @@ def block_map(body: Anatomy, block: Structure) -> Point | None:
     None where its images do not lie along the first axis.
     """
     end = block.silent[0] if block.silent else block.bypassed[1] if block.bypassed else None
-    call = next((call for call in body.traced.calls if call.place == end), None)
+    call = body.traced.at.get(end) if end else None
     if call is None:
         return None
     output = call.outputs[0]
@@ -177,5 +176,6 @@ def spread_out(output: Tensor, axis: int, images: int) -> Tensor | None:
 
 
 def _name(call: Call) -> str:
-    name: str = call.op._schema.name.removeprefix("aten::")
-    return name if name in ADDITIONS or name.startswith("_prelu") else name.removesuffix("_")
+    """What an operation does, in place or not."""
+    name: str = call.op._schema.name
+    return name.removeprefix("aten::").removesuffix("_")
