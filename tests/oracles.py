@@ -166,3 +166,10 @@ def deflated_vip(x: NDArray[np.float64], y: NDArray[np.float64], components: int
         y = y - np.outer(t, q)
     result: NDArray[np.float64] = np.sqrt(x.shape[1] * total / explained)
     return result
+
+
+def linear_cka(x: Tensor, y: Tensor) -> float:
+    """Kornblith et al., section 3, of features (n, p) and (n, q): tr(KHLH) / √(tr(KHKH) tr(LHLH)), H centring."""
+    h = torch.eye(len(x), dtype=torch.float64) - 1 / len(x)
+    k, l = (h @ features.double() @ features.double().T @ h for features in (x, y))  # noqa: E741
+    return float((k @ l).trace() / ((k @ k).trace() * (l @ l).trace()).sqrt())

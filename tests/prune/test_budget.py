@@ -19,7 +19,6 @@ from windfirm.prune.structure import Structure
         (Budget("macs", 0.125), [0.5, 0.25, 0.125]),
         (Budget("latency", 0.512), [0.8, 0.64, 0.512]),
         (Budget("ratio", 0.875), [0.5, 0.25, 0.125]),
-        (Budget("rate", 0.1), [0.9, 0.81, 0.729]),
     ],
 )
 def test_every_round_takes_the_same_share_of_what_is_left(asked: Budget, left: list[float]) -> None:

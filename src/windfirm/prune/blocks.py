@@ -197,9 +197,12 @@ def filters_inside(body: Anatomy, replaced: dict[str, str]) -> list[Slice]:
         for axis, role in zip(body.coupling.axes, body.coupling.roles, strict=True)
         if role == "out" and inside(axis.tensor, replaced)
     ]
-    readers = body.traced.readers
-    made = [next((call.number for call in readers.get(body.traced.parameters[p.tensor].key, ())), -1) for p in found]
-    return [piece for _, piece in sorted(zip(made, found, strict=True), key=lambda pair: pair[0])]
+
+    def first(piece: Slice) -> int:
+        readers = body.traced.readers.get(body.traced.parameters[piece.tensor].key, ())
+        return next((call.number for call in readers), -1)
+
+    return sorted(found, key=first)
 
 
 def _runs(model: nn.Module, example_inputs: Inputs, replaced: dict[str, str], traced: Trace) -> str | None:

@@ -51,9 +51,12 @@ def distances(
     summed over the batches. Batches are gone through once, and none is kept. Raises InputError when there is no image,
     CutError for numbers that are not finite.
     """
-    look, compare = (_probabilities, _divergence) if rule == "kl-divergence" else (_features, _terms)
-    see = look(network, example_inputs)
-    others = {sort: look(candidate, example_inputs) for sort, candidate in candidates.items()}
+
+    def look(network: nn.Module) -> Look:
+        return _probabilities(network) if rule == "kl-divergence" else _features(network, example_inputs)
+
+    compare = _divergence if rule == "kl-divergence" else _terms
+    see, others = look(network), {sort: look(candidate) for sort, candidate in candidates.items()}
     found = {sort: torch.zeros(3, dtype=torch.float64) for sort in candidates}
     seen = 0
     for batch in checked(batches):
@@ -82,7 +85,7 @@ def _terms(before: Tensor, after: Tensor) -> Tensor:
     return terms(products(before), products(after))
 
 
-def _probabilities(network: nn.Module, example_inputs: Inputs) -> Look:
+def _probabilities(network: nn.Module) -> Look:
     """The logarithms of the first output's class probabilities, (rows, classes)."""
 
     def look(batch: tuple[Inputs, Tensor]) -> Tensor:

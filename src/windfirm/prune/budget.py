@@ -44,9 +44,10 @@ class Budget:
             raise InputError(expected(self.name, wanted, f"{self.share:g}"))
 
     def left(self, number: int, rounds: int) -> float:
-        """What share of the first network is to be left after this round of ``rounds`` equal steps, from 1."""
-        if self.name == "rate":
-            return float((1 - self.share) ** number)
+        """What share of the first network is to be left after this round of ``rounds`` equal steps, from 1.
+
+        A rate does not say: it is of what is there in each round.
+        """
         share = 1 - self.share if self.name == "ratio" else self.share
         # Aimed at from the first network, so that rounding does not add up.
         return share if number == rounds else float(share ** (number / rounds))

@@ -59,8 +59,8 @@ class _Listener(Watcher):  # type: ignore[no-untyped-call]
         return super().place(SAME.get(str(func), func))
 
 
-def observe(model: nn.Module, observers: Sequence[Observer], batches: Batches) -> int:
-    """Run ``model`` once over ``batches`` in eval mode and show all ``observers`` what they want; how many images.
+def observe(model: nn.Module, observers: Sequence[Observer], batches: Batches) -> None:
+    """Run ``model`` once over ``batches`` in eval mode and show all ``observers`` what they want.
 
     Gradients are had only where an observer wants them, and of all parameters, also of those that are not trained.
     ``model`` is left as it was. Raises InputError when there is no image, when a batch does not fit the network, and
@@ -101,7 +101,6 @@ def observe(model: nn.Module, observers: Sequence[Observer], batches: Batches) -
         listener.release()
     if not seen:
         raise InputError(expected("batches", "at least one image", "none"))
-    return seen
 
 
 def _needs_plain(model: nn.Module, inputs: Inputs) -> bool:

@@ -29,7 +29,7 @@ def watching(batch: Any = None, points: Mapping[Place, Any] | None = None, gradi
 
 def test_every_batch_is_shown_with_its_labels_logits_and_the_numbers_of_its_images() -> None:
     model, given, seen = network(), [data(3), data(2, 1)], list[Seen]()
-    assert observe(model, [watching(seen.append)], given) == 5
+    observe(model, [watching(seen.append)], given)
     assert [entry.images for entry in seen] == [range(3), range(3, 5)]
     for entry, (images, labels) in zip(seen, given, strict=True):
         assert torch.equal(entry.labels, labels)
@@ -67,7 +67,7 @@ def test_inputs_may_be_named_or_several() -> None:
     images, labels = data(4)
     for inputs in ({"x": images, "shift": images}, (images, images)):
         seen: list[Seen] = []
-        assert observe(model, [watching(seen.append)], [(inputs, labels)]) == 4
+        observe(model, [watching(seen.append)], [(inputs, labels)])
         assert torch.equal(seen[0].logits, model.a(2 * images).flatten(1).detach())
 
 
@@ -115,7 +115,7 @@ def test_a_batch_with_another_forward_pass_is_refused_also_after_others() -> Non
     model = lively(Net(run, a=nn.Conv2d(2, 3, 1), b=nn.Conv2d(3, 1, 1)))
     place = next(call.place for call in trace(model, data(1)[0]).calls if "relu" in str(call.op))
     watcher = watching(points={place: lambda output, images: None})
-    assert observe(model, [watcher], [data(3)]) == 3
+    observe(model, [watcher], [data(3)])
     with pytest.raises(InputError) as error:
         observe(model, [watcher], [data(3), data(4)])
     wanted = "inputs with the forward pass that was traced, got one without aten.relu.default in the network"

@@ -4,21 +4,6 @@ Revisited, ICML 2019, section 3)."""
 import torch
 from torch import Tensor
 
-from windfirm.errors import InputError, expected
-
-
-def linear_cka(x: Tensor, y: Tensor) -> float:
-    """Linear centred kernel alignment of two sets of features of the same images, (n, p) and (n, q), in [0, 1].
-
-    ``⟨K, L⟩ / (‖K‖ ‖L‖)`` in float64, K and L the products of images. 1 for features that are equal but for a
-    rotation, a shift and a scale; 0 where one set does not tell the images apart. Raises InputError unless there are
-    two tables of features of as many images.
-    """
-    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or not len(x):
-        got = f"shapes {tuple(x.shape)} and {tuple(y.shape)}"
-        raise InputError(expected("linear_cka", "features (n, p) and (n, q) of the same images", got))
-    return float(alignment(terms(products(x), products(y))))
-
 
 def products(features: Tensor) -> Tensor:
     """The products (n, n) of images, of their centred features (n, p), float64."""
@@ -36,6 +21,10 @@ def terms(first: Tensor, second: Tensor) -> Tensor:
 
 
 def alignment(found: Tensor) -> Tensor:
-    """Linear CKA, in [0, 1], from terms (3, …); 0 where one set of features does not tell the images apart."""
+    """Linear CKA, ``⟨K, L⟩ / (‖K‖ ‖L‖)`` in [0, 1], from terms (3, …).
+
+    1 for features that are equal but for a rotation, a shift and a scale; 0 where one set does not tell the images
+    apart.
+    """
     both, first, second = found
     return torch.where((first > 0) & (second > 0), both / (first * second).sqrt(), 0.0)
