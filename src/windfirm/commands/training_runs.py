@@ -67,9 +67,8 @@ def shape(args: Namespace) -> tuple[int, int, int] | None:
 
     That is what the network is made for, or was trained on; those inside the package take any. A wrong name is told.
     """
-    folder = Path(args.start or "")
-    if args.start and (folder / MODEL).is_file():
-        return open_model(str(folder / MODEL), factory=factory(args), asked=asked(args)).intake.shape
+    if args.start and args.start != args.arch and (file := Path(args.start) / MODEL).is_file():
+        return open_model(str(file), factory=factory(args), asked=asked(args)).intake.shape
     first = fresh(args.arch, asked=asked(args))
     return args.input if args.arch in ARCHITECTURES else first.intake.shape
 
