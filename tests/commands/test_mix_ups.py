@@ -8,7 +8,7 @@ import pytest
 
 from tests.commands.toys import NET, checkpoint, complaint, folder, listing, run, run_json
 from windfirm.cli import main
-from windfirm.commands.shared import results
+from windfirm.commands.folder import results
 
 Capture = pytest.CaptureFixture[str]
 

@@ -11,6 +11,7 @@ from torch import nn
 from windfirm import console
 from windfirm.attack.budget import Attack
 from windfirm.attack.registry import SIDE
+from windfirm.commands.folder import results
 from windfirm.commands.shared import (
     AS_MADE,
     as_made,
@@ -21,7 +22,6 @@ from windfirm.commands.shared import (
     open_networks,
     print_json,
     printer,
-    results,
 )
 from windfirm.commands.sweeps import chosen_sweeps
 from windfirm.data.images import Images

@@ -7,16 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from windfirm import seeds
+from windfirm.commands.folder import check_apart, results
 from windfirm.commands.shared import (
     EMBEDDED,
-    check_apart,
     example_shape,
     load_images,
     one_of,
     open_network,
     print_json,
     printer,
-    results,
     say_as_made,
     sized,
 )

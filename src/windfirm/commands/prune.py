@@ -3,16 +3,15 @@
 import json
 import shlex
 from argparse import Namespace
-from collections.abc import Collection
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from windfirm.commands.adjusting import adjusting, check, settle
+from windfirm.commands.folder import RECORD, check_apart, keep, recorded, results
 from windfirm.commands.rounds import describe, told
 from windfirm.commands.shared import (
-    check_apart,
     check_fit,
     input_shape,
     load_images,
@@ -22,17 +21,15 @@ from windfirm.commands.shared import (
     print_json,
     printer,
     resize_words,
-    results,
     say_as_made,
 )
 from windfirm.data.batches import Batches
 from windfirm.errors import InputError, expected
 from windfirm.files import write_text
-from windfirm.models.checkpoint import held, save
+from windfirm.models.checkpoint import held
 from windfirm.models.copies import copied
 from windfirm.models.cost import cost
 from windfirm.models.device import batch_size, pick, type_of
-from windfirm.models.intake import Intake
 from windfirm.models.normalize import taken_apart
 from windfirm.models.source import INITIAL, MODEL, Source
 from windfirm.prune.both import CHOICES, COMPARING
@@ -107,8 +104,8 @@ def run(args: Namespace) -> None:
     maker = _maker(args, source)
     again = None
     if args.adjust and images is not None:
-        keep = None if asked.name == "latency" else out  # by what is measured no two cuts need be alike
-        again = adjusting(args, source, maker, images, device, normalised, keep)
+        states = None if asked.name == "latency" else out  # by what is measured no two cuts need be alike
+        again = adjusting(args, source, maker, images, device, normalised, states)
     with results(out) as place:
         smaller, rounds = prune_in_rounds(
             copied(network).to(device),
@@ -152,12 +149,10 @@ def run(args: Namespace) -> None:
             "hardware": hardware(device),
             "versions": versions(),
         }
-        kept: dict[str, object] = {"intake": Intake(size, source.intake.mean, source.intake.std).to_json()}
-        kept |= {"factory": maker} if maker else {}
-        _save(smaller, place / MODEL, source, {"pruned": record} | kept)
+        keep(smaller, place / MODEL, source, size, pruned=record, factory=maker)
         if args.control:
-            _save(control.cpu(), place / CONTROL, source, {"control": args.adjust} | kept)
-        write_text(place / "record.json", json.dumps(record, indent=1) + "\n")
+            keep(control, place / CONTROL, source, size, control=args.adjust, factory=maker)
+        write_text(place / RECORD, json.dumps(record, indent=1) + "\n")
         write_text(place / "report.html", page(record))
         write_text(place / "MODEL_CARD.md", card(record, compare=_comparison(args, maker)))
     settle(out)
@@ -184,7 +179,7 @@ def run(args: Namespace) -> None:
 
 def _check_apart(args: Namespace, out: Path) -> None:
     """Raise InputError where a training or the network's file would be written over, or its weights before removed."""
-    if (out / INITIAL).is_file() and "epochs" in _record_in(out):
+    if (out / INITIAL).is_file() and "epochs" in recorded(out):
         raise InputError(expected("--out", "a folder without a training", args.out))
     for spec in filter(None, (args.model, args.weights, args.initial)):
         for name in (MODEL, CONTROL, INITIAL):
@@ -194,15 +189,6 @@ def _check_apart(args: Namespace, out: Path) -> None:
         if path.exists() and (out / INITIAL).exists() and folder.resolve() == out.resolve():
             wanted = f"another folder than that of {spec} and of its weights before training"
             raise InputError(expected("--out", wanted, args.out))
-
-
-def _record_in(folder: Path) -> Collection[str]:
-    """What the record of an earlier command there tells of; nothing without one that can be read."""
-    try:
-        found = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return ()
-    return found if isinstance(found, dict) else ()
 
 
 def _units(structure: str, budget: str) -> str:
@@ -232,7 +218,3 @@ def _comparison(args: Namespace, maker: str | None) -> str:
         if value:
             words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
     return shlex.join([*words, *resize_words(args), "--out", str(out / "comparison.html")])
-
-
-def _save(network: nn.Module, path: Path, source: Source, notes: dict[str, object]) -> None:
-    save(network, path, arch=source.arch, classes=source.classes, notes=notes)

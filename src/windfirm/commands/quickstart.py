@@ -5,8 +5,9 @@ from argparse import Namespace
 from pathlib import Path
 
 from windfirm import console, data
+from windfirm.commands.folder import results
 from windfirm.commands.rounds import describe
-from windfirm.commands.shared import print_json, printer, results
+from windfirm.commands.shared import print_json, printer
 from windfirm.evaluate.stored import to_json
 from windfirm.files import write_text
 from windfirm.models.checkpoint import save

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from windfirm import console
-from windfirm.commands.shared import print_json, printer, results
+from windfirm.commands.folder import results
+from windfirm.commands.shared import print_json, printer
 from windfirm.errors import InputError, StoreError, WindfirmError, brief, expected
 from windfirm.evaluate.stored import from_json
 from windfirm.files import as_text, write_text

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from windfirm.commands import report
 from windfirm.commands import run as running
-from windfirm.commands.shared import one_of, print_json, printer, results
+from windfirm.commands.folder import results
+from windfirm.commands.shared import one_of, print_json, printer
 from windfirm.study.find import builtin
 
 #: All of them.

@@ -1,12 +1,8 @@
-"""What several commands do alike: printing, choosing networks, images and attacks, keeping a folder whole."""
+"""What several commands do alike: printing, choosing networks, images and attacks."""
 
-import shutil
-import time
-import uuid
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +20,7 @@ from windfirm.errors import InputError, expected, nearest
 from windfirm.models.factory import is_name
 from windfirm.models.intake import Intake
 from windfirm.models.registry import ARCHITECTURES
-from windfirm.models.source import MODEL, Source, open_model
+from windfirm.models.source import Source, open_model
 from windfirm.study.measure import check_fit as check_fit  # re-exported as well
 
 #: What is measured when no attack is named: the columns of the poster's tables.
@@ -39,61 +35,14 @@ EPS = 8 / 255
 #: Files that cannot be read which are told by name.
 NAMED = 5
 
-#: Seconds after which results that are not finished are those of a command that was killed; a training may take days.
-STALE = 30 * 24 * 3600
-
 #: What is said of a network that a function of the user's own makes, as weights are easily forgotten.
 AS_MADE = "weights as the function makes them; --weights puts others in"
-
-
-@contextmanager
-def results(folder: str | Path) -> Iterator[Path]:
-    """Yield a hidden place inside ``folder``; its files move up into ``folder`` when the block ends well.
-
-    Else they go, and so do the folders that were made for them: a command leaves all of its results or none, also
-    beside another that writes there. Raises InputError at once when ``folder`` cannot be written, so that a long run
-    does not end at a closed door.
-    """
-    target = Path(folder)
-    place = target / f".unfinished-{uuid.uuid4().hex[:8]}"
-    made = [path for path in (target, *target.parents) if not path.exists()]
-    try:
-        with _disk(target):
-            for left in target.glob(".unfinished*"):  # by what was killed, or by what is at work beside
-                with suppress(OSError):
-                    if time.time() - left.stat().st_mtime > STALE:
-                        shutil.rmtree(left, ignore_errors=True)
-            place.mkdir(parents=True)
-        yield place
-        with _disk(target):
-            for path in sorted(place.iterdir()):
-                path.replace(target / path.name)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-        for path in made:  # those that are empty; after a good end none is
-            with suppress(OSError):
-                path.rmdir()
-
-
-@contextmanager
-def _disk(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(expected(str(target), "a folder that can be written", error.strerror or error)) from error
 
 
 def one_of(option: str, name: str, known: Collection[str]) -> None:
     """Raise InputError, with the nearest right spelling, unless ``name`` is among ``known``."""
     if name not in known:
         raise InputError(expected(option, " or ".join(known), name) + nearest(name, known))
-
-
-def check_apart(option: str, out: Path, spec: str) -> None:
-    """Raise InputError where the file ``out`` is the one that the network ``spec`` is read from."""
-    path = Path(spec)
-    if path.exists() and out.resolve() in (path.resolve(), (path / MODEL).resolve()):
-        raise InputError(expected(option, "another place than the network's own file", str(out)))
 
 
 def as_made(args: Namespace, specs: Sequence[str]) -> list[str]:
@@ -105,6 +54,11 @@ def say_as_made(args: Namespace, specs: Sequence[str]) -> None:
     """Tell of as_made on stderr."""
     for spec in as_made(args, specs):
         console.say(f"{spec}: {AS_MADE}")
+
+
+def asked(args: Namespace) -> Intake:
+    """What the command line says of how networks are fed."""
+    return Intake(args.input, args.mean, args.std)
 
 
 def open_networks(args: Namespace, specs: Sequence[str], *, trained: bool = True) -> list[Source]:
@@ -121,7 +75,6 @@ def open_networks(args: Namespace, specs: Sequence[str], *, trained: bool = True
             raise InputError(expected(f"--{option}", "a MODEL that is a checkpoint, to read it", " and ".join(specs)))
     if args.classes and all(":" in spec and not Path(spec).exists() for spec in specs):
         raise InputError(expected("--classes", "a MODEL that is a name, to make it so", " and ".join(specs)))
-    asked = Intake(args.input, args.mean, args.std)
     sources = [
         open_model(
             spec,
@@ -130,7 +83,7 @@ def open_networks(args: Namespace, specs: Sequence[str], *, trained: bool = True
             classes=args.classes,
             weights=trained,
             file=args.weights,
-            asked=asked,
+            asked=asked(args),
         )
         for spec in specs
     ]

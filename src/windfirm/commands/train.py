@@ -4,11 +4,9 @@ import json
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from windfirm import console
 from windfirm.adjust.distributed import agree_on, joined, rank
@@ -18,23 +16,21 @@ from windfirm.adjust.schedule import SCHEDULES
 from windfirm.adjust.together import train_together
 from windfirm.adjust.train import train
 from windfirm.attack.registry import SIDE
+from windfirm.commands.folder import RECORD, keep, results
 from windfirm.commands.shared import (
     check_fit,
     chosen_defence,
     one_of,
     print_json,
     printer,
-    results,
     say_left_out,
     training_images,
 )
-from windfirm.commands.training_record import Job, defence, finished, record, without_none, words
-from windfirm.commands.training_runs import RECORD, Run, factory, runs, shape
+from windfirm.commands.training_record import Job, defence, finished, record, words
+from windfirm.commands.training_runs import Run, factory, runs, shape
 from windfirm.errors import InputError, expected
 from windfirm.files import write_text
-from windfirm.models.checkpoint import save
 from windfirm.models.device import pick
-from windfirm.models.intake import Intake
 from windfirm.models.source import INITIAL, MODEL
 
 #: The state of a run that goes on.
@@ -72,9 +68,11 @@ def run(args: Namespace) -> None:
             if rank():
                 return
             for one, done, place in zip(to_do, histories, places, strict=True):
-                _save(job, one, one.initial, place / INITIAL)
                 told = records[one.seed] = record(job, one, done, device)
-                _save(job, one, one.network, place / MODEL, command=told["command"], defence=defence(job))
+                made = {"factory": factory(args)}
+                keep(one.initial, place / INITIAL, one.source, images.shape, **made)
+                notes = made | {"command": told["command"], "defence": defence(job)}
+                keep(one.network, place / MODEL, one.source, images.shape, **notes)
                 write_text(place / RECORD, json.dumps(told, indent=1) + "\n")
     for one in every:
         (one.folder / PROGRESS).unlink(missing_ok=True)
@@ -120,11 +118,3 @@ def _bar(job: Job) -> Iterator[Progress | None]:
             tick(seen, total, note + (f", loss {loss:.3f}" if loss == loss else ""))
 
         yield progress
-
-
-def _save(job: Job, one: Run, network: nn.Module, path: Path, **notes: object) -> None:
-    """Write a network of the run, with how it is fed and made among its notes."""
-    source = one.source
-    fed = Intake(job.images.shape, source.intake.mean, source.intake.std).to_json()
-    kept = without_none(notes | {"intake": fed, "factory": factory(job.args)})
-    save(network.cpu(), path, arch=source.arch, classes=source.classes, notes=kept)

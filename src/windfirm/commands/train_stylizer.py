@@ -9,7 +9,15 @@ from pathlib import Path
 import torch
 
 from windfirm import console, seeds
-from windfirm.commands.shared import called, print_json, printer, results, say_left_out, size_words, training_images
+from windfirm.commands.folder import results
+from windfirm.commands.shared import (
+    called,
+    print_json,
+    printer,
+    say_left_out,
+    size_words,
+    training_images,
+)
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.data.sheet import write_sheet

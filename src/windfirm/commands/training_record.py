@@ -1,6 +1,5 @@
 """The record of a training: which it was, what came of it, and that in a few lines."""
 
-import json
 import shlex
 from argparse import Namespace
 from dataclasses import asdict, dataclass
@@ -13,8 +12,9 @@ from windfirm.adjust.objective import Objective
 from windfirm.adjust.probe import EPS
 from windfirm.adjust.recipe import NO_EXTRAS, Epoch, Extras, Recipe, kept_epoch
 from windfirm.adjust.resume import as_json
+from windfirm.commands.folder import RECORD, recorded
 from windfirm.commands.shared import called, resize_words, size_words
-from windfirm.commands.training_runs import RECORD, Run, factory
+from windfirm.commands.training_runs import Run, factory
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.models.source import MODEL
@@ -42,7 +42,7 @@ def record(job: Job, one: Run, done: list[Epoch], device: torch.device) -> dict[
         "hardware": hardware(device),
         "versions": versions(),
         "seconds": round(sum(entry.seconds for entry in done)),
-        "epochs": [without_none(asdict(entry)) for entry in done],
+        "epochs": [_without_none(asdict(entry)) for entry in done],
     }
 
 
@@ -59,7 +59,7 @@ def _which(job: Job, one: Run) -> dict[str, Any]:
         "defence": defence(job),
         "before": one.before,
     }
-    return without_none(settings)
+    return _without_none(settings)
 
 
 def finished(job: Job, one: Run) -> dict[str, Any] | None:
@@ -67,10 +67,7 @@ def finished(job: Job, one: Run) -> dict[str, Any] | None:
     path = one.folder / RECORD
     if not (path.is_file() and (one.folder / MODEL).is_file()):
         return None
-    try:
-        record: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (TypeError, ValueError):  # damaged: whose it was nobody knows
-        record = {}
+    record = recorded(one.folder)  # damaged: whose it was nobody knows
     told = {name: value for name, value in record.items() if name not in OUTCOME}
     if told != as_json(str(path), _which(job, one)):
         got = "another that is finished; take another --out, or remove the folder"
@@ -83,7 +80,7 @@ def defence(job: Job) -> dict[str, Any] | None:
     return {"name": job.objective.name, **job.objective.options} if job.args.defence else None
 
 
-def without_none(values: dict[str, Any]) -> dict[str, Any]:
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
     """``values`` without those that say nothing."""
     return {name: value for name, value in values.items() if value is not None}
 

@@ -9,18 +9,15 @@ from typing import Any
 
 from torch import nn
 
-from windfirm.commands.shared import check_apart
+from windfirm.commands.folder import RECORD, check_apart
+from windfirm.commands.shared import asked
 from windfirm.errors import InputError, expected
 from windfirm.models.checkpoint import read_manifest
 from windfirm.models.copies import copied
 from windfirm.models.factory import is_name
-from windfirm.models.intake import Intake
 from windfirm.models.normalize import taken_apart
 from windfirm.models.registry import ARCHITECTURES
 from windfirm.models.source import INITIAL, MODEL, WEIGHTS, Source, fresh, open_model, shipped
-
-#: What is told of a training that is finished.
-RECORD = "record.json"
 
 
 @dataclass(frozen=True)
@@ -71,11 +68,6 @@ def shape(args: Namespace) -> tuple[int, int, int] | None:
         return open_model(str(file), factory=factory(args), asked=asked(args)).intake.shape
     first = fresh(args.arch, asked=asked(args))
     return args.input if args.arch in ARCHITECTURES else first.intake.shape
-
-
-def asked(args: Namespace) -> Intake:
-    """What the command line says of how the network is fed."""
-    return Intake(args.input, args.mean, args.std)
 
 
 def factory(args: Namespace) -> str | None:

@@ -45,15 +45,13 @@ def sentences(record: Record) -> list[str]:
     loss = words.decimal(read.number(last.get("loss")), 3)
     said = f"After {words.several(len(epochs), 'epoch')} the loss is {loss}, and "
     said += f"{words.decimal(100 * read.number(last.get('accuracy')))} % of the augmented training images are right."
-    held = _held(record)
-    return (
-        [said, f"{_judged(record, held)} Test images were not opened."] if held and _counts(record, "fgsm") else [said]
-    )
+    held, fgsm = _held(record), _counts(record, "fgsm")
+    return [said, f"{_judged(record, held, fgsm)} Test images were not opened."] if held and fgsm else [said]
 
 
-def _judged(record: Record, held: int) -> str:
+def _judged(record: Record, held: int, fgsm: Mapping[int, float]) -> str:
     """What the held-out images said of the weights that were kept, and of the most robust ones."""
-    fgsm, keep = _counts(record, "fgsm"), read.text(read.mapping(record.get("extras")).get("keep"))
+    keep = read.text(read.mapping(record.get("extras")).get("keep"))
     begin = f"Of {held:,} training images held out, "
     if keep in ("clean", "fgsm") and (kept := _counts(record, keep)):
         number = max(kept, key=lambda number: kept[number])
