@@ -101,7 +101,7 @@ def interrupted(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> Callable[[l
 
     def run(argv: list[str]) -> None:
         with monkeypatch.context() as here:
-            here.setattr("windfirm.commands.prune.cost", killed)
+            here.setattr("windfirm.commands.pruning_record.cost", killed)
             assert main(argv) == 130
         capsys.readouterr()
 

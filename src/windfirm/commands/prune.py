@@ -1,7 +1,6 @@
 """``windfirm prune``: a smaller network with its record, and the control if asked."""
 
 import json
-import shlex
 from argparse import Namespace
 from pathlib import Path
 
@@ -10,17 +9,15 @@ from torch import nn
 
 from windfirm.commands.adjusting import adjusting, check, settle
 from windfirm.commands.folder import RECORD, check_apart, keep, recorded, results
-from windfirm.commands.rounds import describe, told
+from windfirm.commands.pruning_record import CONTROL, Job, comparison, record, words
 from windfirm.commands.shared import (
     check_fit,
     input_shape,
     load_images,
-    normalisation,
     one_of,
     open_network,
     print_json,
     printer,
-    resize_words,
     say_as_made,
 )
 from windfirm.data.batches import Batches
@@ -28,41 +25,21 @@ from windfirm.errors import InputError, expected
 from windfirm.files import write_text
 from windfirm.models.checkpoint import held
 from windfirm.models.copies import copied
-from windfirm.models.cost import cost
 from windfirm.models.device import batch_size, pick, type_of
 from windfirm.models.normalize import taken_apart
 from windfirm.models.source import INITIAL, MODEL, Source
 from windfirm.prune.both import CHOICES, COMPARING
-from windfirm.prune.budget import BUDGETS, Budget, budget
+from windfirm.prune.budget import BUDGETS, budget
 from windfirm.prune.criteria import named
-from windfirm.prune.profile import profile
 from windfirm.prune.propose import STRUCTURES, Target
 from windfirm.prune.schedule import check_patterns, prune_in_rounds
 from windfirm.prune.select import RANKINGS
 from windfirm.prune.structure import structures
 from windfirm.report.card import card
 from windfirm.report.pruning import page
-from windfirm.study.provenance import digest, hardware, versions
-
-#: The part of a target that the record keeps beside its budget.
-KEPT = ("ranking", "floor", "protect", "plain")
-
-#: What the control's file is called.
-CONTROL = "control.safetensors"
-
-#: What a budget asks for, in words.
-ASKED = {
-    "macs": "of the MACs left",
-    "params": "of the parameters left",
-    "latency": "of the time left",
-    "ratio": "left of the {units} that can go",
-    "rate": "of the {units} still there gone in each round",
-}
 
 #: Images that are looked at for their size alone: enough to find out that there are several.
 SAMPLE = 64
-
-UNITS = {"filters": "filters", "layers": "blocks", "both": "filters or blocks"}
 
 
 def run(args: Namespace) -> None:
@@ -70,19 +47,8 @@ def run(args: Namespace) -> None:
 
     An interrupted run leaves the states of its trainings, whole epochs; the same command cuts anew and goes on there.
     """
-    one_of("--structure", args.structure, STRUCTURES)
-    one_of("--choose", args.choose, CHOICES)
-    if args.choose != CHOICES[0] and args.structure != "both":
-        raise InputError(expected("--choose", "--structure both, whose rule it is", f"--structure {args.structure}"))
-    if args.plain_layers and args.structure == "filters":
-        raise InputError(expected("--plain-layers", "--structure layers or both, whose blocks they are", "filters"))
-    criterion = named(args.criterion, "--criterion")
-    one_of("--ranking", args.ranking, RANKINGS)
+    target, criterion = _target(args), named(args.criterion, "--criterion")
     check(args)
-    asked = budget(**{name: vars(args)[name] for name in BUDGETS})
-    target = Target(
-        asked, args.structure, args.choose, args.ranking, args.floor, tuple(args.protect), args.plain_layers
-    )
     device = pick(args.device)
     source = open_network(args, args.model)
     out = Path(args.out)
@@ -98,14 +64,15 @@ def run(args: Namespace) -> None:
         shape = images.shape
     size = shape or load_images(args, "train", [source], limit=SAMPLE).shape
     example = torch.zeros(1, *size, dtype=type_of(network))
-    batches = Batches(images, batch_size(device, size), normalised(nn.Identity())) if images is not None else ()
+    batches = Batches(images, batch_size(device, size), normalised(nn.Identity())) if images is not None else None
     if target.protect:
         check_patterns("--protect", structures(network, example, plain=target.plain), target)
     maker = _maker(args, source)
     again = None
     if args.adjust and images is not None:
-        states = None if asked.name == "latency" else out  # by what is measured no two cuts need be alike
+        states = None if target.budget.name == "latency" else out  # by what is measured no two cuts need be alike
         again = adjusting(args, source, maker, images, device, normalised, states)
+    job = Job(args, source, maker, target, criterion, size, images, batches, again, device)
     with results(out) as place:
         smaller, rounds = prune_in_rounds(
             copied(network).to(device),
@@ -113,7 +80,7 @@ def run(args: Namespace) -> None:
             criterion,
             target,
             args.rounds,
-            batches=batches,
+            batches=batches or (),
             adjust=again.arm("pruned", "prune and adjust") if again else None,
             seed=args.seed,
         )
@@ -122,59 +89,34 @@ def run(args: Namespace) -> None:
             alike = again.arm("control", "adjust the control")
             for number in range(1, args.rounds + 1):
                 alike(control, number)
-        before, after = cost(network, example), cost(smaller.cpu(), example)
-        record = {
-            "model": source.name,
-            "arch": source.arch,
-            "factory": maker,
-            "structure": args.structure,
-            "choose": args.choose if args.structure == "both" else None,
-            "criterion": args.criterion,
-            "target": {asked.name: asked.share} | {name: getattr(target, name) for name in KEPT},
-            "adjust": args.adjust,
-            "adjustment": again.record() if again else None,
-            "defence": args.defence,
-            "before": vars(before),
-            "after": vars(after),
-            "rounds": [describe(entry) for entry in rounds],
-            "profile": [vars(width) for width in profile(network, smaller, example)],
-            "input": size,
-            "normalisation": normalisation(source),
-            "data": images.name if images else None,
-            "digest": digest(images) if images else None,
-            "images": len(images) if images else 0,
-            "batch": batches.size if isinstance(batches, Batches) else None,
-            "skipped": len(images.skipped) if images else 0,
-            "seed": args.seed,
-            "hardware": hardware(device),
-            "versions": versions(),
-        }
-        keep(smaller, place / MODEL, source, size, pruned=record, factory=maker)
+        told = record(job, network, smaller.cpu(), rounds)
+        keep(smaller, place / MODEL, source, size, pruned=told, factory=maker)
         if args.control:
             keep(control, place / CONTROL, source, size, control=args.adjust, factory=maker)
-        write_text(place / RECORD, json.dumps(record, indent=1) + "\n")
-        write_text(place / "report.html", page(record))
-        write_text(place / "MODEL_CARD.md", card(record, compare=_comparison(args, maker)))
+        write_text(place / RECORD, json.dumps(told, indent=1) + "\n")
+        write_text(place / "report.html", page(told))
+        write_text(place / "MODEL_CARD.md", card(told, compare=comparison(args, maker)))
     settle(out)
     for name in (INITIAL, *([] if args.control else [CONTROL])):
         (out / name).unlink(missing_ok=True)  # an earlier run's: it is none of this network's
     say_as_made(args, [args.model])
     if args.json:
-        print_json(record)
+        print_json(told)
         return
-    lines = [line for entry in rounds for line in told(entry, criterion.name)]
-    lines.append(f"asked for: {_share(asked):.1%} {ASKED[asked.name].format(units=_units(args.structure, asked.name))}")
-    lines.append(
-        f"{out / MODEL}: {after.macs / before.macs:.1%} of the MACs ({after.macs / 1e6:.2f} M), "
-        f"{after.params / before.params:.1%} of the parameters ({after.params:,}), "
-        f"{after.peak_bytes / before.peak_bytes:.1%} of the activations' memory"
-    )
-    if again:
-        lines.append(again.words())
-    if args.control:
-        lines.append(f"{out / CONTROL}: {source.name}, adjusted alike, not pruned")
-    lines.append(f"page: {out / 'report.html'}")
-    printer().print("\n".join(lines))
+    printer().print(words(job, rounds, told))
+
+
+def _target(args: Namespace) -> Target:
+    """What is to leave. Raises InputError for options that cannot be used together."""
+    one_of("--structure", args.structure, STRUCTURES)
+    one_of("--choose", args.choose, CHOICES)
+    one_of("--ranking", args.ranking, RANKINGS)
+    if args.choose != CHOICES[0] and args.structure != "both":
+        raise InputError(expected("--choose", "--structure both, whose rule it is", f"--structure {args.structure}"))
+    if args.plain_layers and args.structure == "filters":
+        raise InputError(expected("--plain-layers", "--structure layers or both, whose blocks they are", "filters"))
+    asked = budget(**{name: vars(args)[name] for name in BUDGETS})
+    return Target(asked, args.structure, args.choose, args.ranking, args.floor, tuple(args.protect), args.plain_layers)
 
 
 def _check_apart(args: Namespace, out: Path) -> None:
@@ -191,30 +133,9 @@ def _check_apart(args: Namespace, out: Path) -> None:
             raise InputError(expected("--out", wanted, args.out))
 
 
-def _units(structure: str, budget: str) -> str:
-    """What a share of units counts; with a ratio of both sorts the two shares are multiplied."""
-    return "filters × blocks" if (structure, budget) == ("both", "ratio") else UNITS[structure]
-
-
-def _share(asked: Budget) -> float:
-    return 1 - asked.share if asked.name == "ratio" else asked.share
-
-
 def _maker(args: Namespace, source: Source) -> str | None:
     """The function of the user's own that makes the network, for people to read; None for a network with a name."""
     if source.arch is not None:
         return None
     is_maker = source.name == args.model and not Path(args.model).exists()  # the folder of a run has its name as well
     return args.model if is_maker else args.factory  # type: ignore[no-any-return]
-
-
-def _comparison(args: Namespace, maker: str | None) -> str:
-    """The command that measures the smaller network beside the one it was made from."""
-    out = Path(args.out)
-    words = ["windfirm", "compare", args.model, str(out)]
-    words += ["--control", str(out / CONTROL)] if args.control else []
-    given = {name: getattr(args, name) for name in ("weights", "classes", "arch", "input", "mean", "std")}
-    for name, value in ({"factory": maker or args.factory} | given | {"data": args.data}).items():
-        if value:
-            words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
-    return shlex.join([*words, *resize_words(args), "--out", str(out / "comparison.html")])
