@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_map_only
 from windfirm.errors import CutError, InputError, TraceError, expected, first_line
 from windfirm.models.copies import copied
 from windfirm.models.inputs import Inputs
+from windfirm.prune.constants import LIFT, constants
 from windfirm.prune.steps import Step, Times, Values, dropping, folded
 from windfirm.prune.trace import Call, Ref, Trace, trace
 from windfirm.prune.watch import Place, arguments
@@ -34,12 +35,13 @@ REPLAYED = "a forward pass that can be replayed"
 
 
 class Program:
-    """The forward pass of ``model`` as steps.
+    """The forward pass of ``model`` as steps, as it takes a few images, ``inputs``.
 
-    ``fixed`` holds the values of parameters and of what is computed from them alone. ``rows`` tells for every other
-    tensor how many rows along its first axis an image has, 0 where it does not depend on the number of images, and -1
-    where rows are not those of one image after the other. ``index`` numbers the steps by place, ``storage`` tells which
-    memory a tensor lies in. Raises TraceError where the calls alone do not say what the network computes.
+    ``fixed`` holds the values of parameters, of constants (see prune.constants) and of what is computed from them
+    alone. ``rows`` tells for every other tensor how many rows along its first axis an image has, 0 where it does not
+    depend on the number of images, and -1 where rows are not those of one image after the other. ``index`` numbers the
+    steps by place, ``storage`` tells which memory a tensor lies in. Raises TraceError where the calls alone do not say
+    what the network computes.
     """
 
     def __init__(self, model: nn.Module, inputs: Inputs) -> None:
@@ -55,15 +57,20 @@ class Program:
         self.rows = self._count(two, three)
         tensors = dict((*model.named_parameters(), *model.named_buffers()))
         self.fixed: Values = {ref.key: tensors[name].detach() for name, ref in two.parameters.items()}
+        self.fixed.update(constants(model, tree_map_only(Tensor, _single, inputs), two, three))
         steps = []
         for call, other in zip(two.calls, three.calls, strict=True):
+            if call.op is LIFT:
+                continue  # what it makes is known where it is read
             args, kwargs = self._sized((call.args, dict(call.kwargs)), (other.args, dict(other.kwargs)), call)
             step = Step(call.op, tuple(args), kwargs, call.outputs, (call.place,))
             alone = all(ref.key in self.fixed for ref in call.inputs) and not any(
                 self.rows[r.key] for r in call.outputs
             )
             if call.op._schema.is_mutable and any(ref.key in self.fixed for ref in call.inputs[:1]):
-                raise TraceError(expected(call.where, "parameters that a forward pass leaves alone", str(call.op)))
+                raise TraceError(
+                    expected(call.where, "constants that a forward pass leaves alone", str(call.op))
+                )
             if alone and call.inputs:
                 self.fixed.update(self.made(step, self.fixed, 0))
             else:
@@ -184,8 +191,6 @@ class Program:
             return {name: self._sized(value, other[name], call) for name, value in arg.items()}
         if isinstance(arg, torch.device):
             return self._device
-        if isinstance(arg, Ref) and arg.key not in self.rows and arg.key not in self.fixed:
-            raise TraceError(expected(call.where, REPLAYED, "a tensor made on the way"))
         if isinstance(arg, Ref) or arg == other:
             return arg
         if type(arg) is not int or arg % 2 or 3 * arg != 2 * other:
@@ -213,10 +218,13 @@ def _images(inputs: Inputs, count: int) -> Inputs:
     """Inputs without data, of so many images."""
 
     def like(tensor: Tensor) -> Tensor:
-        dtype = torch.float32 if tensor.dtype in HALF else tensor.dtype
-        return torch.empty(count, *tensor.shape[1:], dtype=dtype, device="meta")
+        return torch.empty(count, *tensor.shape[1:], dtype=_single(tensor).dtype, device="meta")
 
     return tree_map_only(Tensor, like, inputs)  # type: ignore[no-any-return]
+
+
+def _single(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in HALF else tensor
 
 
 def _in_single(model: nn.Module) -> nn.Module:
@@ -244,8 +252,8 @@ def replayed(model: nn.Module, inputs: Inputs, logits: Tensor) -> Program:
     where, few = type(model).__name__, min(len(logits), FEW)
     if not bool(logits.isfinite().all()):
         raise CutError(expected(where, "finite outputs", "infinite or undefined ones"))
-    program = Program(model, inputs)
     tried = tree_map_only(Tensor, lambda tensor: torch.cat([tensor[:few], torch.zeros_like(tensor[:1])]), inputs)
+    program = Program(model, tried)
     try:
         found = program.try_out(tried, few + 1)
     except Exception as error:

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -107,6 +108,23 @@ def test_every_forward_pass_scores_as_the_plain_loop_does(name: str) -> None:
     assert scored(lively(Net(run, **tail()))) >= groups
 
 
+CONSTANTS: dict[str, Callable[[Net, Tensor], Tensor]] = {
+    "in the code": lambda m, x: x - torch.tensor([0.1, 0.4]).double().view(2, 1, 1),
+    "for the images' device": lambda m, x: x - torch.tensor([0.1, 0.4], device=x.device, dtype=x.dtype)[:, None, None],
+    "like the images": lambda m, x: x * x.new_tensor(0.4) + x.new_tensor(0.1),
+    "of an array": lambda m, x: x - torch.from_numpy(np.array([[0.1]])) - torch.tensor(np.array([[0.2]])),
+    "an attribute": lambda m, x: (x - m.mean) / m.std,
+    "a list of channels": lambda m, x: x[:, [1, 0]],
+}
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_constants_that_no_module_holds_have_their_values(name: str) -> None:
+    model = lively(Net(lambda m, x: twice(m, CONSTANTS[name](m, x)), **tail()))
+    model.mean, model.std = torch.tensor([0.1, 0.4]).view(2, 1, 1), torch.tensor(0.7)
+    assert scored(model) == {"a", "c"}
+
+
 def tokens_first(m: Net, x: Tensor) -> Tensor:
     tokens = m.a(x).flatten(2).permute(2, 0, 1)
     return m.d(F.relu(m.c(F.relu(m.b(tokens)))).mean(0))  # type: ignore[no-any-return]
@@ -168,13 +186,25 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: Net(lambda m, x: m.d(pooled(m.c((y := m.a(x)) - y.mean(0)))), **tail()),
         "a forward pass that can be replayed, image by image, got outputs",
     ),
+    "a constant by the number of images": (
+        lambda: Net(lambda m, x: twice(m, x * torch.tensor([0.5 / len(x)])), **tail()),
+        "a forward pass that can be replayed, image by image, got outputs",
+    ),
+    "constants for each image": (
+        lambda: Net(lambda m, x: twice(m, x * torch.tensor([0.5] * len(x)).view(-1, 1, 1, 1)), **tail()),
+        "constants that do not grow with the number of images",
+    ),
+    "a constant written to": (
+        lambda: Net(lambda m, x: twice(m, x * torch.tensor([0.5]).mul_(2)), **tail()),
+        "constants that a forward pass leaves alone, got aten.mul_",
+    ),
     "a loop over images": (lambda: Net(each_by_itself, **tail()), "one that is another for 2 images than for 3"),
 }
 
 
 @pytest.mark.parametrize("criterion", ["kl-divergence", "cka"])
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_network_whose_images_see_each_other_is_refused(name: str, criterion: str) -> None:
+def test_what_cannot_be_told_image_by_image_is_refused(name: str, criterion: str) -> None:
     make, message = REFUSED[name]
     model = lively(make())
     with pytest.raises(TraceError, match=message):
