@@ -61,8 +61,8 @@ def test_f_is_pruned_and_adjusted_round_by_round_and_the_control_is_adjusted_ali
 
 EVERYTHING = """\
 seeds = [7]
-network.arch = "resnet20"
-data = { train = 40, test = 20 }
+network = { arch = "resnet20", input = [3, 32, 32], mean = [0.5, 0.5, 0.5], std = [0.25, 0.25, 0.25] }
+data = { train = 40, test = 20, resize = "pad" }
 train = { epochs = 5, lr = 0.3, batch = 64, schedule = "step", weight-decay = 0.25, defence = "pgd-at", eps = 0.125 }
 adjust = { name = "fine-tuning", epochs = 3, lr = 0.02, defence = "pgd-at", eps = 0.25 }
 [prune]
@@ -84,23 +84,25 @@ eps = 0.5
 
 def test_every_setting_stands_in_the_cells_that_use_it(tmp_path: Path) -> None:
     graph = of(tmp_path, text=EVERYTHING)
-    data = {"name": "embedded", "images": 40}
+    data = {"name": "embedded", "images": 40, "resize": "pad"}
+    intake = {"shape": [3, 32, 32], "mean": [0.5] * 3, "std": [0.25] * 3}
     recipe = {"epochs": 5, "lr": 0.3, "batch": 64, "schedule": "step", "weight-decay": 0.25}
     said = {cell.kind: cell.settings for cell in graph.cells.values()}
     assert said["train"] == {
-        "arch": "resnet20", "recipe": recipe, "defence": {"name": "pgd-at", "eps": 0.125}, "seed": 7, "data": data
+        "arch": "resnet20", "recipe": recipe, "defence": {"name": "pgd-at", "eps": 0.125}, "seed": 7, "data": data,
+        "intake": intake,
     }  # fmt: skip
     assert said["prune"] == {
         "structure": "both", "criterion": "pls", "budget": "ratio", "share": 0.5, "round": 1, "rounds": 1,
         "ranking": "per-layer", "floor": 0.2, "protect": ["conv1"], "choose": "coin", "plain": True, "seed": 7,
-        "data": {"name": "embedded", "images": 30},
+        "data": data | {"images": 30},
     }  # fmt: skip
     assert said["adjust"] == {
         "name": "fine-tuning", "epochs": 3, "lr": 0.02, "defence": {"name": "pgd-at", "eps": 0.25}, "round": 1,
         "seed": 7, "data": data,
     }  # fmt: skip
     assert said["attack"] == {
-        "attack": "pgd", "options": {"steps": 3}, "seed": 7, "data": {"name": "embedded", "images": 20}, "eps": 0.5
+        "attack": "pgd", "options": {"steps": 3}, "seed": 7, "data": data | {"images": 20}, "eps": 0.5
     }  # fmt: skip
 
 
@@ -246,6 +248,12 @@ def test_weights_in_a_file_are_known_by_their_bytes(tmp_path: Path) -> None:
         (
             ["network.arch=tests.study.test_expand:BASE"],
             "tests.study.test_expand:BASE: expected a function that makes a torch.nn.Module, got str",
+        ),
+        (["network.mean=[0.5]"], "network: expected mean and std together, got one of them"),
+        (
+            ["network.mean=[0.5, 0.5]", "network.std=[0.5]"],
+            "network: expected a mean in [0, 1], as pixels are, and a finite std above 0 for each channel, "
+            "got (0.5, 0.5) and (0.5,)",
         ),
         (["adjust.name=bn-only", "adjust.epochs=3"], "bn-only: expected no recipe, as it trains nothing, got epochs"),
     ],

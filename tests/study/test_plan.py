@@ -264,6 +264,16 @@ def test_the_plan_is_plain_values(tmp_path: Path) -> None:
             'seeds = "all"',
             "sweep.toml:2: seeds: expected a list of whole numbers below 2^63, got all",
         ),
+        (
+            "ratio = 0.5",
+            "ratio = 0.5\n[network]\ninput = [3, 32]",
+            "sweep.toml:8: network.input: expected a size [channels, height, width], got [3, 32]",
+        ),
+        (
+            "ratio = 0.5",
+            "ratio = 0.5\n[network]\nmean = 0.5",
+            "sweep.toml:8: network.mean: expected a list of finite numbers, got 0.5",
+        ),
         ("ratio = 0.5", "ratio = true", "sweep.toml:6: prune.ratio: expected a number in (0, 1), got true"),
     ],
 )

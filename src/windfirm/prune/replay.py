@@ -68,9 +68,7 @@ class Program:
                 self.rows[r.key] for r in call.outputs
             )
             if call.op._schema.is_mutable and any(ref.key in self.fixed for ref in call.inputs[:1]):
-                raise TraceError(
-                    expected(call.where, "constants that a forward pass leaves alone", str(call.op))
-                )
+                raise TraceError(expected(call.where, "constants that a forward pass leaves alone", str(call.op)))
             if alone and call.inputs:
                 self.fixed.update(self.made(step, self.fixed, 0))
             else:

@@ -18,6 +18,7 @@ from windfirm.adjust.objective import PLAIN
 from windfirm.defend.registry import defence, kinds
 from windfirm.errors import InputError, expected
 from windfirm.models.factory import from_spec
+from windfirm.models.intake import Intake
 from windfirm.models.source import INITIAL, MODEL, shipped
 from windfirm.prune.both import COMPARING
 from windfirm.prune.budget import BUDGETS, Budget, budget
@@ -112,10 +113,11 @@ def _original(graph: Graph, s: Settings, seed: int, name: str, eps: float) -> Ce
     if s["network.weights"] != "train":
         files = zip((MODEL, INITIAL), weights(arch, s["network.weights"]), strict=True)
         digests = {name: digest(path) for name, path in files if path is not None}
-        return graph.add("open", {"arch": arch, "weights": s["network.weights"], "data": s["data.name"], **digests})
+        settings = {"arch": arch, "weights": s["network.weights"], "data": s["data.name"], **digests}
+        return graph.add("open", settings | _intake(s))
     recipe = {key: s[f"train.{key}"] for key in ("epochs", "lr", "batch", "schedule", "weight-decay")}
     settings = {"arch": arch, "recipe": recipe, "defence": _defence(name, eps), "seed": seed, "data": _data(s, "train")}
-    return graph.add("train", settings)
+    return graph.add("train", settings | _intake(s))
 
 
 def _pruned(graph: Graph, s: Settings, seed: int, number: int, network: Cell, first: Cell) -> Cell:
@@ -139,7 +141,7 @@ def _pruned(graph: Graph, s: Settings, seed: int, number: int, network: Cell, fi
         "choose": s["prune.choose"] if both else None,
         "plain": s["prune.plain-layers"],
         "seed": seed,
-        "data": data if looks else {"name": s["data.name"], "images": 1},
+        "data": data if looks else data | {"images": 1},
     }
     return graph.add("prune", settings | _factory(s), network=network, first=first)
 
@@ -162,7 +164,14 @@ def _adjusted(graph: Graph, s: Settings, seed: int, number: int, network: Cell, 
 
 
 def _data(s: Settings, split: str) -> dict[str, Any]:
-    return {"name": s["data.name"], "images": s[f"data.{split}"]}
+    resize = {"resize": s["data.resize"]} if s["data.resize"] != "crop" else {}
+    return {"name": s["data.name"], "images": s[f"data.{split}"], **resize}
+
+
+def _intake(s: Settings) -> dict[str, Any]:
+    """How the network is fed, as far as the study says; see models.intake."""
+    told = {part: s[f"network.{name}"] for part, name in (("shape", "input"), ("mean", "mean"), ("std", "std"))}
+    return {"intake": told} if any(told.values()) else {}
 
 
 def _factory(s: Settings) -> dict[str, str]:
@@ -203,6 +212,10 @@ def _check(s: Settings) -> None:
     adjusted, pruned = s["adjust.name"] != NONE, s["prune.structure"] != NONE
     if has_colon(s["network.arch"]):
         from_spec(s["network.arch"])
+    try:
+        Intake.from_json(_intake(s).get("intake", {}))
+    except InputError as error:
+        raise InputError(f"network: {str(error).partition(': ')[2]}") from error
     if pruned:
         _budget(s)
         named(s["prune.criterion"])

@@ -50,7 +50,8 @@ def pictures(store: Store, rows: Sequence[Measured], *, device: torch.device | N
     if not asked or not {"F", "F'"} <= networks.keys():
         return None
     wanted, shape = asked[0]["data"], networks["F"].intake.shape
-    images = data.load(wanted["name"], "test", shape=shape, limit=wanted["images"])
+    how = {"resize": wanted.get("resize", "crop"), "limit": wanted["images"]}
+    images = data.load(wanted["name"], "test", shape=shape, **how)
     models = {role: source.model for role, source in networks.items()}
     made: list[Example] = []
     titles = {}

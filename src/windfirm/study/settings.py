@@ -10,6 +10,7 @@ from typing import Any
 from windfirm.adjust.adjustments import ADJUSTMENTS
 from windfirm.adjust.schedule import SCHEDULES
 from windfirm.attack.budget import Norm, parse_eps
+from windfirm.data.picture import RESIZES
 from windfirm.defend.registry import DEFENCES
 from windfirm.errors import InputError, expected, nearest
 from windfirm.models.registry import ARCHITECTURES
@@ -86,6 +87,22 @@ def texts(where: str, value: Any) -> list[str]:
     return value
 
 
+def numbers(where: str, value: Any) -> list[float]:
+    """A list of finite numbers."""
+    known = isinstance(value, list) and value and all(type(entry) in (int, float) for entry in value)
+    if not known or not all(map(math.isfinite, value)):
+        raise InputError(expected(where, "a list of finite numbers", show(value)))
+    return [float(entry) for entry in value]
+
+
+def size(where: str, value: Any) -> list[int]:
+    """Of an image: channels, height and width."""
+    known = isinstance(value, list) and len(value) == 3 and all(type(entry) is int for entry in value)
+    if not known or min(value) < 1:
+        raise InputError(expected(where, "a size [channels, height, width]", show(value)))
+    return value  # type: ignore[no-any-return]
+
+
 def eps(where: str, value: Any, norm: Norm = "linf") -> float:
     """A size of change, as a number in [0, 1]; in ``l2`` as any length."""
     try:
@@ -117,9 +134,13 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
     {
         "network.arch": Setting("resnet56", name(ARCHITECTURES, others=_is_library)),
         "network.weights": Setting("train", text),  # train, shipped, or a file
+        "network.input": Setting(None, size),  # what the network itself says, as mean and std
+        "network.mean": Setting(None, numbers),
+        "network.std": Setting(None, numbers),
         "data.name": Setting("embedded", text),
         "data.train": Setting(None, count),  # images; all of them by default
         "data.test": Setting(None, count),
+        "data.resize": Setting("crop", name(RESIZES)),
         "train.epochs": Setting(50, count),
         "train.lr": Setting(0.1, _positive),
         "train.batch": Setting(128, count),
@@ -150,11 +171,15 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
 )
 
 
+#: What takes a list as one value.
+LISTS = (texts, numbers, size)
+
+
 def listed(dotted: str, value: Any) -> bool:
     """Whether ``value`` is a list of values for the setting, and not one value (which may be a list itself)."""
     if not isinstance(value, list):
         return False
-    return SETTINGS[dotted].check is not texts or any(isinstance(entry, list) for entry in value)
+    return SETTINGS[dotted].check not in LISTS or any(isinstance(entry, list) for entry in value)
 
 
 def unknown(where: str, dotted: str, known: Collection[str]) -> InputError:

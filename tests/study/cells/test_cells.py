@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from tests.study.nets import tiny
+from tests.study.nets import bare, tiny
 from windfirm import data, seeds
 from windfirm.adjust.adjustments import adjust
 from windfirm.adjust.train import Recipe, train
@@ -18,7 +18,8 @@ from windfirm.data.augment import to_float
 from windfirm.evaluate.loop import evaluate
 from windfirm.evaluate.outcome import Outcome, unpack
 from windfirm.evaluate.transfer import transfer
-from windfirm.models.checkpoint import load
+from windfirm.models.checkpoint import load, save
+from windfirm.models.normalize import Normalized
 from windfirm.models.source import INITIAL, MODEL
 from windfirm.prune.both import turn
 from windfirm.prune.budget import Budget
@@ -30,6 +31,7 @@ from windfirm.study.listing import measured, shown
 from windfirm.study.local import InProcess
 from windfirm.study.pictures import pictures
 from windfirm.study.plan import read
+from windfirm.study.provenance import digest
 from windfirm.study.schedule import Board
 from windfirm.study.store import opened
 
@@ -174,6 +176,45 @@ def test_photos_are_brought_to_the_size_of_the_network_and_the_unreadable_are_to
     assert {row.about["data"] for row in rows} == {"photos (1 of 11 files left out as unreadable)"} == {*trained}
     assert seen is not None
     assert {example.image.shape for example in seen.examples} == {(8, 8, 3)}
+
+
+def rows_of(folder: Path) -> list[tuple[str, object]]:
+    with opened(folder) as store:
+        return [(entry.role, entry.row) for entry in measured(store)]
+
+
+def test_a_study_says_how_a_network_is_fed_that_does_not_say_so_itself(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    for label in range(10):
+        (photos / str(label)).mkdir(parents=True)
+        picture = Image.linear_gradient("L").resize((16 - label, 9)).rotate(36 * label)
+        picture.convert("RGB").save(photos / str(label) / "a.png")
+    lines = ["train.epochs = 1", f'data = {{ name = "{photos}", resize = "squash" }}', 'attack = [{ name = "fgsm" }]']
+    cut = 'prune = { structure = "filters", criterion = "pls", ratio = 0.3 }'
+    text, how = "\n".join([*lines, cut]), "input = [3, 8, 8], mean = [0.5, 0.5, 0.5], std = [0.25, 0.25, 0.25]"
+    for name, arch in {"said": f'"tests.study.nets:bare", {how}', "stated": '"tests.study.nets:bare_stated"'}.items():
+        (tmp_path / name).mkdir()
+        ran(tmp_path / name, f"network = {{ arch = {arch} }}\n{text}")
+    assert rows_of(tmp_path / "said") == rows_of(tmp_path / "stated")
+    images = data.load(str(photos), "test", shape=(3, 8, 8), resize="squash")
+    with opened(tmp_path / "said") as store:
+        assert {row.about["digest"] for row in measured(store)} == {digest(images)}
+        seen = pictures(store, [*measured(store)])
+    assert seen is not None
+    assert any((seen.examples[0].image == image.permute(1, 2, 0).numpy()).all() for image in images.images)
+
+
+def test_weights_in_a_file_are_fed_as_the_study_says(tmp_path: Path) -> None:
+    network = bare()
+    save(network, tmp_path / "m.safetensors")
+    how = f'weights = "{tmp_path / "m.safetensors"}", mean = [0.5, 0.5, 0.5], std = [0.25, 0.25, 0.25]'
+    lines = [f'network = {{ arch = "tests.study.nets:bare", {how} }}', "data.test = 16", 'attack = [{ name = "fgsm" }]']
+    ran(tmp_path, "\n".join(lines))
+    fed = Normalized(network.eval(), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    wanted = evaluate(fed, data.load("embedded", "test", limit=16), build("fgsm", 32))
+    with opened(tmp_path) as store:
+        (found,) = (unpack(entry.row) for entry in measured(store))
+    assert same(found, wanted)
 
 
 def test_a_network_for_other_classes_is_told_before_it_is_trained(tmp_path: Path) -> None:

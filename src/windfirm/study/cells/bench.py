@@ -14,6 +14,7 @@ from windfirm.data.images import Images
 from windfirm.defend.registry import defence
 from windfirm.models.checkpoint import save
 from windfirm.models.cost import cost
+from windfirm.models.intake import Intake
 from windfirm.models.normalize import taken_apart
 from windfirm.models.source import MODEL, Source, open_model
 from windfirm.study.work import Task
@@ -29,17 +30,23 @@ class Bench:
     def images(self, wanted: Mapping[str, Any], split: data.Split, source: Source | None = None) -> Images:
         """The images that a cell's settings name, of the size that the network takes. Raises what data.load raises."""
         shape = source.intake.shape if source else None
-        key = (wanted["name"], split, wanted["images"], shape)
+        resize = wanted.get("resize", "crop")
+        key = (wanted["name"], split, wanted["images"], shape, resize)
         if key not in self.kept:
             while len(self.kept) >= 4:
                 del self.kept[next(iter(self.kept))]
-            self.kept[key] = data.load(wanted["name"], split, shape=shape, limit=wanted["images"])
+            self.kept[key] = data.load(wanted["name"], split, shape=shape, resize=resize, limit=wanted["images"])
         return self.kept[key]
 
 
 def opened(task: Task, role: str, name: str = MODEL) -> Source:
     """The network of an input, on the CPU, which takes images in [0, 1]. Raises StoreError for a damaged file."""
     return open_model(str(task.input(role, name)), factory=task.settings.get("factory"))
+
+
+def intake(settings: Mapping[str, Any]) -> Intake:
+    """How the network of a cell is fed, as far as the study says."""
+    return Intake.from_json(settings.get("intake", {}))
 
 
 def bare(source: Source) -> tuple[nn.Module, Callable[[nn.Module], nn.Module]]:

@@ -1,7 +1,7 @@
 """F as it is: trained weights from the package or from a file, kept in the store so that they cannot change."""
 
 from windfirm.models.source import INITIAL, MODEL, open_model
-from windfirm.study.cells.bench import Bench, bare, keep
+from windfirm.study.cells.bench import Bench, bare, intake, keep
 from windfirm.study.expand import weights
 from windfirm.study.work import File, Result, Task
 
@@ -18,7 +18,7 @@ def run(bench: Bench, task: Task) -> Result:
             continue
         File(path, s[name], path.stat().st_size).checked()
         by = {"factory": s["arch"]} if ":" in s["arch"] else {"arch": s["arch"]}
-        source = open_model(str(path), **by)
+        source = open_model(str(path), **by, asked=intake(s))
         images = bench.images({"name": s["data"], "images": 1}, "train", source)
         facts = keep(task, bare(source)[0], source, images, name)
     return Result(facts)

@@ -4,7 +4,7 @@ from windfirm import seeds
 from windfirm.adjust.train import Recipe, train
 from windfirm.models.copies import copied
 from windfirm.models.source import INITIAL, fresh
-from windfirm.study.cells.bench import Bench, bare, keep, objective, told
+from windfirm.study.cells.bench import Bench, bare, intake, keep, objective, told
 from windfirm.study.measure import check_fit
 from windfirm.study.work import Result, Task
 
@@ -15,8 +15,10 @@ def run(bench: Bench, task: Task) -> Result:
     Raises TrainingError as train does, and InputError for a network that does not take the images or has other classes.
     """
     s = task.settings
-    images = bench.images(s["data"], "train", fresh(s["arch"]))  # which says of what size it takes them
-    source = fresh(s["arch"], classes=len(images.classes), seed=s["seed"])
+    images = bench.images(
+        s["data"], "train", fresh(s["arch"], asked=intake(s))
+    )  # which says of what size it takes them
+    source = fresh(s["arch"], classes=len(images.classes), seed=s["seed"], asked=intake(s))
     check_fit(source.name, source.model, images)  # before it is trained
     network, normalised = bare(source)
     initial = copied(network)
