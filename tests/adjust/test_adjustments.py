@@ -198,6 +198,26 @@ def test_a_record_can_be_repeated_from() -> None:
             f"adjust: expected one of {', '.join(ADJUSTMENTS)}, got w-tiket; did you mean w-ticket?",
         ),
         (
+            lambda model: adjust(None, model, some()),  # type: ignore[arg-type]
+            f"adjust: expected one of {', '.join(ADJUSTMENTS)}, got None",
+        ),
+        (
+            lambda model: adjust("fine-tuning", model, some().images),  # type: ignore[arg-type]
+            "images: expected Images, got Tensor",
+        ),
+        (
+            lambda model: adjust("fine-tuning", model, some(), objective="mixup"),  # type: ignore[arg-type]
+            "objective: expected an Objective, as windfirm.defence makes them, got mixup",
+        ),
+        (
+            lambda model: adjust("scratch-b", model, some(), original="F"),  # type: ignore[arg-type]
+            "original: expected a torch.nn.Module, got str",
+        ),
+        (
+            lambda model: adjust("fine-tuning", model, some(), lr="0.1"),  # type: ignore[arg-type]
+            "recipe: expected a learning rate above 0, got 0.1",
+        ),
+        (
             lambda model: adjust("w-ticket", model, some()),
             "w-ticket: expected initial=, the uncut network as before training, got none",
         ),

@@ -6,6 +6,7 @@ from torch import nn
 
 from windfirm.adjust.distill import distillation
 from windfirm.adjust.resume import weights_digest
+from windfirm.errors import InputError
 from windfirm.seeds import stream
 
 CPU = torch.device("cpu")
@@ -14,7 +15,7 @@ PIXELS = torch.zeros(1, 3, 1, 1, dtype=torch.uint8)
 
 def constant(*logits: float) -> nn.Module:
     """The same logits for every image."""
-    last = nn.Linear(3, 2)
+    last = nn.Linear(3, len(logits))
     with torch.no_grad():
         last.weight.zero_()
         last.bias.copy_(torch.tensor(logits))
@@ -42,6 +43,15 @@ def test_two_logits_by_hand() -> None:
     far = p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
     loss, _ = other.loss(network, torch.rand(3, 3, 1, 1), torch.tensor([1, 1, 1]), stream(0))
     assert loss.item() == pytest.approx(0.25 * far + 0.75 * plain, rel=1e-5)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_a_teacher_of_other_classes_is_refused(outputs: int) -> None:
+    teacher, student = constant(*[0.0] * outputs), constant(0.0, 0.0)
+    objective = distillation(teacher, torch.device("cpu"), torch.zeros(2, 3, 1, 1, dtype=torch.uint8))
+    with pytest.raises(InputError) as error:
+        objective(student, torch.zeros(2, 3, 1, 1), torch.tensor([0, 1]), stream(0))
+    assert str(error.value) == f"distill: expected an original with outputs of shape (2, 2), got (2, {outputs})"
 
 
 def test_the_teacher_teaches_in_eval_mode_and_learns_nothing() -> None:

@@ -70,9 +70,18 @@ def test_one_that_cannot_go_on_is_named() -> None:
     )
 
 
+def test_each_is_a_network_of_its_own_and_begins_with_something() -> None:
+    one = toy()
+    with pytest.raises(InputError, match="train together: expected networks that differ, got one of them twice"):
+        train_together([one, one], *data(), RECIPE, seeds=(3, 4))
+    with pytest.raises(InputError, match="got 2 networks, 2 seeds, 2 checkpoints and 1 starts"):
+        train_together([toy(), toy()], *data(), RECIPE, seeds=(3, 4), starts=("a",))
+
+
 def test_every_network_wants_a_seed() -> None:
     with pytest.raises(InputError) as error:
         train_together([toy(), toy()], *data(), RECIPE, seeds=(3,))
     assert str(error.value) == (
-        "train together: expected a seed and a checkpoint for every network, got 2 networks, 1 seeds and 2 checkpoints"
+        "train together: expected a seed, a checkpoint and a start for every network, "
+        "got 2 networks, 1 seeds, 2 checkpoints and 2 starts"
     )

@@ -280,6 +280,19 @@ def test_labels_that_are_no_whole_numbers_from_0_are_refused(labels: Tensor, got
     assert str(error.value) == f"training data: expected labels (n,) that are whole numbers from 0, got {got}"
 
 
+@pytest.mark.parametrize("labels", [torch.ones(8, 1, dtype=torch.int64), torch.eye(8, dtype=torch.int64)])
+def test_labels_are_one_for_each_image(labels: Tensor) -> None:
+    with pytest.raises(InputError) as error:
+        train(toy(), dark_and_bright(8)[0], labels, Recipe())
+    assert str(error.value) == f"training data: expected labels (n,), got {tuple(labels.shape)}"
+
+
+def test_nothing_of_the_last_step_stays_with_the_network() -> None:
+    model = toy()
+    train(model, *dark_and_bright(8), Recipe(epochs=1, batch=8))
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
 def test_labels_may_be_of_any_whole_type_and_the_device_a_name() -> None:
     images, labels = dark_and_bright(8)
     assert len(train(toy(), images, labels.to(torch.int32), Recipe(epochs=1, batch=8), device="cpu")) == 1

@@ -107,6 +107,25 @@ def test_a_limit_takes_of_each_class_in_turn_and_opens_nothing_else(tmp_path: Pa
     assert len(load_folder(tmp_path, "train", limit=99).skipped) == 1
 
 
+def test_what_cannot_be_read_does_not_count_towards_a_limit(tmp_path: Path) -> None:
+    for number in (2, 4, 5):
+        paint(tmp_path / "a" / f"{number}.png", (number, 0, 0))
+    for name in ("a/1.png", "a/3.png", "b/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("no image")
+    for limit, values in ((1, [2]), (2, [2, 4]), (3, [2, 4, 5]), (9, [2, 4, 5])):
+        data = load_folder(tmp_path, "train", limit=limit)
+        assert data.images[:, 0, 0, 0].tolist() == values
+    assert load_folder(tmp_path, "train", limit=1).skipped == ("a/1.png (not an image)", "b/1.png (not an image)")
+
+
+def test_halves_without_classes_are_no_classes(tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        paint(tmp_path / name / "1.png", (1, 2, 3))
+    wanted = "halves called train and test, or val, with the class folders in them"
+    assert complaint(tmp_path) == f"{tmp_path}: expected {wanted}, got test and train"
+
+
 def test_no_images(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     assert complaint(tmp_path) == f"{tmp_path}: expected class folders with images, got none"

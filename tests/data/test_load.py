@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,19 @@ def test_a_data_set_that_was_not_fetched(empty_home: Path) -> None:
             ("mnist", "test"),
             "data: expected cifar10, embedded, a folder of class folders or package.module:factory, got mnist",
         ),
+        (
+            data.load,
+            (Path("mnist"), "test"),
+            "data: expected cifar10, embedded, a folder of class folders or package.module:factory, got mnist",
+        ),
         (data.load, ("embedded", "val"), "split: expected train or test, got val"),
+        (partial(data.load, limit=0), ("embedded", "test"), "limit: expected a number of images of at least 1, got 0"),
+        (
+            partial(data.load, limit=-3),
+            ("embedded", "test"),
+            "limit: expected a number of images of at least 1, got -3",
+        ),
+        (partial(data.load, resize="cut"), ("embedded", "test"), "resize: expected crop or squash or pad, got cut"),
         (data.fetch, ("mnist",), "data fetch: expected cifar10, got mnist"),
         (data.verify, ("mnist",), "data verify: expected cifar10 or embedded, got mnist"),
     ],

@@ -9,6 +9,7 @@ from windfirm.adjust.objective import PLAIN, Objective
 from windfirm.adjust.train import Recipe, train
 from windfirm.commands.declare.groups import DEFENCES as TOLD
 from windfirm.defend.registry import DEFENCES, defence
+from windfirm.defend.stylizer import load_stylizer, save_stylizer
 from windfirm.errors import CheckpointError, InputError
 
 
@@ -85,6 +86,18 @@ def test_the_training_loop_takes_it_and_goes_on_with_the_same_one_only(name: str
     resumed = train(halves, *data, Recipe(epochs=2, batch=4), objective=defence(name, 8), checkpoint=path)
     assert [entry.loss for entry in resumed] == [entry.loss for entry in history]
     assert all(torch.equal(value, halves.state_dict()[key]) for key, value in whole.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["stylized", "shape-texture"])
+def test_another_stylizer_in_the_same_file_is_another_defence(name: str, tmp_path: Path) -> None:
+    path, pair = tmp_path / "s.safetensors", load_stylizer()
+    save_stylizer(pair, path, {})
+    before = defence(name, 8, stylizer=path)
+    assert defence(name, 8, stylizer=str(path)).options == before.options
+    pair.decoder.requires_grad_(False)
+    next(pair.decoder.parameters()).mul_(0.5)
+    save_stylizer(pair, path, {})
+    assert defence(name, 8, stylizer=path).options != before.options
 
 
 def patient(side: int, *, times: int = 2) -> Objective:

@@ -1,5 +1,6 @@
 import copy
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from windfirm.prune.criteria import criterion
 from windfirm.prune.criteria.base import Half, Observer, Scores, Subject
 from windfirm.prune.cut import cut
 from windfirm.prune.propose import Target
-from windfirm.prune.schedule import prune, prune_in_rounds
+from windfirm.prune.schedule import prune, prune_in_rounds, prune_round
 from windfirm.prune.select import Cut
 from windfirm.prune.stability import Stability
 from windfirm.prune.structure import Structure, anatomy
@@ -120,6 +121,14 @@ def test_one_pattern_need_not_be_in_a_list_and_one_that_protects_nothing_is_refu
     assert smaller.get_parameter("0.0.weight").shape[0] == 8
     message = complaint(InputError, ratio=0.5, protect=("0.*", "o.*"))
     assert message == "protect: expected a pattern for groups such as 0.0, got o.*"
+
+
+def test_of_the_patterns_of_a_round_alone_one_has_to_protect_something() -> None:
+    model = network()
+    for protect, fits in ((("0.*", "o.*"), True), (("o.*",), False)):
+        target = Target(Budget("ratio", 0.5), protect=protect)
+        with nullcontext() if fits else pytest.raises(InputError, match="protect: expected a pattern for groups such"):
+            prune_round(model, model, EXAMPLE, "l1", target, 1, 1, batches=(), seed=0)
 
 
 def test_a_network_cut_twice_comes_back_from_its_file_with_identical_logits(tmp_path: Path) -> None:

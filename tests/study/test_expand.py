@@ -141,6 +141,11 @@ def test_an_attack_takes_no_more_images_than_there_are(
     assert {cell.settings["data"]["images"] for cell in graph.cells.values() if cell.kind == "attack"} == {images}
 
 
+def test_criteria_look_at_no_more_images_than_there_are_to_train_on(tmp_path: Path) -> None:
+    graph = of(tmp_path, "prune.criterion=pls", "data.train=40", "prune.images=640")
+    assert {cell.settings["data"]["images"] for cell in graph.cells.values() if cell.kind == "prune"} == {40}
+
+
 def test_what_need_not_be_done_twice_is_one_cell(tmp_path: Path) -> None:
     graph = of(tmp_path, text=BASE + "[[grid]]\nprune.ratio = [0.1, 0.3, 0.5]\n")
     assert kinds(graph) == {"train": 1, "prune": 6, "adjust": 2 + 6, "attack": 1 + 1 + 3}

@@ -102,7 +102,7 @@ ADJUSTMENTS: Mapping[str, Adjustment] = MappingProxyType(
 def named(name: str) -> Adjustment:
     """The adjustment called ``name``. Raises InputError for an unknown name."""
     if name not in ADJUSTMENTS:
-        raise InputError(expected("adjust", f"one of {', '.join(ADJUSTMENTS)}", name) + nearest(name, ADJUSTMENTS))
+        raise InputError(expected("adjust", f"one of {', '.join(ADJUSTMENTS)}", name) + nearest(str(name), ADJUSTMENTS))
     return ADJUSTMENTS[name]
 
 
@@ -156,6 +156,7 @@ def adjust(
     name and for what is missing, cannot be used together or does not fit; TrainingError when the loss is not finite.
     """
     entry = named(name)
+    _check_kinds(images, objective, original=original, initial=initial)
     given = Given(images, original, initial, seed, placed(device))
     recipe = _checked(name, epochs, lr, objective)
     for need in entry.needs:
@@ -184,6 +185,17 @@ def adjust(
         start=weights_digest(model) if checkpoint else None,
         progress=progress,
     )
+
+
+def _check_kinds(images: object, objective: object, **networks: object) -> None:
+    """Raise InputError for what is none of what it is given as."""
+    if not isinstance(images, Images):
+        raise InputError(expected("images", "Images", type(images).__name__))
+    if not isinstance(objective, Objective):
+        raise InputError(expected("objective", "an Objective, as windfirm.defence makes them", objective))
+    for role, model in networks.items():
+        if model is not None and not isinstance(model, nn.Module):
+            raise InputError(expected(role, "a torch.nn.Module", type(model).__name__))
 
 
 def describe(

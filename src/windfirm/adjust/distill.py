@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from windfirm.adjust.objective import Objective, cross_entropy
 from windfirm.adjust.resume import weights_digest
 from windfirm.data.augment import to_float
+from windfirm.errors import InputError, expected
 from windfirm.models.copies import copied
 from windfirm.models.layout import arrange
 from windfirm.models.mode import switched
@@ -37,6 +38,9 @@ def distillation(
         with torch.no_grad():
             theirs = F.log_softmax(master(images).float() / temperature, 1)
         plain, logits = cross_entropy(model, images, labels, generator)
+        if theirs.shape != logits.shape:  # some of which would be taken for one another
+            wanted = f"an original with outputs of shape {tuple(logits.shape)}"
+            raise InputError(expected("distill", wanted, tuple(theirs.shape)))
         ours = F.log_softmax(logits / temperature, 1)
         far = F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
         return weight * temperature**2 * far + (1 - weight) * plain, logits

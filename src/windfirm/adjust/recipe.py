@@ -30,7 +30,7 @@ class Recipe:
             raise InputError(
                 expected("recipe", "epochs and batch, whole numbers of at least 1", f"{self.epochs} and {self.batch}")
             )
-        if not 0 < self.lr < math.inf:
+        if not (hasattr(self.lr, "__float__") and 0 < self.lr < math.inf):  # a text has none
             raise InputError(expected("recipe", "a learning rate above 0", self.lr))
         if not 0 <= self.momentum < 1:
             raise InputError(expected("recipe", "a momentum in [0, 1)", self.momentum))
@@ -55,7 +55,7 @@ class Extras:
     compile: str | None = None
 
     def __post_init__(self) -> None:
-        if self.probe < 0:
+        if not hasattr(self.probe, "__index__") or self.probe < 0:
             raise InputError(expected("probe", "a number of images of at least 0", self.probe))
         if self.keep not in KEEPS:
             raise InputError(expected("keep", f"one of {', '.join(KEEPS)}", self.keep))

@@ -47,9 +47,11 @@ def train_together(
     """
     paths = [None] * len(models) if checkpoints is None else checkpoints
     begun = [None] * len(models) if starts is None else starts
-    if not len(models) == len(seeds) == len(paths):
-        got = f"{len(models)} networks, {len(seeds)} seeds and {len(paths)} checkpoints"
-        raise InputError(expected("train together", "a seed and a checkpoint for every network", got))
+    if not len(models) == len(seeds) == len(paths) == len(begun):
+        got = f"{len(models)} networks, {len(seeds)} seeds, {len(paths)} checkpoints and {len(begun)} starts"
+        raise InputError(expected("train together", "a seed, a checkpoint and a start for every network", got))
+    if len({id(model) for model in models}) < len(models):
+        raise InputError(expected("train together", "networks that differ", "one of them twice"))
     if processes() > 1:
         raise InputError(expected("train together", "one process", f"{processes()} of torchrun"))
     device = placed(device)

@@ -47,6 +47,8 @@ def material(images: Tensor, labels: Tensor, held: int, device: torch.device) ->
         got = f"{tuple(images.shape)} {images.dtype}"
         raise InputError(expected("training data", "images (n, c, h, w) of torch.uint8", got))
     count = len(images)
+    if labels.ndim != 1:
+        raise InputError(expected("training data", "labels (n,)", tuple(labels.shape)))
     if count == 0 or len(labels) != count:
         raise InputError(
             expected("training data", "as many labels as images, at least one", f"{len(labels)} and {count}")
@@ -153,6 +155,7 @@ def close(training: Training, epoch: Epoch) -> None:
 
 def finish(training: Training) -> None:
     """Give the network the weights that the training ends with: its own, their average, or those of its best epoch."""
+    training.optimizer.zero_grad(set_to_none=True)  # they are as large as the weights, and of no use to the caller
     if training.best or training.average is not None:
         training.model.load_state_dict(training.best or _outcome(training).state_dict())
 

@@ -29,7 +29,7 @@ class Available:
 
 
 def load(
-    name: str,
+    name: str | Path,
     split: Split,
     *,
     shape: tuple[int, int, int] | None = None,
@@ -47,6 +47,13 @@ def load(
     """
     if split not in ("train", "test"):
         raise InputError(expected("split", "train or test", split))
+    from windfirm.data.picture import RESIZES
+
+    if resize not in RESIZES:
+        raise InputError(expected("resize", " or ".join(RESIZES), resize))
+    if limit is not None and limit < 1:
+        raise InputError(expected("limit", "a number of images of at least 1", limit))
+    name = str(name)
     if name == "cifar10":
         from windfirm.data import store
         from windfirm.data.cifar10 import CIFAR10

@@ -48,7 +48,10 @@ def load_folder(
             wanted = f"a folder {' or '.join(names)} with class folders beside {halves[0].name}"
             raise DataError(expected(str(folder), wanted, "none"))
     classes = sorted({path.name for half in halves or [folder] for path in half.iterdir() if _is_class(path)})
-    like = [name for name in classes if name.lower() in LIKE_HALVES and _holds_classes(folder / name)]
+    called = [name for name in classes if name.lower() in LIKE_HALVES]
+    like = [name for name in called if _holds_classes(folder / name)]
+    if called == classes and len(classes) > 1:
+        like = called
     if not halves and like and (len(like) > 1 or like == classes):
         wanted = "halves called train and test, or val, with the class folders in them"
         raise DataError(expected(str(folder), wanted, " and ".join(like)))
@@ -58,8 +61,11 @@ def load_folder(
     files = [(path, label) for label, name in enumerate(classes) for path in _files(base / name, SUFFIXES)]
     if not files:
         raise DataError(expected(str(base), "class folders with images", "none"))
-    files = files if limit is None else spread(files, limit)
+    everything, files = files, files if limit is None else spread(files, limit)
     found = gather([path for path, _ in files], shape, resize, progress=progress)
+    while limit is not None and len(found.read) < limit and len(files) < len(everything):  # others for the unreadable
+        files = spread(everything, limit + len(found.unread))
+        found = gather([path for path, _ in files], shape, resize, progress=progress)
     skipped = tuple(f"{files[i][0].relative_to(base)} ({reason})" for i, reason in found.unread.items())
     others = [path.relative_to(base) for name in classes for path in _files(base / name, OTHERS)]
     skipped += tuple(f"{path} (a format that is not read)" for path in others)

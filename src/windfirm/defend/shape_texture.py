@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from windfirm.adjust.objective import Objective, cross_entropy
-from windfirm.defend.stylizer import check_alpha, load_stylizer
+from windfirm.defend.stylizer import check_alpha, load_stylizer, told
 from windfirm.errors import InputError, expected
 from windfirm.models.mode import statistics_kept
 
@@ -35,5 +35,5 @@ def shape_texture(side: int, *, alpha: float = 0.5, texture: float = 0.2, styliz
         of_texture = F.cross_entropy(found, labels[order])
         return (plain + (1 - texture) * of_shape + texture * of_texture) / 2, logits
 
-    options: dict[str, float | int | str] = {"alpha": alpha, "texture": texture, "stylizer": stylizer or "package"}
+    options: dict[str, float | int | str] = {"alpha": alpha, "texture": texture, **told(stylizer, pair)}
     return Objective("shape-texture", loss, options, once=True, kept=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from windfirm.adjust.objective import Objective, mixed
-from windfirm.defend.stylizer import check_alpha, load_stylizer
+from windfirm.defend.stylizer import check_alpha, load_stylizer, told
 
 
 def stylized(side: int, *, alpha: float = 1.0, stylizer: str | None = None) -> Objective:
@@ -24,4 +24,4 @@ def stylized(side: int, *, alpha: float = 1.0, stylizer: str | None = None) -> O
         order = torch.randperm(len(images), generator=generator).to(images.device)
         return pair.to(images.device).within(images, order, alpha), labels, 0.0
 
-    return Objective("stylized", mixed(mix), {"alpha": alpha, "stylizer": stylizer or "package"}, once=True)
+    return Objective("stylized", mixed(mix), {"alpha": alpha, **told(stylizer, pair)}, once=True)

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
+from windfirm.adjust.resume import weights_digest
 from windfirm.defend.adain import adain
 from windfirm.errors import CheckpointError, InputError, expected, first_line
 from windfirm.files import atomic
@@ -173,6 +174,11 @@ def load_stylizer(path: Path | str | None = None) -> Stylizer:
         got = f"another one ({first_line(error)})"
         raise CheckpointError(expected(str(path), wanted, got)) from error
     return stylizer.eval().requires_grad_(False)
+
+
+def told(path: Path | str | None, stylizer: Stylizer) -> dict[str, str]:
+    """What a record needs to name the pair: the file, and what was in it."""
+    return {"stylizer": "package"} if path is None else {"stylizer": str(path), "weights": weights_digest(stylizer)}
 
 
 def check_alpha(name: str, alpha: float) -> None:

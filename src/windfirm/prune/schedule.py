@@ -111,10 +111,15 @@ def prune_round(
     """Round ``number`` of ``rounds`` of prune_in_rounds alone: the smaller network and what was done.
 
     ``model`` is what the rounds before it and their adjustments have left of ``first``, the network before them all.
+    Of the patterns that protect, which in a study may be meant for several networks, one has to fit this one.
     """
     if not 1 <= number <= rounds:
         raise InputError(expected("round", f"a number from 1 to {rounds}", number))
     start = anatomy(first, example_inputs, plain=target.plain)
+    misses = [pattern for pattern in target.protect if not any(fnmatchcase(s.name, pattern) for s in start.structures)]
+    if misses and len(misses) == len(target.protect):
+        wanted = f"a pattern for groups such as {start.structures[0].name}"
+        raise InputError(expected("protect", wanted, " and ".join(misses)))
     body = start if model is first else anatomy(model, example_inputs, plain=target.plain)
     measure = by_turns(example_inputs)
     job = Job(first, start, example_inputs, named(criterion), target, rounds, batches, seed, measure)

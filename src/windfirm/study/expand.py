@@ -127,7 +127,7 @@ def _pruned(graph: Graph, s: Settings, seed: int, number: int, network: Cell, fi
     looks = looks or (both and s["prune.choose"] in COMPARING)
     data = _data(s, "train")
     if s["prune.images"] is not None:
-        data["images"] = s["prune.images"]
+        data["images"] = min(s["prune.images"], data["images"] or s["prune.images"])
     settings = {
         "structure": s["prune.structure"],
         "criterion": s["prune.criterion"],

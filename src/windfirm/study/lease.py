@@ -77,9 +77,13 @@ def beating(sign: Callable[[], None], pause: float = BEAT) -> Iterator[None]:
 
 
 def _host() -> str:
-    """The machine and, where there are several, the namespace in which process numbers count."""
+    """The machine since it was started and, where there are several, the namespace in which process numbers count.
+
+    By its name alone two machines may be one: many are called localhost.
+    """
     with suppress(OSError):
-        return f"{platform.node()} {Path('/proc/self/ns/pid').readlink()}"
+        started = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{platform.node()} {started} {Path('/proc/self/ns/pid').readlink()}"
     return platform.node()
 
 
