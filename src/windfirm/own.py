@@ -74,7 +74,9 @@ def kinds(name: str, make: Callable[..., Any]) -> dict[str, Any]:
 
 
 def misfit(kind: Any, value: Any) -> str | None:
-    """What a value of the type ``kind`` is, in words, where ``kind`` is a number, or None, and ``value`` is none."""
+    """What a value of the type ``kind`` is, in words, where ``value`` is none; of numbers (or None), and of bool."""
+    if kind is bool:
+        return None if isinstance(value, bool) else "true or false"
     accepted = set(get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,))
     if not accepted & {int, float} or accepted - {int, float, NoneType} or (value is None and NoneType in accepted):
         return None

@@ -3,8 +3,9 @@ import torch
 from torch import Tensor, nn
 
 from tests.oracles import shortest_change
-from windfirm.attack.border import distance, leads, length, rivals, shortest
+from windfirm.attack.border import distance, leads, rivals, shortest
 from windfirm.attack.budget import Norm
+from windfirm.attack.projection import length
 from windfirm.errors import InputError
 
 

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +18,10 @@ def test_eps_refuses_what_is_not_in_the_unit_interval(text: str) -> None:
     with pytest.raises(InputError) as error:
         parse_eps(text)
     assert str(error.value) == f"eps: expected a number in [0, 1], such as 8/255, got {text}"
+
+
+def test_eps_may_be_a_number_without_axes() -> None:
+    assert parse_eps(torch.tensor(0.5)) == parse_eps(np.float32(0.5)) == parse_eps(np.array(0.5)) == 0.5  # type: ignore[arg-type]
 
 
 def test_a_length_may_be_more_than_one_value_can_change() -> None:

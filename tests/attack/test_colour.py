@@ -37,17 +37,17 @@ def test_conversion_from_hsv_agrees_with_colorsys(images: Tensor) -> None:
 
 @pytest.mark.parametrize("turns", [-1.0, 0.0, 1.0, 2.0])
 def test_full_hue_turns_change_nothing(images: Tensor, turns: float) -> None:
-    torch.testing.assert_close(recolour(images, torch.full((3, 1), turns)), images, rtol=0, atol=1e-12)
+    torch.testing.assert_close(recolour("semantic", images, torch.full((3, 1), turns)), images, rtol=0, atol=1e-12)
 
 
 def test_a_third_of_a_turn_rotates_the_channels(images: Tensor) -> None:
     third = torch.full((3, 1), 1 / 3, dtype=torch.float64)
-    torch.testing.assert_close(recolour(images, third), images.roll(1, 1), rtol=0, atol=1e-12)
+    torch.testing.assert_close(recolour("semantic", images, third), images.roll(1, 1), rtol=0, atol=1e-12)
 
 
 def test_hue_and_saturation_shifts_agree_with_colorsys(images: Tensor) -> None:
     turns, more = torch.tensor([[[0.2], [0.5], [0.9]], [[-0.3], [0.0], [0.6]]], dtype=torch.float64)
-    changed = recolour(images, turns, more)
+    changed = recolour("semantic", images, turns, more)
     for image, result, turn, saturation in zip(images, changed, turns, more, strict=True):
         truth = turned(image, turn.item(), saturation.item())
         torch.testing.assert_close(result, truth, rtol=0, atol=1e-12)
@@ -55,5 +55,5 @@ def test_hue_and_saturation_shifts_agree_with_colorsys(images: Tensor) -> None:
 
 def test_colours_need_three_channels() -> None:
     with pytest.raises(InputError) as error:
-        rgb_to_hsv(torch.zeros(2, 1, 8, 8))
-    assert str(error.value) == "semantic changes: expected RGB images (b, 3, h, w), got (2, 1, 8, 8)"
+        recolour("semantic-grid", torch.zeros(2, 1, 8, 8), torch.zeros(2, 1))
+    assert str(error.value) == "semantic-grid: expected RGB images (b, 3, h, w), got (2, 1, 8, 8)"

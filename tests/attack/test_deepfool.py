@@ -7,8 +7,8 @@ from torch import nn
 from tests.attack.nets import Watched, linear_classes, middling
 from tests.evaluate.toys import small_network
 from tests.oracles import linear_distances
-from windfirm.attack.border import length
 from windfirm.attack.budget import Budget, Norm
+from windfirm.attack.projection import length
 from windfirm.attack.registry import build
 from windfirm.errors import InputError
 

@@ -7,9 +7,9 @@ from torch import Tensor
 from tests.attack.nets import Watched, curved, linear_classes, middling
 from tests.evaluate.toys import small_network
 from tests.oracles import linear_distances, shortest_change
-from windfirm.attack.border import length
 from windfirm.attack.budget import Budget, Norm
 from windfirm.attack.fab import Stride, search, step
+from windfirm.attack.projection import length
 from windfirm.attack.registry import build
 from windfirm.errors import InputError
 

@@ -43,3 +43,6 @@ def test_too_few_classes_are_refused() -> None:
     with pytest.raises(InputError) as error:
         targeted_dlr(LOGITS[:1, :3], few, few)
     assert str(error.value) == "apgd-t: expected a network with at least 4 classes, got 3"
+    masked = LOGITS[:2].index_fill(1, torch.tensor([1, 2, 3, 4]), -torch.inf)
+    with pytest.raises(InputError, match="apgd-dlr: expected a network with at least 3 classes, got 2"):
+        dlr(masked, torch.tensor([0, 5]))

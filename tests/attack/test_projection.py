@@ -1,3 +1,5 @@
+from typing import get_args
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -72,4 +74,6 @@ def test_the_steepest_step_is_of_size_1_also_where_squares_round_to_nothing() ->
     torch.testing.assert_close(steepest(gradient, "l2"), torch.tensor([0.6, -0.8]).view(1, 1, 1, 2))
     assert steepest(gradient, "linf").flatten().tolist() == [1, -1]
     assert steepest(torch.zeros(1, 1, 1, 2), "l2").flatten().tolist() == [0, 0]
-    assert steepest(torch.tensor([torch.nan, 2.0]).view(1, 1, 1, 2), "l2").flatten().tolist() == [0, 1]
+    norms: tuple[Norm, ...] = get_args(Norm)
+    for norm in norms:
+        assert steepest(torch.tensor([torch.nan, 2.0]).view(1, 1, 1, 2), norm).flatten().tolist() == [0, 1]

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from windfirm.attack import ATTACKS, Attack, Budget, build
 from windfirm.attack.corruptions import KINDS
-from windfirm.attack.registry import read
+from windfirm.attack.registry import SIDE, read
 from windfirm.errors import InputError
 
 TITLES = {
@@ -218,6 +218,12 @@ def test_an_attack_of_ones_own_that_could_not_be_counted_is_refused() -> None:
     norm: Any = "L2"
     with pytest.raises(InputError, match="mine: expected a norm out of linf, l2, or None, got L2"):
         Attack("mine", "mine", nothing, trials=1, average=False, norm=norm)
+    with pytest.raises(InputError, match="mine: expected a title that says L2, got a step along the gradient"):
+        Attack("mine", "a step along the gradient", nothing, trials=1, average=False, norm="l2")
+    with pytest.raises(
+        InputError, match="mine: expected a title that does not say L2, as norm is linf, got of L2 loss"
+    ):
+        Attack("mine", "of L2 loss", nothing, trials=1, average=False, norm="linf")
     with pytest.raises(InputError, match="mine: expected at least 1 trial, got 0"):
         Attack("mine", "mine", nothing, trials=0, average=True, norm=None)
 
@@ -229,8 +235,20 @@ def test_what_is_no_attack_and_options_of_another_type_are_refused() -> None:
     for steps in ("3", 2.5):
         with pytest.raises(InputError, match=f"pgd: expected steps as a whole number, got {steps!r}"):
             build("pgd", steps=steps)
+    for minimal in ("no", 1):
+        with pytest.raises(InputError, match=f"fab-t: expected minimal as true or false, got {minimal!r}"):
+            build("fab-t", minimal=minimal)
     assert build("pgd", step=1).title.startswith("50 steps of 1 eps")
 
 
+@pytest.mark.parametrize("name", ATTACKS)
+def test_attacks_are_built_for_any_size_that_images_may_have(name: str) -> None:
+    for side in (1, 2, 3, SIDE):
+        title = build(name, side).title
+        assert "0×0" not in title
+        assert side == 1 or "up to 0 pixels" not in title
+
+
 def test_kinds_of_corruptions_may_be_a_text() -> None:
+    assert build("corruptions", 8, kinds=(kind for kind in ("fog", "snow"))).trials == 2
     assert build("corruptions", 8, kinds="fog,snow").title == build("corruptions", 8, kinds=["fog", "snow"]).title

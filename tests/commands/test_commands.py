@@ -194,6 +194,12 @@ def test_eps_is_of_the_norm_by_which_a_sweep_goes(capsys: Capture, data: Path) -
         assert [outcome.eps for sweep in subject.sweeps for outcome in sweep.outcomes] == [1.5, 1.5]
 
 
+def test_an_attack_that_goes_by_l2_wants_a_length(capsys: Capture, data: Path) -> None:
+    words = ("attack", NET, "--data", data, "--attack", "fgsm", "--attack", "pgd", "--option", "norm=l2")
+    wanted = "--eps: expected a length in L2 for pgd, such as 0.5, got none"
+    assert complaint(capsys, *words) == f"windfirm attack: {wanted}"
+
+
 def test_compare_prints_verdicts_and_doubts_and_both_can_be_set(capsys: Capture, data: Path) -> None:
     words = ("compare", NET, NET, "--factory", NET, "--data", data, "--attack", "fgsm")
     made, *lines = run(capsys, *words, "--margin", "20").splitlines()

@@ -55,7 +55,7 @@ def test_from_photographs_to_a_smaller_network_and_what_it_stands(capsys: Captur
     found = run_json(capsys, *words, "--attack", "clean", "--attack", "fgsm", "--images", "60")
     assert {name: found[name] for name in ("data", "images", "input", "skipped")} == {
         "data": "photos/val",
-        "images": 59,  # the broken file is one of the first of the classes
+        "images": 60,  # another for the broken file, which is one of the first of the classes
         "input": [3, 64, 64],
         "skipped": 1,
     }

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from tests.commands.toys import complaint, folder, listing, run, run_json
+from windfirm.adjust.resume import weights_digest
 from windfirm.defend.stylizer import load_stylizer
 from windfirm.errors import InputError
 
@@ -34,7 +35,9 @@ def test_it_writes_weights_a_record_and_a_sheet_that_a_defence_then_uses(capsys:
 
     how = ("--defence", "stylized", "--stylizer", "style/stylizer.safetensors")
     trained = run_json(capsys, "train", "resnet20", "--data", data, "--epochs", "1", "--batch", "8", *how, "--out", "F")
-    assert trained["defence"] == {"name": "stylized", "alpha": 1.0, "stylizer": "style/stylizer.safetensors"}
+    made = weights_digest(load_stylizer("style/stylizer.safetensors"))
+    file = "style/stylizer.safetensors"
+    assert trained["defence"] == {"name": "stylized", "alpha": 1.0, "stylizer": file, "weights": made}
     assert "--defence stylized --stylizer stylizer.safetensors --seed 0" in trained["command"]
     assert "look at style/sheet.png" in run(capsys, "train-stylizer", "--data", data, "--epochs", "1", "--out", "style")
 

@@ -13,6 +13,7 @@ from windfirm.attack import build
 from windfirm.errors import CutError, InputError
 from windfirm.evaluate.api import as_images, attack, perturb
 from windfirm.evaluate.calibration import logits
+from windfirm.evaluate.curves import against_eps
 from windfirm.evaluate.distance import distances
 from windfirm.evaluate.examples import examples
 from windfirm.evaluate.loop import curve, evaluate
@@ -88,6 +89,7 @@ def test_images_have_as_many_classes_as_the_network_tells_apart() -> None:
         (DATA.images, DATA.labels[:3], "images: expected labels (40,) of torch.int64, got (3,) torch.int64"),
         (DATA.images, DATA.labels + 0.9, "labels: expected whole numbers, got torch.float32"),
         ("a.png", DATA.labels, "images: expected a tensor, got str"),
+        (DATA, None, "images: expected a tensor, or windfirm.evaluate for Images, got Images"),
         (DATA.images, DATA.labels + 3, "images: expected labels from 0 to 2, got 4 to 5"),
     ],
 )  # fmt: skip
@@ -186,6 +188,35 @@ def test_attacks_go_by_their_names_everywhere_and_a_tensor_is_told_from_images()
     assert examples({"F": MODEL}, DATA, "fgsm", [0])[0].attack == "fgsm"
     with pytest.raises(InputError, match=r"^images: expected Images, or windfirm.attack for a tensor, got Tensor$"):
         evaluate(MODEL, DATA.images, "fgsm")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda images: curve(MODEL, images, [0.1]),
+        lambda images: against_eps(MODEL, images, "pgd"),
+        lambda images: occlusion_map(MODEL, images),
+        lambda images: logits(MODEL, images),
+    ],
+)
+def test_whatever_takes_images_says_so(measure: Callable[[Any], object]) -> None:
+    measure(DATA)
+    with pytest.raises(InputError, match=r"^images: expected Images, or windfirm.attack for a tensor, got Tensor$"):
+        measure(DATA.images)
+
+
+def test_networks_that_are_told_apart_have_names() -> None:
+    with pytest.raises(InputError, match="transfer: expected at least one target, by its name in a dict, got list"):
+        transfer(MODEL, [MODEL], DATA, "fgsm")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="examples: expected networks by their roles in a dict, got "):
+        examples(MODEL, DATA, "fgsm", [0])  # type: ignore[arg-type]
+    assert len(examples({"F": MODEL}, DATA, "fgsm", torch.tensor([0, 3]))) == 2  # type: ignore[arg-type]
+
+
+def test_arrays_may_run_backwards() -> None:
+    images = DATA.images.numpy()
+    found = as_images(MODEL, images[:, ::-1], DATA.labels).images
+    assert torch.equal(found, DATA.images.flip(1))
 
 
 def test_a_network_that_squeezes_what_is_alone_is_asked_for_two_images() -> None:

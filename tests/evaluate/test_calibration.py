@@ -82,6 +82,15 @@ def test_no_temperature_is_fitted_on_images_that_are_all_right() -> None:
     assert (found.temperature, found.scaled_nll, found.scaled_ece) == (1.0, found.nll, found.ece)
 
 
+def test_labels_that_a_network_rules_out_have_no_say_in_the_temperature() -> None:
+    logits, labels = drawn(3.7, 2_000)
+    wanted = temperature(logits, labels)
+    ruled_out = torch.tensor([[0.0, 1.0, -torch.inf, *[0.0] * (logits.shape[1] - 3)]]).expand(5, -1)
+    both = torch.cat([logits, ruled_out]), torch.cat([labels, torch.full((5,), 2)])
+    assert temperature(*both) == wanted
+    assert temperature(ruled_out, torch.full((5,), 2)) == 1
+
+
 def test_one_image_cannot_be_split() -> None:
     with pytest.raises(InputError) as error:
         calibration(torch.zeros(1, 3), torch.zeros(1, dtype=torch.int64))

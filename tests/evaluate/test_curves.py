@@ -108,6 +108,8 @@ def test_what_is_no_curve_is_refused() -> None:
     with pytest.raises(InputError) as error:
         against_eps(small_network(), labelled(small_network()), build("occlusion", 8))
     assert str(error.value) == "occlusion: expected an attack that eps limits, got one without a norm"
+    with pytest.raises(InputError, match="sweep of pgd: expected lengths to go over, such as"):
+        sweep("pgd", 8, norm="l2")
 
 
 def test_a_curve_survives_json() -> None:

@@ -195,6 +195,10 @@ def test_attacks_without_a_norm_and_those_that_cheat_are_refused() -> None:
     with pytest.raises(InputError) as error:
         distances(model, labelled(model), cheat, halvings=-1)
     assert str(error.value) == "distances: expected 0 or more halvings, got -1"
+    for largest in (-1.0, float("nan"), 8.0):
+        with pytest.raises(InputError, match=r"eps: expected a number in \[0, 1\], such as 8/255, got"):
+            distances(model, labelled(model), "deepfool", largest=largest)
+    assert distances(model, labelled(model), "deepfool", largest="8/255").largest == 8 / 255
 
 
 def test_changes_are_looked_for_in_float32_as_the_judge_sees_them() -> None:

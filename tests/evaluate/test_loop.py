@@ -124,9 +124,9 @@ def test_rounding_is_no_cheat_however_far_a_change_may_go() -> None:
         change = torch.full_like(images, far / images[0].numel() ** 0.5)
         return images + change
 
-    assert evaluate(model, images, Attack("toy", "a toy", long, 1, False, "l2"), eps=25).total == 4
+    assert evaluate(model, images, Attack("toy", "a toy, L2", long, 1, False, "l2"), eps=25).total == 4
     with pytest.raises(WindfirmError, match=r"changes of at most 24.9999, got 25"):
-        evaluate(model, images, Attack("toy", "a toy", long, 1, False, "l2"), eps=24.9999)
+        evaluate(model, images, Attack("toy", "a toy, L2", long, 1, False, "l2"), eps=24.9999)
 
 
 CHEATS: dict[str, tuple[Callable[..., object], str]] = {
@@ -327,7 +327,7 @@ def test_rounding_of_many_pixels_is_no_cheating() -> None:
     pixels = 0.5 + torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0)) / 2
     change = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(1))
     changed = (pixels + 1e-5 * change / change.norm()).clamp(0, 1)
-    attack = Attack("toy", "a toy", nothing, 1, False, "l2")
+    attack = Attack("toy", "a toy, L2", nothing, 1, False, "l2")
     assert (changed - pixels).double().norm() > 1.1e-5
     assert loop.checked(attack, pixels, changed, 1e-5).equal(changed)
     with pytest.raises(WindfirmError, match=r"changes of at most 1e-05, got 0\.0001"):
@@ -389,7 +389,7 @@ def test_a_change_may_be_as_long_as_the_norm_of_the_attack_allows() -> None:
     def darker(_: nn.Module, pixels: Tensor, labels: Tensor, budget: Budget) -> Tensor:
         return pixels + 0.01 * (0.5 - pixels).sign()
 
-    attack = Attack("toy", "a toy", darker, trials=1, average=False, norm="l2")
+    attack = Attack("toy", "a toy, L2", darker, trials=1, average=False, norm="l2")
     evaluate(model, images, attack, eps=1.001 * length)
     with pytest.raises(WindfirmError) as error:
         evaluate(model, images, attack, eps=0.9 * length)

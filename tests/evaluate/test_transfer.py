@@ -128,4 +128,4 @@ def test_the_source_is_left_in_its_mode_and_the_attack_is_checked() -> None:
     assert str(error.value).startswith("attack toy: expected images in [0, 1], got values in [2")
     with pytest.raises(InputError) as error:
         transfer(source, {}, images, make(nothing))
-    assert str(error.value) == "transfer: expected at least one target, got none"
+    assert str(error.value) == "transfer: expected at least one target, by its name in a dict, got none"

@@ -149,5 +149,9 @@ def test_what_cannot_be_compared_is_told_before_it_is_measured() -> None:
     own = replace(build("fgsm"), apply=fail)
     with pytest.raises(InputError, match="compare: expected attacks that each have a name of their own, got fgsm tw"):
         compare(MODEL, MODEL, DATA, attacks=[own, own], checked=0)
+    with pytest.raises(InputError, match="sweeps: expected a list of what "):
+        compare(MODEL, MODEL, DATA, attacks=[own], sweeps=["fgsm"], checked=0)  # type: ignore[list-item]
+    with pytest.raises(InputError, match="labels: expected those of the Images alone, got others"):
+        compare(MODEL, MODEL, DATA, DATA.labels, attacks=[own], checked=0)
     with pytest.raises(InputError, match=r"compare: expected a margin in \(0, 100\] percentage points, got 0"):
         compare(MODEL, MODEL, DATA, attacks=[own], margin=0, checked=0)

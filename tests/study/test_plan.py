@@ -274,6 +274,11 @@ def test_the_plan_is_plain_values(tmp_path: Path) -> None:
             "ratio = 0.5\n[network]\nmean = 0.5",
             "sweep.toml:8: network.mean: expected a list of finite numbers, got 0.5",
         ),
+        (
+            '"semantic"\nturn = 0.5',
+            '"pgd"\nnorm = "l2"',
+            "sweep.toml:18: attack.name: expected an eps for pgd, a length in L2 such as 0.5, got none",
+        ),
         ("ratio = 0.5", "ratio = true", "sweep.toml:6: prune.ratio: expected a number in (0, 1), got true"),
     ],
 )

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from windfirm.adjust.objective import margin
-from windfirm.attack.budget import Attack, Budget, Norm
+from windfirm.attack.budget import NORMS, Attack, Budget, Norm
 from windfirm.attack.climb import Look, Loss, look, mostly, pack
 from windfirm.attack.losses import dlr, targeted_dlr
-from windfirm.attack.options import NORMS, check, some
+from windfirm.attack.options import check, some
 from windfirm.attack.projection import project, random_point, steepest
 from windfirm.attack.targets import towards
 

@@ -5,20 +5,12 @@ from torch import Tensor, nn
 
 from windfirm.adjust.signs import differentiable
 from windfirm.attack.budget import Norm
+from windfirm.attack.projection import length
 
 _IMAGE = (-3, -2, -1)
 
 #: The share of its way to a plane after which a change counts as there, as far as float32 can tell.
 ARRIVED = 1 - 1e-3
-
-
-def length(change: Tensor, norm: Norm) -> Tensor:
-    """How long each change (..., c, h, w) is in ``norm``: (...)."""
-    if norm == "linf":
-        return change.abs().amax(_IMAGE)
-    # In float64, as squares of a small gradient would be nothing in float32.
-    exact: Tensor = torch.linalg.vector_norm(change, 2, _IMAGE, dtype=torch.float64)
-    return exact.to(change.dtype)
 
 
 def rivals(logits: Tensor, labels: Tensor, count: int) -> Tensor:

@@ -20,6 +20,9 @@ from windfirm.errors import InputError, expected
 #: How far a change is: its largest value, or its length (Euclidean, over all values of an image).
 Norm = Literal["linf", "l2"]
 
+#: Norms as titles print them.
+NORMS = {"linf": "Linf", "l2": "L2"}
+
 #: What tables call means over attacks.
 MEANS = ("average", "robustness", "generalization")
 
@@ -84,6 +87,9 @@ class Attack:
     def __post_init__(self) -> None:
         if self.norm not in (None, *get_args(Norm)):
             raise InputError(expected(self.name, f"a norm out of {', '.join(get_args(Norm))}, or None", self.norm))
+        if self.norm and (NORMS["l2"] in self.title) != (self.norm == "l2"):  # rows keep titles, and no norms
+            wanted = "a title that says L2" if self.norm == "l2" else "a title that does not say L2, as norm is linf"
+            raise InputError(expected(self.name, wanted, self.title))
         if self.trials < 1:
             raise InputError(expected(self.name, "at least 1 trial", self.trials))
         if self.name in MEANS:
@@ -99,6 +105,8 @@ def parse_eps(text: str | float, norm: Norm | None = "linf") -> float:
 
     Raises InputError for anything else.
     """
+    if getattr(text, "ndim", None) == 0:
+        text = text.item()  # type: ignore[union-attr]  # of a tensor or array without axes
     above, slash, below = str(text).partition("/")
     try:
         eps = float(above) / (float(below) if slash else 1.0)

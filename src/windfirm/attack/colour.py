@@ -6,13 +6,13 @@ from torch import Tensor
 from windfirm.errors import InputError, expected
 
 
-def rgb_to_hsv(images: Tensor) -> Tensor:
+def rgb_to_hsv(images: Tensor, name: str = "colours") -> Tensor:
     """Hue, saturation and value of (b, 3, h, w) RGB images, same shape; hue is 0 where there is no colour.
 
-    Raises InputError for images that do not have three channels.
+    Raises InputError, which begins with ``name``, for images that do not have three channels.
     """
     if images.ndim != 4 or images.shape[1] != 3:
-        raise InputError(expected("semantic changes", "RGB images (b, 3, h, w)", tuple(images.shape)))
+        raise InputError(expected(name, "RGB images (b, 3, h, w)", tuple(images.shape)))
     red, green, blue = images.unbind(1)
     value = images.amax(1)
     chroma = value - images.amin(1)

@@ -8,10 +8,11 @@ from math import inf
 import torch
 from torch import Tensor, nn
 
-from windfirm.attack.border import leads, length, nearest, rivals
-from windfirm.attack.budget import Attack, Budget, Norm
-from windfirm.attack.options import NORMS, check, some
+from windfirm.attack.border import leads, nearest, rivals
+from windfirm.attack.budget import NORMS, Attack, Budget, Norm
+from windfirm.attack.options import check, some
 from windfirm.attack.pieces import pieces
+from windfirm.attack.projection import length
 from windfirm.errors import InputError, expected
 
 #: How far apart two logits count that are the same number, as a share of the largest: bfloat16 tells no less apart.

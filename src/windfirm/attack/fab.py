@@ -12,10 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from windfirm.attack.border import leads, length, shortest
-from windfirm.attack.budget import Attack, Budget, Norm
-from windfirm.attack.options import NORMS, check, some
+from windfirm.attack.border import leads, shortest
+from windfirm.attack.budget import NORMS, Attack, Budget, Norm
+from windfirm.attack.options import check, some
 from windfirm.attack.pieces import pieces
+from windfirm.attack.projection import length
 from windfirm.attack.targets import towards
 from windfirm.errors import InputError, expected
 

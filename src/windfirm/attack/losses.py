@@ -4,6 +4,7 @@ The cross-entropy is climbed as its margin (windfirm.adjust.objective.margin), o
 of two points is better, the sign of the gradient and its direction are the same, and nothing rounds away in float32.
 """
 
+import torch
 from torch import Tensor
 
 from windfirm.errors import InputError, expected
@@ -35,5 +36,8 @@ def targeted_dlr(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
 
 
 def _check(name: str, logits: Tensor, least: int) -> None:
-    if logits.shape[1] < least:
-        raise InputError(expected(name, f"a network with at least {least} classes", logits.shape[1]))
+    """Raise InputError for too few classes; those that a network masks, with -inf, are none."""
+    told = (logits != -torch.inf).sum(1)
+    if logits.shape[1] < least or bool((told < least).any()):
+        got = min(logits.shape[1], *told.tolist())
+        raise InputError(expected(name, f"a network with at least {least} classes", got))

@@ -30,7 +30,7 @@ def worst(side: int, *, size: int | None = None, stride: int | None = None, colo
 
     The last row and column of the grid lie at the edge of the image, at whatever distance from those before.
     """
-    size = side // 4 if size is None else size
+    size = max(side // 4, 1) if size is None else size
     stride = max(side // 8, 1) if stride is None else stride
     _check("occlusion-worst", side, size, colour)
     if stride < 1:
@@ -52,7 +52,7 @@ def worst(side: int, *, size: int | None = None, stride: int | None = None, colo
 
 def _anywhere(name: str, side: int, size: int | None, colour: Colour) -> tuple[int, Apply]:
     """The size, and what puts a square of it at a place drawn for each image and trial."""
-    size = side // 2 if size is None else size
+    size = max(side // 2, 1) if size is None else size
     _check(name, side, size, colour)
 
     def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:

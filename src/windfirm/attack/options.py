@@ -5,9 +5,6 @@ from typing import get_args
 from windfirm.attack.budget import Norm
 from windfirm.errors import InputError, expected
 
-#: Norms as titles print them.
-NORMS = {"linf": "Linf", "l2": "L2"}
-
 
 def check(name: str, norm: Norm, **counts: int) -> None:
     """Raise InputError, which starts with ``name``, for an unknown norm and for counts below 1."""

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from windfirm.adjust.objective import margin
-from windfirm.attack.budget import Attack, Budget, Norm
+from windfirm.attack.budget import NORMS, Attack, Budget, Norm
 from windfirm.attack.climb import look, mostly
-from windfirm.attack.options import NORMS, check, some
+from windfirm.attack.options import check, some
 from windfirm.attack.projection import project, random_point, steepest
 from windfirm.errors import InputError, expected
 

@@ -41,8 +41,15 @@ def steepest(gradient: Tensor, norm: Norm) -> Tensor:
     return gradient / lengths(gradient)
 
 
+def length(change: Tensor, norm: Norm) -> Tensor:
+    """How long each change (..., c, h, w) is in ``norm``: (...)."""
+    if norm == "linf":
+        return change.abs().amax((-3, -2, -1))
+    # In float64, as squares of a small gradient would be nothing in float32.
+    exact: Tensor = torch.linalg.vector_norm(change, 2, (-3, -2, -1), dtype=torch.float64)
+    return exact.to(change.dtype)
+
+
 def lengths(change: Tensor) -> Tensor:
     """The length of each image's change, (b, 1, 1, 1); above 0, so that one may divide by it."""
-    # In float64, as squares of a small gradient would be nothing in float32.
-    exact: Tensor = torch.linalg.vector_norm(change.flatten(1), dim=1, dtype=torch.float64)
-    return exact.to(change.dtype).clamp(min=torch.finfo(change.dtype).tiny)[:, None, None, None]
+    return length(change, "l2").clamp(min=torch.finfo(change.dtype).tiny)[:, None, None, None]

@@ -40,8 +40,9 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
     }
 )
 
-#: A side for which attacks are checked before any image is there: longer than any, so that what may fit passes.
-SIDE = 2**16
+#: A side for which attacks are checked before any image is there: as long as any, so that what may fit passes, and no
+#: longer, as those of the user's own may make something of that size.
+SIDE = 1024
 
 
 @default_modes()

@@ -19,7 +19,7 @@ def hue(side: int, *, turn: float = 1.0, trials: int = 10) -> Attack:
         raise InputError(expected("semantic", "a turn in [0, 1]", turn))
 
     def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
-        return recolour(images, turn * (budget.draw(images, 1, "semantic") - 0.5))
+        return recolour("semantic", images, turn * (budget.draw(images, 1, "semantic") - 0.5))
 
     width = "a full turn" if turn == 1 else f"{turn:g} of a turn"
     title = f"one random hue shift {width} wide, mean of {trials} draws"
@@ -28,7 +28,7 @@ def hue(side: int, *, turn: float = 1.0, trials: int = 10) -> Attack:
 
 def shift(side: int, *, pixels: int | None = None, trials: int = 10) -> Attack:
     """A random move by up to ``pixels`` along each axis (an eighth of the side when None: 4 at 32), zero filled."""
-    reach = side // 8 if pixels is None else pixels
+    reach = min(max(side // 8, 1), side - 1) if pixels is None else pixels
     if not 0 <= reach < side:
         raise InputError(expected("semantic-shift", f"pixels in [0, {side})", reach))
 
@@ -53,7 +53,7 @@ def search(side: int, *, trials: int = 1000) -> Attack:
     def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
         numbers = budget.draw(images, 2, "semantic-search")
         more = (2 * numbers[:, 1:] - 1) * budget.trial / trials
-        return recolour(images, numbers[:, :1], more)
+        return recolour("semantic-search", images, numbers[:, :1], more)
 
     title = f"random hue and growing saturation shifts, worst of {trials} trials"
     return Attack("semantic-search", title, apply, trials, average=False, norm=None)
@@ -73,18 +73,18 @@ def grid(side: int, *, hues: int = 12, saturations: int = 5, reach: float = 0.5)
     def apply(model: nn.Module, images: Tensor, labels: Tensor, budget: Budget) -> Tensor:
         turn, more = divmod(budget.trial, saturations)
         column = images.new_ones(len(images), 1)
-        return recolour(images, turn / hues * column, shifts[more].item() * column)
+        return recolour("semantic-grid", images, turn / hues * column, shifts[more].item() * column)
 
     title = f"worst of {hues} hues × {saturations} saturations up to ±{reach:g}"
     return Attack("semantic-grid", title, apply, trials=hues * saturations, average=False, norm=None)
 
 
-def recolour(images: Tensor, turn: Tensor, saturation: Tensor | None = None) -> Tensor:
+def recolour(name: str, images: Tensor, turn: Tensor, saturation: Tensor | None = None) -> Tensor:
     """RGB ``images`` (b, 3, h, w) with hues turned by ``turn`` (b, 1) full turns and ``saturation`` (b, 1) added.
 
-    Saturation is clipped to [0, 1]; value, the largest of R, G and B, stays.
+    Saturation is clipped to [0, 1]; value, the largest of R, G and B, stays. ``name`` is that of the attack.
     """
-    hues, saturations, values = rgb_to_hsv(images).unbind(1)
+    hues, saturations, values = rgb_to_hsv(images, name).unbind(1)
     hues = hues + turn.to(images)[:, :, None]
     if saturation is not None:
         saturations = (saturations + saturation.to(images)[:, :, None]).clamp(0, 1)

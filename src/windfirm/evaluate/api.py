@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -69,9 +70,10 @@ def as_images(model: nn.Module, images: Tensor | NDArray[Any], labels: Tensor | 
 
     Raises InputError for images outside [0, 1] and for labels that do not fit.
     """
+    images = _tensor("images", images)
     if labels is None:
         raise InputError(expected("labels", "one for each image", "none"))
-    images, labels = _tensor("images", images), _tensor("labels", labels)
+    labels = _tensor("labels", labels)
     if labels.is_floating_point() or labels.is_complex():
         raise InputError(expected("labels", "whole numbers", labels.dtype))
     shape = tuple(images.shape)
@@ -92,8 +94,12 @@ def as_images(model: nn.Module, images: Tensor | NDArray[Any], labels: Tensor | 
     return Images(pixels, labels.to("cpu", torch.int64), tuple(map(str, range(logits.shape[-1]))), "images")
 
 
-def _tensor(what: str, values: Tensor | NDArray[Any]) -> Tensor:
+def _tensor(what: str, values: Any) -> Tensor:
+    if isinstance(values, Images):
+        raise InputError(expected(what, "a tensor, or windfirm.evaluate for Images", "Images"))
     try:
+        if isinstance(values, np.ndarray):
+            values = np.ascontiguousarray(values)  # a view may run backwards, as tensors cannot
         return torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(expected(what, "a tensor", type(values).__name__)) from error

@@ -17,7 +17,7 @@ from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import fetch
 from windfirm.evaluate.memory import batched
-from windfirm.evaluate.network import outputs, private
+from windfirm.evaluate.network import check_images, outputs, private
 from windfirm.models.device import default_modes, placed
 
 BINS = 15
@@ -82,10 +82,17 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
 
     The nll is convex in the inverse temperature, so that a search over its logarithm finds the one minimum. Where every
     prediction is right there is none: some temperature far below 1 is returned, for which the nll is nearly zero.
+    Images whose label the network rules out, with a logit of -inf, have an infinite nll at any temperature and no say
+    in it; 1 where there are no others.
     """
-    first, second = logits.double().topk(2).values.unbind(1)
-    size = float((first - second).median()) or 1.0
-    logits = logits.double() / size
+    possible = logits.gather(1, labels[:, None])[:, 0] > -torch.inf
+    logits, labels = logits.double()[possible], labels[possible]
+    if not len(labels):
+        return 1.0
+    first, second = logits.topk(2).values.unbind(1)
+    size = float((first - second).median())
+    size = size if 0 < size < math.inf else 1.0
+    logits = logits / size
     end = math.log(WIDEST)
     found = optimize.minimize_scalar(
         lambda log: nll(logits / math.exp(log), labels), bounds=(-end, end), options={"xatol": 1e-6}
@@ -103,6 +110,7 @@ def logits(
     Returns (n, classes) float64 on the CPU, so that what is computed from them is exact to many digits. Raises
     InputError when model and images do not fit together.
     """
+    check_images(images)
     device = placed(device)
     network = private(model, device, images.images)
     batches = batched("logits", images, batch, device)

@@ -16,6 +16,7 @@ from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.intervals import interval
 from windfirm.evaluate.loop import curve, evaluate
+from windfirm.evaluate.network import check_images
 from windfirm.evaluate.outcome import Outcome, pack, unpack
 
 #: Sizes of change that tell naturally trained networks apart (the small ones) and reach chance (the large ones).
@@ -87,22 +88,26 @@ class Sweep:
 def sweep(name: str, side: int, option: str = "eps", values: Sequence[float | str] = EPSES, **options: Any) -> Sweep:
     """The attack called ``name`` at each of ``values`` of eps, which may be written ``8/255``, or of its ``option``.
 
-    For the values of an option see variants.
+    For the values of an option see variants. Raises InputError where an attack that goes by L2 is given no lengths.
     """
     if option != "eps":
         return Sweep(option, tuple(variants(name, side, option, cast(Sequence[float], values), **options)))
     attack = build(name, side, **options)
+    if attack.norm == "l2" and values is EPSES:
+        raise InputError(expected(f"sweep of {attack.name}", "lengths to go over, such as 0, 0.25, 0.5 and 1", "none"))
     return Sweep(option, tuple((parse_eps(value, attack.norm or "linf"), attack) for value in values))
 
 
 def against_eps(
-    model: nn.Module, images: Images, attack: Attack, epses: Sequence[float] = EPSES, **options: Any
+    model: nn.Module, images: Images, attack: str | Attack, epses: Sequence[float] = EPSES, **options: Any
 ) -> Curve:
     """``attack`` at each of ``epses``, each by itself; ``options`` are those of evaluate. No attack is run at eps 0.
 
     So accuracy may rise where eps grows, which would be a sign that the attack fails; see ``nested``. Raises InputError
     for an attack to which eps means nothing.
     """
+    check_images(images)
+    attack = build(attack, images.side)
     _limited(attack)
     if attack == fgsm(0):
         return Curve("eps", tuple(epses), curve(model, images, epses, **options))

@@ -14,8 +14,8 @@ from scipy import stats
 from torch import Tensor, nn
 
 from windfirm import seeds
-from windfirm.attack.border import length
 from windfirm.attack.budget import Attack, Budget, Norm
+from windfirm.attack.projection import length
 from windfirm.attack.registry import build
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
@@ -69,7 +69,7 @@ def distances(
     images: Images,
     attack: str | Attack,
     *,
-    largest: float | None = None,
+    largest: float | str | None = None,
     halvings: int = 10,
     seed: int = 0,
     batch: int | None = None,
@@ -94,6 +94,7 @@ def distances(
     batches = batched("distances", images, batch, device)
     if largest is None:
         largest = 1.0 if norm == "linf" else math.sqrt(images.images[0].numel())
+    largest = attack.size(largest)
     network = private(model, device, images.images)
 
     def nearest(ids: Tensor) -> Tensor:

@@ -61,8 +61,11 @@ def examples(
     Random changes are those that evaluate makes with the same seed. Of an attack that averages the first draw is shown;
     of any other the first trial that fools the network, or the last. Raises what evaluate raises.
     """
+    if not isinstance(models, Mapping):
+        raise InputError(expected("examples", "networks by their roles in a dict", type(models).__name__))
+    ids = [int(i) for i in ids]
     if not ids or not all(0 <= i < len(images) for i in ids):
-        raise InputError(expected("examples", f"image numbers in [0, {len(images)})", list(ids)))
+        raise InputError(expected("examples", f"image numbers in [0, {len(images)})", ids))
     attack = build(attack, images.side)
     eps = attack.size(eps)
     chosen = torch.tensor(ids)

@@ -121,7 +121,7 @@ def evaluate(
             left = right
     if not attack.average:
         correct[left] = 1
-    return _outcome(attack, eps, correct)
+    return outcome_of(attack, eps, correct)
 
 
 @default_modes()
@@ -140,6 +140,7 @@ def curve(
 
     ``seed`` decides what a network draws that is random, ``progress`` counts images. Raises what evaluate raises.
     """
+    check_images(images)
     sizes, device = [parse_eps(eps) for eps in epses], placed(device)
     network, batches = private(model, device, images.images), batched("evaluate", images, batch, device)
     attack = fgsm(0)
@@ -161,7 +162,7 @@ def curve(
             correct[:, some] = found
             if progress:
                 progress(int(some[-1]) + 1, len(images))
-    return tuple(_outcome(attack, eps, row) for eps, row in zip(sizes, correct, strict=True))
+    return tuple(outcome_of(attack, eps, row) for eps, row in zip(sizes, correct, strict=True))
 
 
 def first_look(network: nn.Module, pixels: Tensor, labels: Tensor, images: Images) -> tuple[Tensor, Tensor]:
@@ -267,6 +268,7 @@ def checked(attack: Attack, pixels: Tensor, changed: Tensor, eps: float) -> Tens
     return changed
 
 
-def _outcome(attack: Attack, eps: float, correct: Tensor) -> Outcome:
+def outcome_of(attack: Attack, eps: float, correct: Tensor) -> Outcome:
+    """What ``attack`` at ``eps`` came to, ``correct`` (n,) telling how many trials each image survived."""
     trials = attack.trials if attack.average else 1
     return Outcome(attack.name, attack.title, None if attack.norm is None else eps, trials, correct.numpy())

@@ -11,7 +11,7 @@ from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.loop import attacked, fetch
 from windfirm.evaluate.memory import batched
-from windfirm.evaluate.network import classify, outputs, private
+from windfirm.evaluate.network import check_images, classify, outputs, private
 from windfirm.models.device import default_modes, placed
 
 
@@ -33,6 +33,7 @@ def occlusion_map(
     The places, and the sizes that stand for None, are those of the attack occlusion-worst. Raises InputError when model
     and images do not fit together, and for images that are not square.
     """
+    check_images(images)
     height, width = images.images.shape[-2:]
     if height != width or not len(images):
         raise InputError(expected("occlusion map", "at least one image, square", f"{len(images)} of {height}×{width}"))

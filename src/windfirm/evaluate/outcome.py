@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from windfirm.attack.budget import show_eps
-from windfirm.attack.options import NORMS
+from windfirm.attack.budget import NORMS, show_eps
 from windfirm.errors import InputError, expected
 
 #: The most draws an image that are stored.

@@ -12,7 +12,7 @@ from windfirm.attack.budget import Attack, Budget
 from windfirm.attack.registry import build
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
-from windfirm.evaluate.loop import attacked, fetch, searched
+from windfirm.evaluate.loop import attacked, fetch, outcome_of, searched
 from windfirm.evaluate.memory import batched
 from windfirm.evaluate.network import check_images, classify, private
 from windfirm.evaluate.outcome import Outcome
@@ -45,8 +45,9 @@ def transfer(
 
     Raises what evaluate raises.
     """
-    if not targets:
-        raise InputError(expected("transfer", "at least one target", "none"))
+    if not isinstance(targets, Mapping) or not targets:
+        got = "none" if isinstance(targets, Mapping) else type(targets).__name__
+        raise InputError(expected("transfer", "at least one target, by its name in a dict", got))
     check_images(images)
     attack, device = build(attack, images.side), placed(device)
     eps = attack.size(eps)
@@ -64,10 +65,9 @@ def transfer(
             for key, count in found.items():
                 correct[key][some] = count.cpu()
     title = f"{attack.title}, made on {name}"
-    strength = None if attack.norm is None else eps
-    trials = attack.trials if attack.average else 1
     return {
-        key: Outcome(f"{attack.name} from {name}", title, strength, trials, c.numpy()) for key, c in correct.items()
+        key: replace(outcome_of(attack, eps, count), attack=f"{attack.name} from {name}", title=title)
+        for key, count in correct.items()
     }
 
 

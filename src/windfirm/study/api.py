@@ -49,6 +49,10 @@ def compare(
     """
     if checked < 0:
         raise InputError(expected("checked", "at least 0 images", checked))
+    if isinstance(images, Images) and labels is not None:
+        raise InputError(expected("labels", "those of the Images alone", "others"))
+    if not all(isinstance(entry, Sweep) for entry in sweeps):
+        raise InputError(expected("sweeps", "a list of what windfirm.evaluate.sweep makes", repr(sweeps)[:60]))
     device = placed(device)
     data = images if isinstance(images, Images) else as_images(F, images, labels)
     side, size = data.side, parse_eps(eps, "l2")  # whether an attack takes it, its evaluation says

@@ -81,6 +81,8 @@ def _measured(entry: Mapping[str, Any], trials: int | None, at: Callable[[str], 
     sources = [name(ROLES)(at("from"), role) for role in several("from", entry["from"])] if "from" in entry else [None]
     if attack.norm is None and "eps" in entry:
         raise InputError(expected(at("eps"), f"no eps, as {chosen} has none", show(entry["eps"])))
+    if attack.norm == "l2" and "eps" not in entry:
+        raise InputError(expected(at("name"), f"an eps for {chosen}, a length in L2 such as 0.5", "none"))
     norm, given = attack.norm, several("eps", entry.get("eps", "8/255"))
     sizes = [None] if norm is None else [eps(at("eps"), size, norm) for size in given]
     for source, size in itertools.product(sources, sizes):

@@ -110,7 +110,7 @@ def every(side: int, *, severity: int = 3, kinds: str | Sequence[str] = tuple(KI
     kind after kind and then the next draw.
     """
     _check("corruptions", severity)
-    kinds = kinds.split(",") if isinstance(kinds, str) else kinds
+    kinds = tuple(kinds.split(",") if isinstance(kinds, str) else kinds)
     for kind in kinds:
         if kind not in KINDS:
             raise InputError(expected("corruptions", f"kinds out of {', '.join(KINDS)}", kind) + nearest(kind, KINDS))

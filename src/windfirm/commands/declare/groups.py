@@ -116,7 +116,9 @@ def measure_options(parser: Parser) -> None:
         metavar="NAME",
         help=f"{ATTACKS}; may be given several times (default: semantic, occlusion, fgsm, clean)",
     )
-    group.add_argument("--eps", metavar="E", help="the largest change of a value in [0, 1] (default: 8/255)")
+    group.add_argument(
+        "--eps", metavar="E", help="the largest change of a value (default: 8/255), with norm=l2 a length"
+    )
     group.add_argument(
         "--option",
         action="append",
