@@ -375,9 +375,13 @@ def test_outputs_that_are_not_numbers_are_refused() -> None:
 
 def test_no_images_and_empty_batches_are_refused() -> None:
     model = Counting()
-    for images, batch, got in ((labelled(model)[:0], 1, "0 and 1"), (labelled(model), 0, "40 and 0")):
+    for images, batch, got in (
+        (labelled(model)[:0], 1, "0 and 1"),
+        (labelled(model), 0, "40 and 0"),
+        (labelled(model), 2.5, "40 and 2.5"),
+    ):
         with pytest.raises(InputError) as error:
-            evaluate(model, images, make(nothing), batch=batch)
+            evaluate(model, images, make(nothing), batch=batch)  # type: ignore[arg-type]
         assert str(error.value) == f"evaluate: expected at least one image, and batches of at least 1, got {got}"
 
 

@@ -43,7 +43,7 @@ def batched(where: str, images: Images, batch: int | None, device: torch.device 
     Raises InputError, which starts with ``where``, unless there is at least one image, and one a batch.
     """
     size = batch_size(device, images.images.shape) if batch is None else batch
-    if len(images) == 0 or size < 1:
+    if len(images) == 0 or not hasattr(size, "__index__") or size < 1:
         got = f"{len(images)} and {size}"
         raise InputError(expected(where, "at least one image, and batches of at least 1", got))
     return Batches(size)
