@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.prune import keeping
 from tests.prune.nets import Net, frozen, lively
 from tests.prune.test_strange_models import EXAMPLE, half, refusal, right
 from windfirm.models.cost import cost
@@ -104,6 +105,10 @@ class Keeping(nn.Module, Kept):
                 return self.own(size)
             case "dict":
                 return self.ramps["nested"].setdefault(size, torch.linspace(-1, 1, size))
+            case "file, function":
+                return keeping.cached(size)
+            case "file, dict":
+                return keeping.kept(size)
             case "list":
                 RAMPS.append(torch.linspace(-1, 1, size))
                 return RAMPS[0]
@@ -119,7 +124,7 @@ RAMPS: list[Tensor] = []
 LOOKING: list[Callable[[nn.Module, Tensor], object]] = [structures, cost, half]
 
 
-@pytest.mark.parametrize("how", ["function", "method", "dict", "list", "name"])
+@pytest.mark.parametrize("how", ["function", "method", "dict", "list", "name", "file, function", "file, dict"])
 @pytest.mark.parametrize("act", LOOKING)
 @pytest.mark.parametrize("used", [False, True])
 def test_what_code_keeps_from_call_to_call_is_none_of_a_run_that_only_looks(how: str, act: Any, used: bool) -> None:
@@ -128,6 +133,8 @@ def test_what_code_keeps_from_call_to_call_is_none_of_a_run_that_only_looks(how:
     ramp.cache_clear()
     Kept.ramps["nested"].clear()
     RAMPS.clear()
+    keeping.cached.cache_clear()
+    keeping.RAMPS.clear()
     Kept.last = None
     if used:
         model(images)

@@ -5,6 +5,7 @@ import sys
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +15,9 @@ from torch.utils._pytree import tree_leaves
 
 #: What functools.cache and functools.lru_cache make.
 CACHE = type(functools.cache(lambda: None))
+
+#: The folders of packages that are not the user's own.
+INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 #: PyTorch and Python, whose classes hold nothing of a network's.
 OTHERS = frozenset({"torch", *sys.stdlib_module_names})
@@ -55,11 +59,36 @@ def untouched(model: nn.Module) -> Iterator[None]:
 
 
 def _owners(model: nn.Module) -> list[type | ModuleType]:
-    """The classes of its modules, but for those of PyTorch and Python, and the files that they are written in."""
+    """The classes of its modules, but for those of PyTorch and Python, and the files that they are made from."""
     kinds = {kind for module in model.modules() for kind in type(module).__mro__}
     kinds = {kind for kind in kinds if kind.__module__.partition(".")[0] not in OTHERS}
-    files = {kind.__module__ for kind in kinds} & sys.modules.keys()
-    return [*kinds, *(sys.modules[name] for name in files)]
+    return [*kinds, *_files(kind.__module__ for kind in kinds)]
+
+
+def _files(names: Iterable[str]) -> list[ModuleType]:
+    """The modules of these names, and of the user's own those in the same folder that they bring something from."""
+    found: dict[str, ModuleType] = {}
+    wanted = [*names]
+    while wanted:
+        name = wanted.pop()
+        if name in found or name not in sys.modules:
+            continue
+        module = found[name] = sys.modules[name]
+        place = _own_file(name)
+        for value in [*vars(module).values()] if place else ():
+            other = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+            file = _own_file(other) if isinstance(other, str) else None
+            if place and file and file.is_relative_to(place.parent):
+                wanted.append(str(other))
+    return [*found.values()]
+
+
+def _own_file(name: str) -> Path | None:
+    """Where a module of the user's own lies, None for those of Python and of packages that were installed."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if not isinstance(file, str) or name.partition(".")[0] in OTHERS or INSTALLED & {*Path(file).parts}:
+        return None
+    return Path(file)
 
 
 def _containers(values: Iterable[Any], seen: set[int]) -> Iterator[Any]:
