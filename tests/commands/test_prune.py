@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from tests.commands.toys import complaint, folder, run, run_json
+from windfirm.cli import main
 from windfirm.commands.declare.groups import CRITERIA as TOLD
 from windfirm.models.checkpoint import load
 from windfirm.models.cost import cost
@@ -175,8 +176,22 @@ def test_the_size_of_the_images_stays_with_a_network_whose_criterion_needs_none(
 def test_images_of_several_sizes_are_no_size_to_prune_for(capsys: Capture, data: Path) -> None:
     shutil.copytree(folder(data.parent / "small", 1, side=8), data, dirs_exist_ok=True)  # over the first of each class
     said = complaint(capsys, *words(data, "--ratio", "0.2", "--criterion", "l1"))
-    assert "or a size to bring all to (--input C,H,W), got" in said
+    assert "or a size to bring all to (--input C,H,W, in a study network.input), got" in said
 
 
 def test_the_help_names_every_criterion() -> None:
     assert [name for name in TOLD.split(", ") if ":" not in name] == sorted(CRITERIA)
+
+
+def test_another_pruning_that_was_there_is_told(capsys: Capture, data: Path) -> None:
+    how = ("--criterion", "l1", "--rate", "0.3")
+    tuned = (*how, "--adjust", "bn-only", "--control")
+    for more, said in (
+        (tuned, ""),
+        (tuned, ""),
+        (how, "out: another pruning was there, whose control.safetensors is gone; what was made of it, such as c"),
+        (("--criterion", "l2", "--rate", "0.3"), "out: another pruning was there; what was made of it, such as c"),
+    ):
+        assert main(words(data, *more)) == 0
+        told = [line for line in capsys.readouterr().err.splitlines() if "another pruning" in line]
+        assert [line.startswith(said) for line in told] == [True] * bool(said)

@@ -117,7 +117,7 @@ def test_photos_of_many_sizes_are_brought_to_one_as_are_those_to_test_on(capsys:
     folder(Path("photos"), 2, side=8)
     Image.new("RGB", (9, 20)).save("photos/dark/0.png")
     words = ("train", "resnet20", "--data", "photos", "--epochs", "1", "--batch", "4", "--out", "run")
-    assert "or a size to bring all to (--input C,H,W)" in complaint(capsys, *words)
+    assert "or a size to bring all to (--input C,H,W, in a study network.input)" in complaint(capsys, *words)
     record = run_json(capsys, *words, "--input", "3,8,8", "--resize", "pad")
     assert record["command"].startswith("windfirm train resnet20 --data photos --input 3,8,8 --resize pad --epochs 1")
     test = (

@@ -71,7 +71,7 @@ def test_sizes_may_differ_when_one_is_asked_for(tmp_path: Path) -> None:
     paint(tmp_path / "a" / "1.png", (1, 1, 1))
     odd = paint(tmp_path / "a" / "2.png", (2, 2, 2), (5, 3))
     paint(tmp_path / "b" / "3.png", (3, 3, 3), (6, 3))
-    wanted = "4 × 3 pixels like 1.png, or a size to bring all to (--input C,H,W)"
+    wanted = "4 × 3 pixels like 1.png, or a size to bring all to (--input C,H,W, in a study network.input)"
     assert complaint(tmp_path) == f"{odd}: expected {wanted}, got 5 × 3"
     data = load_folder(tmp_path, "train", shape=(3, 2, 2))
     assert data.images.shape == (3, 3, 2, 2)

@@ -109,6 +109,19 @@ def test_outputs_that_mislead(network: nn.Module, kind: str) -> None:
     assert [finding.kind for finding in probes.outputs(network.eval(), PIXELS, Batches(50))] == [kind]
 
 
+@pytest.mark.parametrize(("bias", "told"), [(0.0, []), (1e4, ["one answer to everything"])])
+def test_a_network_that_has_one_answer_to_everything_is_told(bias: float, told: list[str]) -> None:
+    linear = nn.Linear(12, 3)
+    with torch.no_grad():
+        linear.weight.copy_(torch.linspace(0, 40, 36).sin().view(3, 12))
+        linear.bias.copy_(torch.tensor([0.0, bias, 0.0]))
+    network, labels = nn.Sequential(nn.Flatten(), linear), torch.arange(60) % 3
+    images = torch.rand(60, 3, 2, 2, generator=torch.Generator().manual_seed(0)) - 0.5
+    assert [finding.kind for finding in probes.answers(network, images, labels, Batches(16))] == told
+    assert probes.answers(network, images, torch.zeros(60), Batches(16)) == []
+    assert probes.answers(network, images[:20], labels[:20], Batches(16)) == []
+
+
 @pytest.mark.parametrize(("noise", "told"), [(1e-3, ["random forward pass"]), (1e-6, [])])
 def test_outputs_may_differ_between_passes_by_as_much_as_rounding_does(noise: float, told: list[str]) -> None:
     class Noisy(nn.Module):

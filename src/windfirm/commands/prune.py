@@ -3,10 +3,12 @@
 import json
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
+from windfirm import console
 from windfirm.commands.adjusting import adjusting, check, settle
 from windfirm.commands.folder import RECORD, check_apart, keep, recorded, results
 from windfirm.commands.pruning_record import CONTROL, Job, comparison, record, words
@@ -72,6 +74,7 @@ def run(args: Namespace) -> None:
     if args.adjust and images is not None:
         states = None if target.budget.name == "latency" else out  # by what is measured no two cuts need be alike
         again = adjusting(args, source, maker, images, device, normalised, states)
+    earlier, controlled = recorded(out), (out / CONTROL).is_file()
     job = Job(args, source, maker, target, criterion, size, images, batches, again, device)
     with results(out) as place:
         smaller, rounds = prune_in_rounds(
@@ -100,6 +103,9 @@ def run(args: Namespace) -> None:
     for name in (INITIAL, *([] if args.control else [CONTROL])):
         (out / name).unlink(missing_ok=True)  # an earlier run's: it is none of this network's
     say_as_made(args, [args.model])
+    if "rounds" in earlier and _which(earlier) != _which(json.loads(json.dumps(told))):
+        gone = f", whose {CONTROL} is gone" if controlled and not args.control else ""
+        console.say(f"{out}: another pruning was there{gone}; what was made of it, such as comparisons, is out of date")
     if args.json:
         print_json(told)
         return
@@ -131,6 +137,11 @@ def _check_apart(args: Namespace, out: Path) -> None:
         if path.exists() and (out / INITIAL).exists() and folder.resolve() == out.resolve():
             wanted = f"another folder than that of {spec} and of its weights before training"
             raise InputError(expected("--out", wanted, args.out))
+
+
+def _which(told: dict[str, Any]) -> dict[str, Any]:
+    """A record without where it was made."""
+    return {name: value for name, value in told.items() if name not in ("hardware", "versions")}
 
 
 def _maker(args: Namespace, source: Source) -> str | None:

@@ -85,7 +85,9 @@ def run(args: Namespace) -> int:
     if args.json:
         print_json(ran.document())
     else:
-        lines = [*told(ran), f"rows:  windfirm study rows {ran.out} --csv", f"page:  windfirm report {ran.out}"]
+        lines = [*told(ran)]
+        if ran.rows:
+            lines += [f"rows:  windfirm study rows {ran.out} --csv", f"page:  windfirm report {ran.out}"]
         printer().print("\n".join(lines))
     return FAILED if ran.board.errors else 0
 

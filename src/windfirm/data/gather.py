@@ -78,7 +78,8 @@ def gather(
         if images is None:
             images = _room((len(paths), *found.shape))
         elif found.shape != images.shape[1:]:
-            wanted = f"{_size(images[0])} pixels like {paths[read[0]].name}, or a size to bring all to (--input C,H,W)"
+            known = f"{_size(images[0])} pixels like {paths[read[0]].name}"
+            wanted = f"{known}, or a size to bring all to (--input C,H,W, in a study network.input)"
             raise DataError(expected(str(paths[i]), wanted, _size(found)))
         images[len(read)] = found
         read.append(i)

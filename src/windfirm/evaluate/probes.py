@@ -23,6 +23,8 @@ from windfirm.evaluate.warnings import LEVEL, Finding
 SUM = 1e-5
 #: How often the same images are shown, and how far normalised outputs may then differ.
 PASSES, SPREAD = 5, 1e-4
+#: A network that gives so many images of several classes one answer has learnt nothing.
+ASKED = 40
 #: The share of images that may lack a gradient.
 LACKING = 0.01
 #: A step this small along their gradient brings nearly all images nearer to an error; a share below this is too few.
@@ -72,6 +74,18 @@ def outputs(network: nn.Module, images: Tensor, batches: Batches) -> list[Findin
         text = f"outputs, normalised to length 1, differ by up to {other:.2g} when other images share their batch"
         found.append(Finding("outputs depend on the batch", text))
     return found
+
+
+@torch.no_grad()
+def answers(network: nn.Module, images: Tensor, labels: Tensor, batches: Batches) -> list[Finding]:
+    """One answer to all images, where there are enough and they are of several classes."""
+    if len(images) < ASKED or bool((labels == labels[0]).all()):
+        return []
+    given = _run(network, images, batches).argmax(1)
+    if bool((given != given[0]).any()):
+        return []
+    text = f"all {len(images)} images are taken for class {int(given[0])}: what is right is its share, attacked or not"
+    return [Finding("one answer to everything", text)]
 
 
 def gradients(network: nn.Module, images: Tensor, labels: Tensor, batches: Batches, eps: float) -> list[Finding]:

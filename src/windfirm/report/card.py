@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 
+from windfirm.attack.options import some
 from windfirm.report import pruning
 from windfirm.report import record as read
 from windfirm.report.record import Record
@@ -117,7 +118,7 @@ def _data(record: Record) -> Iterator[str]:
         digest = read.text(record.get("digest"))
         said = [f"{count:,.0f} images"] if count > 0 else []
         said += [f"SHA-256 of pixels and labels begins with {code(digest)}"] if digest else []
-        said += [f"{skipped:,.0f} files left out as unreadable"] if skipped > 0 else []
+        said += [f"{some(round(skipped), 'file')} left out as unreadable"] if skipped > 0 else []
         yield ", ".join([f"**Images of this run:** {code(data)}", *said])
     elif count == 0:
         yield "No image was looked at: the criterion reads weights alone, and nothing was trained."

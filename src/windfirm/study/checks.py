@@ -55,6 +55,7 @@ def checks(
         found = [
             *probes.training_mode(network),
             *probes.outputs(network, pixels[:REPEATED], batches),
+            *probes.answers(network, pixels, labels, batches),
             *probes.gradients(network, pixels, labels, batches, EPS),
         ]
         has_gradient = probes.differentiable(network, pixels[:1])
