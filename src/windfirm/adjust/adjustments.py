@@ -25,6 +25,7 @@ from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected, nearest
 from windfirm.models.device import default_modes, placed, require_float32
+from windfirm.models.meta import require_network
 
 #: What an adjustment may need beside the network, and what that is.
 NEEDS = {"original": "the network before its cut", "initial": "the uncut network as before training"}
@@ -194,8 +195,8 @@ def _check_kinds(images: object, objective: object, **networks: object) -> None:
     if not isinstance(objective, Objective):
         raise InputError(expected("objective", "an Objective, as windfirm.defence makes them", objective))
     for role, model in networks.items():
-        if model is not None and not isinstance(model, nn.Module):
-            raise InputError(expected(role, "a torch.nn.Module", type(model).__name__))
+        if model is not None:
+            require_network(model, role)
 
 
 def describe(

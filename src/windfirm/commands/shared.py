@@ -211,11 +211,11 @@ def chosen_attacks(args: Namespace, side: int, also: Sequence[str] = ()) -> tupl
     attacks = [build(name, side, **options_of(args, name, side)) for name in names]
     if args.trials and not any("trials" in options_of(args, name, side) for name in asked):
         raise InputError(expected("--trials", "an attack that is the mean of several draws", ", ".join(asked)))
-    norms = {build(name, side, **options_of(args, name, side)).norm for name in asked} - {None}
     if args.eps is None:
         if l2 := [attack.name for attack in attacks if attack.norm == "l2"]:
             raise InputError(expected("--eps", f"a length in L2 for {', '.join(l2)}, such as 0.5", "none"))
         return attacks, EPS
+    norms = {build(name, side, **options_of(args, name, side)).norm for name in asked} - {None}
     if not norms:
         raise InputError(expected("--eps", "an attack that goes as far as it says", ", ".join(asked)))
     return attacks, parse_eps(args.eps, "l2" if norms == {"l2"} else "linf")

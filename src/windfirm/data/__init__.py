@@ -47,10 +47,9 @@ def load(
     """
     if split not in ("train", "test"):
         raise InputError(expected("split", "train or test", split))
-    from windfirm.data.picture import RESIZES
+    from windfirm.data.picture import check_resize
 
-    if resize not in RESIZES:
-        raise InputError(expected("resize", " or ".join(RESIZES), resize))
+    check_resize(resize)
     if limit is not None and limit < 1:
         raise InputError(expected("limit", "a number of images of at least 1", limit))
     name = str(name)

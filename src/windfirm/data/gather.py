@@ -59,8 +59,7 @@ def gather(
     Raises DataError when a file has another size than the first and no ``shape`` was given, when the disk is too small,
     or when a worker dies; InputError for a shape or policy that there is not.
     """
-    if resize not in picture.RESIZES:
-        raise InputError(expected("resize", " or ".join(picture.RESIZES), resize))
+    picture.check_resize(resize)
     if shape is not None and (shape[0] not in (1, 3) or min(shape) < 1):
         got = ",".join(map(str, shape))
         raise InputError(expected("images", "a size of 3 (RGB) or 1 (grey), height and width", got))

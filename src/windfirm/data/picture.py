@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from windfirm.errors import InputError, expected
+
 Pixels = NDArray[np.uint8]
 
 #: How an image of another size is brought to the one asked for; see ``resized``.
@@ -35,6 +37,12 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 ORIENTATION = 0x0112
+
+
+def check_resize(resize: str) -> None:
+    """Raise InputError for what is none of RESIZES."""
+    if resize not in RESIZES:
+        raise InputError(expected("resize", " or ".join(RESIZES), resize))
 
 
 def read(path: Path, shape: tuple[int, int, int] | None, resize: str) -> Pixels | str:

@@ -75,10 +75,12 @@ def _files(names: Iterable[str]) -> list[ModuleType]:
             continue
         module = found[name] = sys.modules[name]
         place = _own_file(name)
-        for value in [*vars(module).values()] if place else ():
+        if place is None:
+            continue
+        for value in [*vars(module).values()]:
             other = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
             file = _own_file(other) if isinstance(other, str) else None
-            if place and file and file.is_relative_to(place.parent):
+            if file and file.is_relative_to(place.parent):
                 wanted.append(str(other))
     return [*found.values()]
 

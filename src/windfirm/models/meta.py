@@ -17,10 +17,10 @@ def on_meta(model: nn.Module) -> nn.Module:
     return switched(empty, training=False)
 
 
-def require_network(model: object) -> None:
-    """Raise InputError for what is no network, such as a state dict or a function that makes one."""
+def require_network(model: object, where: str = "model") -> None:
+    """Raise InputError, which begins with ``where``, for what is no network, such as a state dict or a function."""
     if not isinstance(model, nn.Module):
-        raise InputError(expected("model", "a torch.nn.Module", type(model).__name__))
+        raise InputError(expected(where, "a torch.nn.Module", type(model).__name__))
 
 
 def require_data(model: nn.Module) -> None:

@@ -55,10 +55,14 @@ def check_patterns(where: str, found: Sequence[Structure], target: Target) -> No
     """Raise InputError for a pattern of ``target`` that protects nothing of ``found``, which is a slip of the pen."""
     kinds = [kind for sort, kind in KINDS.items() if target.structure in (sort, "both")]
     names = [structure.name for structure in found if structure.kind in kinds]
-    for pattern in target.protect:
-        if names and not any(fnmatchcase(name, pattern) for name in names):
-            wanted = f"a pattern for {'groups' if 'filters' in kinds else 'blocks'} such as {names[0]}"
-            raise InputError(expected(where, wanted, pattern))
+    if names and (missed := _missed(target, names)):
+        wanted = f"a pattern for {'groups' if 'filters' in kinds else 'blocks'} such as {names[0]}"
+        raise InputError(expected(where, wanted, missed[0]))
+
+
+def _missed(target: Target, names: Sequence[str]) -> list[str]:
+    """The patterns of ``target`` that protect none of ``names``."""
+    return [pattern for pattern in target.protect if not any(fnmatchcase(name, pattern) for name in names)]
 
 
 def prune_in_rounds(
@@ -116,10 +120,10 @@ def prune_round(
     if not 1 <= number <= rounds:
         raise InputError(expected("round", f"a number from 1 to {rounds}", number))
     start = anatomy(first, example_inputs, plain=target.plain)
-    misses = [pattern for pattern in target.protect if not any(fnmatchcase(s.name, pattern) for s in start.structures)]
-    if misses and len(misses) == len(target.protect):
-        wanted = f"a pattern for groups such as {start.structures[0].name}"
-        raise InputError(expected("protect", wanted, " and ".join(misses)))
+    names = [structure.name for structure in start.structures]
+    missed = _missed(target, names)
+    if missed and len(missed) == len(target.protect):
+        raise InputError(expected("protect", f"a pattern for groups such as {names[0]}", " and ".join(missed)))
     body = start if model is first else anatomy(model, example_inputs, plain=target.plain)
     measure = by_turns(example_inputs)
     job = Job(first, start, example_inputs, named(criterion), target, rounds, batches, seed, measure)

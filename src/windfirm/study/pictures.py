@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from windfirm import data
 from windfirm.attack.budget import show_eps
 from windfirm.attack.registry import build
 from windfirm.evaluate.examples import Example, apart, examples
 from windfirm.models.source import MODEL, Source, open_model
+from windfirm.study.cells.bench import loaded
 from windfirm.study.listing import Measured, Shown, shown
 from windfirm.study.store import Store
 
@@ -50,8 +50,7 @@ def pictures(store: Store, rows: Sequence[Measured], *, device: torch.device | N
     if not asked or not {"F", "F'"} <= networks.keys():
         return None
     wanted, shape = asked[0]["data"], networks["F"].intake.shape
-    how = {"resize": wanted.get("resize", "crop"), "limit": wanted["images"]}
-    images = data.load(wanted["name"], "test", shape=shape, **how)
+    images = loaded(wanted, "test", shape)
     models = {role: source.model for role, source in networks.items()}
     made: list[Example] = []
     titles = {}

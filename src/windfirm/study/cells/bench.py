@@ -30,18 +30,23 @@ class Bench:
     def images(self, wanted: Mapping[str, Any], split: data.Split, source: Source | None = None) -> Images:
         """The images that a cell's settings name, of the size that the network takes. Raises what data.load raises."""
         shape = source.intake.shape if source else None
-        resize = wanted.get("resize", "crop")
-        key = (wanted["name"], split, wanted["images"], shape, resize)
+        key = (*sorted(wanted.items()), split, shape)
         if key not in self.kept:
             while len(self.kept) >= 4:
                 del self.kept[next(iter(self.kept))]
-            self.kept[key] = data.load(wanted["name"], split, shape=shape, resize=resize, limit=wanted["images"])
+            self.kept[key] = loaded(wanted, split, shape)
         return self.kept[key]
 
 
 def opened(task: Task, role: str, name: str = MODEL) -> Source:
     """The network of an input, on the CPU, which takes images in [0, 1]. Raises StoreError for a damaged file."""
     return open_model(str(task.input(role, name)), factory=task.settings.get("factory"))
+
+
+def loaded(wanted: Mapping[str, Any], split: data.Split, shape: tuple[int, int, int] | None) -> Images:
+    """The images that a cell's settings name, brought to ``shape``. Raises what data.load raises."""
+    resize = wanted.get("resize", "crop")
+    return data.load(wanted["name"], split, shape=shape, resize=resize, limit=wanted["images"])
 
 
 def intake(settings: Mapping[str, Any]) -> Intake:

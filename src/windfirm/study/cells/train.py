@@ -15,10 +15,9 @@ def run(bench: Bench, task: Task) -> Result:
     Raises TrainingError as train does, and InputError for a network that does not take the images or has other classes.
     """
     s = task.settings
-    images = bench.images(
-        s["data"], "train", fresh(s["arch"], asked=intake(s))
-    )  # which says of what size it takes them
-    source = fresh(s["arch"], classes=len(images.classes), seed=s["seed"], asked=intake(s))
+    fed = intake(s)
+    images = bench.images(s["data"], "train", fresh(s["arch"], asked=fed))  # which says of what size it takes them
+    source = fresh(s["arch"], classes=len(images.classes), seed=s["seed"], asked=fed)
     check_fit(source.name, source.model, images)  # before it is trained
     network, normalised = bare(source)
     initial = copied(network)
