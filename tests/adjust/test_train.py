@@ -233,7 +233,10 @@ def test_a_network_with_more_than_logits_in_training_is_refused() -> None:
 
     with pytest.raises(InputError) as error:
         train(nn.Sequential(toy(), Auxiliary()), *dark_and_bright(), Recipe(epochs=1, batch=8))
-    assert str(error.value) == "model: expected logits alone in training as well, got tuple"
+    wanted = (
+        "model: expected logits alone in training as well, got tuple; a network around it can return the logits alone"
+    )
+    assert str(error.value) == wanted
 
 
 @pytest.mark.parametrize(("found", "got"), [(torch.zeros(()), "Tensor"), ((torch.zeros(()), 0.5), "tuple")])

@@ -36,6 +36,21 @@ def test_options_go_to_the_attack_and_eps_may_be_written_as_people_do() -> None:
     assert attack(MODEL, DATA.images, DATA.labels, "fgsm", eps="8/255").eps == 8 / 255
 
 
+def test_an_attack_that_goes_by_l2_wants_a_length_and_others_go_as_far_as_papers_do() -> None:
+    assert attack(MODEL, DATA.images, DATA.labels, "pgd").eps == 8 / 255
+    assert attack(MODEL, DATA.images, DATA.labels, "pgd", norm="l2", eps=1.5).eps == 1.5
+    l2, wanted = build("pgd", 8, norm="l2"), "^eps: expected a length in L2 for pgd, such as 0.5, got none$"
+    for ask in (
+        lambda: attack(MODEL, DATA.images, DATA.labels, "pgd", norm="l2"),
+        lambda: perturb(MODEL, DATA.images, DATA.labels, "pgd", norm="l2"),
+        lambda: evaluate(MODEL, DATA, l2),
+        lambda: transfer(MODEL, {"F": MODEL}, DATA, l2),
+        lambda: examples({"F": MODEL}, DATA, l2, [0]),
+    ):
+        with pytest.raises(InputError, match=wanted):
+            ask()
+
+
 @pytest.mark.parametrize(
     ("name", "options"), [("fgsm", {}), ("pgd", {"steps": 5}), ("square", {"queries": 20}), ("semantic", {"trials": 1})]
 )
@@ -180,6 +195,16 @@ def test_outputs_that_are_no_logits_of_classes_are_told_as_such(last: nn.Module,
     with pytest.raises(InputError) as error:
         as_images(nn.Sequential(small_network(), last), DATA.images, DATA.labels)
     assert str(error.value) == f"model: expected outputs of shape (n, classes), 2 classes or more, got {shape}"
+
+
+def test_a_network_that_returns_more_than_logits_is_told_with_what_to_do() -> None:
+    class Two(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return MODEL(x), MODEL(x)
+
+    for ask in (lambda: attack(Two(), DATA.images, DATA.labels, "clean"), lambda: evaluate(Two(), DATA, "clean")):
+        with pytest.raises(InputError, match=r", got tuple; a network around it can return the logits alone$"):
+            ask()
 
 
 def test_attacks_go_by_their_names_everywhere_and_a_tensor_is_told_from_images() -> None:

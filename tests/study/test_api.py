@@ -67,6 +67,21 @@ def test_an_attack_of_ones_own_is_taken_as_it_is() -> None:
     assert (first.correct == second.correct).all()
 
 
+def test_a_length_that_an_attack_lacks_is_told_before_any_network_is_attacked() -> None:
+    class Unasked(nn.Identity):
+        def forward(self, input: Tensor) -> Tensor:
+            raise AssertionError("asked")
+
+    wanted = "^eps: expected a length in L2 for pgd, such as 0.5, got none$"
+    for how in (
+        {"attacks": ["clean", build("pgd", norm="l2")]},
+        {"attacks": [], "sweeps": [sweep("pgd", 8, "steps", (2, 4), norm="l2")]},
+    ):
+        with pytest.raises(InputError, match=wanted):
+            compare(Unasked(), Unasked(), DATA, **how)  # type: ignore[arg-type]
+    assert compare(MODEL, MODEL, DATA, attacks=build("pgd", norm="l2"), eps=0.5, checked=0).subjects[0].outcomes
+
+
 def test_margin_and_checks_are_passed_on() -> None:
     found = compare(MODEL, MODEL, DATA, attacks=[], margin=2.5, checked=30)
     assert found.margin == 2.5

@@ -84,8 +84,8 @@ def test_grids_that_differ_in_single_values_alone_are_told_apart(tmp_path: Path)
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("turn = 'far'", "sweep.toml:19: attack.turn: expected a number, got far"),
-        ("trials = '3'", "sweep.toml:19: attack.trials: expected a whole number, got 3"),
+        ("turn = 'far'", 'sweep.toml:19: attack.turn: expected a number, got "far"'),
+        ("trials = '3'", 'sweep.toml:19: attack.trials: expected a whole number, got "3"'),
         ("trials = true", "sweep.toml:19: attack.trials: expected a whole number, got true"),
         ("from = []", "sweep.toml:19: attack.from: expected at least one value, got none"),
     ],
@@ -94,11 +94,10 @@ def test_options_of_another_type_and_empty_lists_are_refused(tmp_path: Path, tex
     assert complaint(tmp_path, STUDY.replace("turn = 0.5", text)) == wanted
 
 
-@pytest.mark.parametrize("size", ["8.5", "true", "'half'"])
+@pytest.mark.parametrize("size", ["8.5", "true", '"half"'])
 def test_an_option_that_may_be_left_to_the_attack_has_a_type_as_well(tmp_path: Path, size: str) -> None:
     text = STUDY.replace('"semantic"', '"occlusion"').replace("turn = 0.5", f"size = {size}")
-    got = size.strip("'")
-    assert complaint(tmp_path, text) == f"sweep.toml:19: attack.size: expected a whole number, got {got}"
+    assert complaint(tmp_path, text) == f"sweep.toml:19: attack.size: expected a whole number, got {size}"
 
 
 def test_attacks_have_sizes_and_options(tmp_path: Path) -> None:
@@ -262,7 +261,7 @@ def test_the_plan_is_plain_values(tmp_path: Path) -> None:
         (
             "seeds = [0, 1]",
             'seeds = "all"',
-            "sweep.toml:2: seeds: expected a list of whole numbers below 2^63, got all",
+            'sweep.toml:2: seeds: expected a list of whole numbers below 2^63, got "all"',
         ),
         (
             "ratio = 0.5",
@@ -279,6 +278,13 @@ def test_the_plan_is_plain_values(tmp_path: Path) -> None:
             '"pgd"\nnorm = "l2"',
             "sweep.toml:18: attack.name: expected an eps for pgd, a length in L2 such as 0.5, got none",
         ),
+        ("ratio = 0.5", 'ratio = "0.5"', 'sweep.toml:6: prune.ratio: expected a number in (0, 1), got "0.5"'),
+        (
+            "ratio = 0.5",
+            "ratio = [0.5, 0.7]",
+            "sweep.toml:6: prune.ratio: expected a number in (0, 1), got [0.5, 0.7]; values to go over belong into a "
+            "table [[grid]]",
+        ),
         ("ratio = 0.5", "ratio = true", "sweep.toml:6: prune.ratio: expected a number in (0, 1), got true"),
     ],
 )
@@ -290,7 +296,7 @@ def test_what_cannot_be_used_is_told_with_its_line(tmp_path: Path, old: str, new
 def test_seeds_of_the_command_line_are_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         of(tmp_path, STUDY, "seeds=all")
-    assert str(error.value) == "--set seeds: expected a list of whole numbers below 2^63, got all"
+    assert str(error.value) == '--set seeds: expected a list of whole numbers below 2^63, got "all"'
 
 
 def test_attacks_that_there_are_not_are_told_with_the_nearest(tmp_path: Path) -> None:
@@ -315,6 +321,9 @@ def test_a_mistake_in_a_scale_is_told_with_its_line_there(tmp_path: Path) -> Non
     words = "sweep.toml:23: prune.rounds: expected a whole number of at least 1, got -1"
     assert complaint(tmp_path, text, scale="smoke") == words
     assert complaint(tmp_path, STUDY, scale="smok") == "--scale: expected one of smoke, got smok; did you mean smoke?"
+    bare = STUDY.partition("[scale")[0]
+    words = "--scale: expected none, as there is no table such as [scale.smoke], got smoke"
+    assert complaint(tmp_path, bare, scale="smoke") == words
 
 
 def test_a_scale_changes_every_attack_of_a_name_and_leaves_the_others(tmp_path: Path) -> None:
@@ -355,7 +364,7 @@ def test_a_mistake_in_a_change_of_an_attack_is_told_with_its_line(tmp_path: Path
 
 
 def test_mistakes_on_the_command_line_are_told_without_a_line(tmp_path: Path) -> None:
-    words = "--set prune.rounds: expected a whole number of at least 1, got many"
+    words = '--set prune.rounds: expected a whole number of at least 1, got "many"'
     assert complaint(tmp_path, STUDY, "prune.rounds=many") == words
     words = "--set: expected NAME=VALUE, such as prune.rounds=3, got prune.rounds"
     assert complaint(tmp_path, STUDY, "prune.rounds") == words

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from windfirm.adjust.resume import as_json
 from windfirm.errors import InputError, expected
+from windfirm.models.asking import returned
 
 #: (network, images (b, c, h, w) in [0, 1] on its device, labels (b,), a CPU generator) → the mean loss, and the logits
 #: (b, classes) by which the epoch's accuracy is told. Called under autocast; losses are taken of float32 logits.
@@ -64,7 +65,7 @@ def logits_of(model: nn.Module, images: Tensor) -> Tensor:
     """The float32 logits (b, classes) of ``images``. Raises InputError for a network that returns more than those."""
     logits = model(images)
     if not isinstance(logits, Tensor):
-        raise InputError(expected("model", "logits alone in training as well", type(logits).__name__))
+        raise InputError(expected("model", "logits alone in training as well", returned(logits)))
     return logits.float()
 
 

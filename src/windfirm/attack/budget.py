@@ -23,6 +23,9 @@ Norm = Literal["linf", "l2"]
 #: Norms as titles print them.
 NORMS = {"linf": "Linf", "l2": "L2"}
 
+#: The largest change of a value that papers on small images attack with, in units of a pixel in [0, 1].
+EPS = 8 / 255
+
 #: What tables call means over attacks.
 MEANS = ("average", "robustness", "generalization")
 
@@ -38,7 +41,7 @@ class Budget:
     an attack on fewer may ask ahead. Neither changes which images an attack fools.
     """
 
-    eps: float = 8 / 255
+    eps: float = EPS
     seed: int = 0
     trial: int = 0
     ids: Tensor | None = None
@@ -95,9 +98,15 @@ class Attack:
         if self.name in MEANS:
             raise InputError(expected("attack", "a name that no mean of attacks has in tables", self.name))
 
-    def size(self, eps: str | float) -> float:
-        """``eps`` as parse_eps reads it in this attack's norm; any length where eps means nothing."""
-        return parse_eps(eps, self.norm or "l2")
+    def size(self, eps: str | float | None) -> float:
+        """``eps`` as parse_eps reads it in this attack's norm; any length where eps means nothing.
+
+        None is EPS, except for an attack that goes by L2, where so short a change of a whole image would be next to
+        nothing: that raises InputError.
+        """
+        if eps is None and self.norm == "l2":
+            raise InputError(expected("eps", f"a length in L2 for {self.name}, such as 0.5", "none"))
+        return EPS if eps is None else parse_eps(eps, self.norm or "l2")
 
 
 def parse_eps(text: str | float, norm: Norm | None = "linf") -> float:

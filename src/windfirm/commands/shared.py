@@ -9,7 +9,7 @@ from typing import Any
 
 from windfirm import console, data
 from windfirm.adjust.objective import PLAIN, Objective
-from windfirm.attack.budget import Attack, parse_eps
+from windfirm.attack.budget import EPS, Attack, parse_eps
 from windfirm.attack.registry import build, kinds, read
 from windfirm.commands.printing import grid as grid  # re-exported, for commands that need the rest of this as well
 from windfirm.commands.printing import print_json as print_json
@@ -28,9 +28,6 @@ DEFAULT_ATTACKS = ("semantic", "occlusion", "fgsm", "clean")
 
 #: The (c, h, w) of the images inside the package.
 EMBEDDED = (3, 32, 32)
-
-#: How far an attack goes when ``--eps`` does not say it.
-EPS = 8 / 255
 
 #: Files that cannot be read which are told by name.
 NAMED = 5

@@ -17,7 +17,7 @@ from windfirm.evaluate.examples import changed
 from windfirm.evaluate.loop import evaluate
 from windfirm.evaluate.network import private
 from windfirm.evaluate.outcome import Outcome
-from windfirm.models.asking import taking
+from windfirm.models.asking import returned, taking
 from windfirm.models.device import default_modes, placed
 
 
@@ -27,7 +27,7 @@ def attack(
     labels: Tensor | NDArray[Any],
     name: str | Attack,
     *,
-    eps: float | str = 8 / 255,
+    eps: float | str | None = None,
     seed: int = 0,
     device: torch.device | str | None = None,
     **options: Any,
@@ -35,8 +35,9 @@ def attack(
     """What the attack called ``name``, or an Attack of your own, does to ``model`` on ``images`` with ``labels`` (n,).
 
     ``images`` (n, c, h, w) in [0, 1] are rounded to the 256 values of a pixel first. ``options`` are those of the
-    attack, such as ``trials=5``. ``device`` None is the CPU, wherever ``model`` is. Outcome.correct tells for each
-    image how many trials it survived. Raises InputError for unknown names and options and for images outside [0, 1].
+    attack, such as ``trials=5``. ``eps`` None is 8/255, and has to be given to an attack that goes by L2: a length.
+    ``device`` None is the CPU, wherever ``model`` is. Outcome.correct tells for each image how many trials it survived.
+    Raises InputError for unknown names and options and for images outside [0, 1].
     """
     data = as_images(model, images, labels)
     return evaluate(model, data, build(name, data.side, **options), eps=eps, seed=seed, device=device)
@@ -48,7 +49,7 @@ def perturb(
     labels: Tensor | NDArray[Any],
     name: str | Attack,
     *,
-    eps: float | str = 8 / 255,
+    eps: float | str | None = None,
     seed: int = 0,
     device: torch.device | str | None = None,
     **options: Any,
@@ -89,8 +90,7 @@ def as_images(model: nn.Module, images: Tensor | NDArray[Any], labels: Tensor | 
     with taking(shape), torch.no_grad(), seeds.default_stream(0, "classes"):
         logits = private(model, None, pixels)(to_float(pixels[[0, -1]]))  # two, as some squeeze a batch of one
     if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] < 2:
-        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise InputError(expected("model", "outputs of shape (n, classes), 2 classes or more", got))
+        raise InputError(expected("model", "outputs of shape (n, classes), 2 classes or more", returned(logits)))
     return Images(pixels, labels.to("cpu", torch.int64), tuple(map(str, range(logits.shape[-1]))), "images")
 
 

@@ -77,7 +77,7 @@ class Sweep:
         """The name of the attack."""
         return self.points[0][1].name
 
-    def measure(self, model: nn.Module, images: Images, *, eps: float = 8 / 255, **options: Any) -> Curve:
+    def measure(self, model: nn.Module, images: Images, *, eps: float | str | None = None, **options: Any) -> Curve:
         """The curve of ``model`` on ``images``, at ``eps`` where that is not what grows; ``options`` are evaluate's."""
         if self.what == "eps":
             epses = sorted(value for value, _ in self.points)

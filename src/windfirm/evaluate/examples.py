@@ -52,7 +52,7 @@ def examples(
     attack: str | Attack,
     ids: Sequence[int],
     *,
-    eps: float | str = 8 / 255,
+    eps: float | str | None = None,
     seed: int = 0,
     device: torch.device | str | None = None,
 ) -> tuple[Example, ...]:

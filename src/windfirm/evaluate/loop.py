@@ -59,7 +59,7 @@ def evaluate(
     images: Images,
     attack: str | Attack,
     *,
-    eps: float | str = 8 / 255,
+    eps: float | str | None = None,
     seed: int = 0,
     batch: int | None = None,
     device: torch.device | str | None = None,
@@ -67,12 +67,12 @@ def evaluate(
 ) -> Outcome:
     """How many draws of ``attack``, an Attack or a name, each of ``images`` survives, on a private copy of ``model``.
 
-    It computes in float32. An attack that averages is counted over all images and trials. Under any other, an image is
-    right when its clean prediction is right and no trial fools the network. What a search that rounds stopped too early
-    for the judge is searched once more in float32. ``device`` None is the CPU, wherever ``model`` is. ``batch`` images
-    are shown to the network at once, half as many whenever memory runs out; the result does not depend on it. Raises
-    InputError when model and images do not fit together, and WindfirmError when an attack returns images that it may
-    not return.
+    It computes in float32. ``eps`` is as Attack.size reads it, 8/255 where it is None. An attack that averages is
+    counted over all images and trials. Under any other, an image is right when its clean prediction is right and no
+    trial fools the network. What a search that rounds stopped too early for the judge is searched once more in float32.
+    ``device`` None is the CPU, wherever ``model`` is. ``batch`` images are shown to the network at once, half as many
+    whenever memory runs out; the result does not depend on it. Raises InputError when model and images do not fit
+    together, and WindfirmError when an attack returns images that it may not return.
     """
     check_images(images)
     attack, device = build(attack, images.side), placed(device)

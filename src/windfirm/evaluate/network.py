@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from windfirm.data.augment import to_float
 from windfirm.data.images import Images
 from windfirm.errors import InputError, expected
-from windfirm.models.asking import taking
+from windfirm.models.asking import returned, taking
 from windfirm.models.copies import copied
 from windfirm.models.device import in_float32
 from windfirm.models.layout import arrange, layout
@@ -63,8 +63,8 @@ def outputs(network: nn.Module, pixels: Tensor, images: Images) -> Tensor:
         logits = network(pixels.contiguous(memory_format=layout(pixels.device)))
     shape = (len(pixels), len(images.classes))
     if not isinstance(logits, Tensor) or logits.shape != shape:
-        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise InputError(expected("model", f"outputs of shape {shape} for the classes of {images.name}", got))
+        wanted = f"outputs of shape {shape} for the classes of {images.name}"
+        raise InputError(expected("model", wanted, returned(logits)))
     if logits.isnan().any():
         raise InputError(expected("model", "outputs that are numbers", "NaN"))
     return logits

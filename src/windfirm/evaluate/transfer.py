@@ -28,7 +28,7 @@ def transfer(
     attack: str | Attack,
     *,
     name: str = "another network",
-    eps: float | str = 8 / 255,
+    eps: float | str | None = None,
     seed: int = 0,
     batch: int | None = None,
     device: torch.device | str | None = None,

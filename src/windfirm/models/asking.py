@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from torch import Tensor
+
 from windfirm.errors import InputError, WindfirmError, expected, first_line
 from windfirm.models.device import out_of_memory
 
@@ -20,3 +22,10 @@ def taking(shape: Sequence[int]) -> Iterator[None]:
             raise
         wanted = f"a network that takes images of shape {tuple(shape)}"
         raise InputError(expected("model", wanted, f"an error: {first_line(error)}")) from error
+
+
+def returned(outputs: object) -> str:
+    """What a network returned where logits were expected, in words, and what to do where it is more than a tensor."""
+    if isinstance(outputs, Tensor):
+        return str(tuple(outputs.shape))
+    return f"{type(outputs).__name__}; a network around it can return the logits alone"

@@ -29,7 +29,7 @@ def compare(
     *,
     attacks: str | Attack | Sequence[str | Attack] = ("semantic", "occlusion", "fgsm"),
     control: nn.Module | None = None,
-    eps: float | str = 8 / 255,
+    eps: float | str | None = None,
     epses: Sequence[float | str] = (),
     sweeps: Sequence[Sweep] = (),
     margin: float = MARGIN,
@@ -41,11 +41,11 @@ def compare(
 
     Clean accuracy is always among the ``attacks``, one or several, which are names or of your own (see attack).
     ``epses`` asks for a curve of FGSM, ``sweeps`` for others, each made by windfirm.evaluate.sweep. Sizes may be
-    written ``8/255``.
-    ``images`` may be an Images, which has its labels in it. ``margin``: the percentage points within which clean
-    accuracy counts as the same. ``checked`` of the images are used to look for reasons to doubt the outcomes; none
-    where it is 0. ``device`` None is the CPU, wherever the networks are. Raises InputError for unknown attacks and for
-    networks that do not take these images.
+    written ``8/255``; ``eps`` None is that one, and has to be given for an attack that goes by L2: a length. ``images``
+    may be an Images, which has its labels in it. ``margin``: the percentage points within which clean accuracy counts
+    as the same. ``checked`` of the images are used to look for reasons to doubt the outcomes; none where it is 0.
+    ``device`` None is the CPU, wherever the networks are. Raises InputError for unknown attacks and for networks that
+    do not take these images.
     """
     if checked < 0:
         raise InputError(expected("checked", "at least 0 images", checked))
@@ -55,7 +55,7 @@ def compare(
         raise InputError(expected("sweeps", "a list of what windfirm.evaluate.sweep makes", repr(sweeps)[:60]))
     device = placed(device)
     data = images if isinstance(images, Images) else as_images(F, images, labels)
-    side, size = data.side, parse_eps(eps, "l2")  # whether an attack takes it, its evaluation says
+    side = data.side
     clean = build("clean", side)
     entries = [attacks] if isinstance(attacks, (str, Attack)) else attacks
     chosen = [attack for attack in (build(entry, side) for entry in entries) if attack != clean]
@@ -63,6 +63,8 @@ def compare(
         raise InputError(expected("attacks", "an attack with a name of its own", clean.name))
     chosen.append(clean)
     check([attack.name for attack in chosen], margin)
+    for attack in [*chosen, *(one.points[0][1] for one in sweeps if one.what != "eps")]:
+        attack.size(eps)  # which none of them may take: before any is run
     networks: dict[Role, nn.Module] = {"F": F, "F'": F_prime}
     if control is not None:
         networks["control"] = control
@@ -73,7 +75,7 @@ def compare(
             network,
             data,
             chosen,
-            eps=size,
+            eps=eps,
             epses=[parse_eps(one) for one in epses],
             sweeps=sweeps,
             checked=checked,

@@ -36,7 +36,7 @@ def measure(
     images: Images,
     attacks: Sequence[Attack],
     *,
-    eps: float = 8 / 255,
+    eps: float | str | None = None,
     epses: Sequence[float] = CURVE,
     sweeps: Sequence[Sweep] = (),
     checked: int = CHECKED,
@@ -58,7 +58,7 @@ def measure(
         arithmetic = cost(model, example.to(type_of(model)))  # which may refuse the network: before hours of attacks
         known = {outcome.eps: outcome for outcome in swept}  # the curve has done this work already
         for done, attack in enumerate(attacks):
-            found = known.get(eps) if attack == fgsm(0) else None
+            found = known.get(attack.size(eps)) if attack == fgsm(0) else None
             outcomes.append(found or evaluate(model, images, attack, eps=eps, seed=seed, device=device))
             if progress:
                 progress(done + 1, steps)

@@ -110,7 +110,12 @@ def read(path: Path | str, *, scale: str | None = None, changes: Sequence[str] =
 def _checked(place: str, dotted: str, value: Any) -> Any:
     if dotted not in SETTINGS:
         raise unknown(place, dotted, (*TOP, *SETTINGS))
-    return SETTINGS[dotted].check(place, value)
+    try:
+        return SETTINGS[dotted].check(place, value)
+    except InputError as error:
+        if listed(dotted, value):
+            raise InputError(f"{error}; values to go over belong into a table [[grid]]") from error
+        raise
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,8 +139,8 @@ def _scaled(values: dict[str, Any], scale: str | None, lines: Lines) -> tuple[di
         return values, {}
     if not isinstance(chosen, str) or chosen not in scales:
         place = "--scale" if scale is not None else lines.where("default-scale")
-        known = ", ".join(scales) or "(the file has none)"
-        raise InputError(expected(place, f"one of {known}", chosen) + nearest(str(chosen), scales))
+        wanted = f"one of {', '.join(scales)}" if scales else "none, as there is no table such as [scale.smoke]"
+        raise InputError(expected(place, wanted, chosen) + nearest(str(chosen), scales))
     lines.prefer("scale", chosen)
     part = dict(scales[chosen])
     changed = part.pop("attack") if isinstance(part.get("attack"), dict) else {}

@@ -1,5 +1,6 @@
 """What a study can be told: every setting with its type, its default and its check."""
 
+import json
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -41,8 +42,8 @@ def name(known: Collection[str], *, none: bool = False, others: Callable[[str], 
 
     def check(where: str, value: Any) -> str:
         if not isinstance(value, str) or not (value in listed or others(value)):
-            hint = nearest(value, listed) if isinstance(value, str) else ""
-            raise InputError(expected(where, f"one of {', '.join(listed)}", show(value)) + hint)
+            got, hint = (value, nearest(value, listed)) if isinstance(value, str) else (show(value), "")
+            raise InputError(expected(where, f"one of {', '.join(listed)}", got) + hint)
         return value
 
     return check
@@ -109,11 +110,15 @@ def eps(where: str, value: Any, norm: Norm = "linf") -> float:
         return parse_eps(value if isinstance(value, str | int | float) else math.nan, norm)
     except InputError as error:
         wanted = str(error).removeprefix("eps: expected ").partition(", got ")[0]
-        raise InputError(expected(where, wanted, show(value))) from error
+        raise InputError(expected(where, wanted, value if isinstance(value, str) else show(value))) from error
 
 
 def show(value: Any) -> str:
-    """A value as people write it in TOML."""
+    """A value as people write it in TOML: a text in quotes, which tell it from a number."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(show, value))}]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
 
 
