@@ -16,7 +16,7 @@ def test_json_brings_back_every_image() -> None:
     checks = Checks(200, (Finding("a kind", "a text"),))
     checked = replace(subject("F'", 0.7), checks=checks, calibration=Calibration(150, 2.0, 0.1, 0.5, 0.05, 0.4))
     first = checked.outcomes[0]
-    checked = replace(checked, sweeps=(Curve("size", (4.0, 8.0), (first, first)),))
+    checked = replace(checked, latency_middle_ms=(0.2, 0.3), sweeps=(Curve("size", (4.0, 8.0), (first, first)),))
     comparison = compare([subject("F", 0.5), checked], data="toy/test", seed=3, margin=2.0)
     text = json.dumps(to_json(comparison))
     again = from_json(json.loads(text))
@@ -25,6 +25,7 @@ def test_json_brings_back_every_image() -> None:
     assert again.subjects[1].checks == checks
     assert again.subjects[1].calibration == checked.calibration
     assert again.subjects[0].checks is None
+    assert [subject.latency_middle_ms for subject in again.subjects] == [None, (0.2, 0.3)]
     (curve,) = again.subjects[1].sweeps
     assert (curve.what, curve.values, again.subjects[0].sweeps) == ("size", (4.0, 8.0), ())
     assert curve.outcomes[1].correct.tolist() == first.correct.tolist()

@@ -2,6 +2,7 @@ import dataclasses
 import io
 import re
 
+import pytest
 from rich.console import Console
 
 from tests.report.made import CLEAN, GAIN, NOTHING, checked, comparison, every, outcome
@@ -74,6 +75,23 @@ def test_a_long_name_is_not_cut() -> None:
     text = printed(dataclasses.replace(AVERAGED, subjects=subjects), 80)
     assert all(name in text for name in names)
     assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("pruned", "line"),
+    [
+        ((1.4, 1.6), "middle half 1.900–2.200 ms 1.400–1.600 ms apart"),
+        ((1.4, 1.9), "middle half 1.900–2.200 ms 1.400–1.900 ms they overlap"),
+        ((2.3, 2.4), "middle half 1.900–2.200 ms 2.300–2.400 ms apart"),
+    ],
+)
+def test_the_middle_half_of_the_times_tells_whether_the_change_means_something(
+    pruned: tuple[float, float], line: str
+) -> None:
+    made = comparison(every(GAIN), every(NOTHING))
+    middles = {"F": (1.9, 2.2), "F'": pruned, "control": None}
+    subjects = tuple(dataclasses.replace(s, latency_middle_ms=middles[s.role]) for s in made.subjects)
+    assert line in [" ".join(said.split()) for said in plain(dataclasses.replace(made, subjects=subjects)).splitlines()]
 
 
 def test_without_control_average_or_latency() -> None:

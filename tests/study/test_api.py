@@ -40,11 +40,12 @@ def test_one_attack_needs_no_list() -> None:
 
 def test_the_networks_are_timed_by_turns_as_times_of_one_call_alone_compare(monkeypatch: pytest.MonkeyPatch) -> None:
     def by_turns(models: Sequence[nn.Module], example: Tensor) -> list[Latency]:
-        return [Latency(number / 1000, 0, 0, len(example), 20) for number, _ in enumerate(models, 1)]
+        return [Latency(number / 1000, 0.0005, number / 500, len(example), 20) for number, _ in enumerate(models, 1)]
 
     monkeypatch.setattr("windfirm.study.measure.latencies", by_turns)
     found = compare(MODEL, MODEL, DATA, attacks=[], control=MODEL, checked=0)
     assert [(subject.role, subject.latency_ms) for subject in found.subjects] == [("F", 1), ("F'", 2), ("control", 3)]
+    assert [subject.latency_middle_ms for subject in found.subjects] == [(0.5, 2), (0.5, 4), (0.5, 6)]
 
 
 def test_sizes_may_be_written_as_people_do() -> None:

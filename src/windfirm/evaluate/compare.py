@@ -34,8 +34,9 @@ AVERAGED = ("semantic", "occlusion", "fgsm", "clean")
 class Subject:
     """One network and all that was measured on it.
 
-    ``curve``: FGSM at several eps. ``sweeps``: other curves that were asked for. ``latency_ms``: for one image.
-    ``checks`` and ``calibration`` are None where they were not asked for.
+    ``curve``: FGSM at several eps. ``sweeps``: other curves that were asked for. ``latency_ms``: for one image,
+    the median of several passes, the middle half of which took as long as ``latency_middle_ms`` says, None where that
+    was not kept. ``checks`` and ``calibration`` are None where they were not asked for.
     """
 
     role: Role
@@ -48,6 +49,7 @@ class Subject:
     checks: Checks | None = None
     calibration: Calibration | None = None
     sweeps: tuple[Curve, ...] = ()
+    latency_middle_ms: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

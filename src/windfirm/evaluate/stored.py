@@ -71,7 +71,7 @@ def _whole(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(values: Mapping[str, Any]) -> Subject:
-    checks, calibration = values.get("checks"), values.get("calibration")
+    checks, calibration, middle = (values.get(name) for name in ("checks", "calibration", "latency_middle_ms"))
     return Subject(
         **{
             **values,
@@ -80,5 +80,6 @@ def _read(values: Mapping[str, Any]) -> Subject:
             "checks": checks and Checks(checks["images"], tuple(Finding(**found) for found in checks["findings"])),
             "calibration": calibration and Calibration(**_whole(calibration)),
             "sweeps": tuple(map(curves.from_json, values.get("sweeps", ()))),
+            "latency_middle_ms": middle and (middle[0], middle[1]),
         }
     )

@@ -76,14 +76,26 @@ def rows(comparison: Comparison) -> list[Row]:
 
 
 def costs(comparison: Comparison) -> list[tuple[str, str, str, str]]:
-    """The cost of both networks and the change: (what, F, F′, change). MACs and latency are per image."""
+    """The cost of both networks and the change: (what, F, F′, change). MACs and latency are per image.
+
+    Below the median of the passes that were timed stands what the middle half of them took, where that is known: on a
+    machine that had other work to do the two networks' overlap, and the change means little.
+    """
     f, pruned = pair(comparison)
     counts = [("MACs", f.macs, pruned.macs), ("parameters", f.params, pruned.params)]
     lines = [(what, words.quantity(a), words.quantity(b), words.change(a, b)) for what, a, b in counts]
     if math.isfinite(f.latency_ms) and math.isfinite(pruned.latency_ms):
         times = (f"{words.decimal(ms, 3)} ms" for ms in (f.latency_ms, pruned.latency_ms))
         lines.append(("latency", *times, words.change(f.latency_ms, pruned.latency_ms)))  # type: ignore[arg-type]
+        if f.latency_middle_ms and pruned.latency_middle_ms:
+            lines.append(_middles(f.latency_middle_ms, pruned.latency_middle_ms))
     return lines
+
+
+def _middles(f: tuple[float, float], pruned: tuple[float, float]) -> tuple[str, str, str, str]:
+    overlap = f[0] <= pruned[1] and pruned[0] <= f[1]
+    ranges = (f"{words.decimal(low, 3)}–{words.decimal(high, 3)} ms" for low, high in (f, pruned))
+    return ("  middle half", *ranges, "they overlap" if overlap else "apart")  # type: ignore[return-value]
 
 
 #: The head of the table of calibration: what is scaled is scaled by the temperature, and not what that was fitted on.

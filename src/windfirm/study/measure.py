@@ -94,7 +94,10 @@ def timed(
     """
     place = device or torch.device("cpu")
     found = latencies([copied(model).to(place) for model in models], to_float(images.images[:1]).contiguous())
-    return [replace(subject, latency_ms=1000 * one.median) for subject, one in zip(subjects, found, strict=True)]
+    return [
+        replace(subject, latency_ms=1000 * one.median, latency_middle_ms=(1000 * one.low, 1000 * one.high))
+        for subject, one in zip(subjects, found, strict=True)
+    ]
 
 
 @contextmanager
