@@ -39,9 +39,10 @@ def labelled(model: nn.Module, count: int = 40, side: int = 8, wrong: int = 8) -
     generator = torch.Generator().manual_seed(6)
     pixels = torch.randint(0, 256, (count, 3, side, side), generator=generator, dtype=torch.uint8)
     with torch.no_grad():
-        labels = model(pixels / 255).argmax(1)
-    labels[:wrong] = (labels[:wrong] + 1) % 3
-    return Images(pixels, labels, ("a", "b", "c"), "toy/test")
+        logits = model(pixels / 255)
+    labels, classes = logits.argmax(1), logits.shape[1]
+    labels[:wrong] = (labels[:wrong] + 1) % classes
+    return Images(pixels, labels, tuple("abcdefghij"[:classes]), "toy/test")
 
 
 def make(apply: Apply, *, trials: int = 1, average: bool = False, norm: bool = False) -> Attack:
