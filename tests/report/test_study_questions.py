@@ -12,8 +12,8 @@ from windfirm.study.listing import Measured
 def test_what_the_training_alone_does_is_told_apart_from_what_the_cut_does() -> None:
     # Under semantic, occlusion and FGSM F′ − F is 2, -2 and 10, and F′ − control 1, -2 and 6.
     assert questions(summary(rows("mine", {}, THREE)))[0] == (
-        "Is it the cut, or the training after it? Over all attacks F′ − F is +3.33 points on average, of which the "
-        "training alone makes +1.67 and the cut +1.67."
+        "Is it the cut, or the training after it? On average over the attacks, each counted alike, F′ − F is +3.33 "
+        "points: control − F, the training alone, is +1.67, and F′ − control +1.67."
     )
 
 
@@ -30,9 +30,9 @@ def test_a_gain_under_one_step_stands_beside_what_stronger_attacks_leave_of_it()
         for attack, right in zip(("fgsm", "pgd", "autoattack"), found, strict=True)
     ]
     assert (
-        "Does it survive a stronger attack? F′ − control is, in points, +6.00 under fgsm, a single step; −40.00 under "
-        "pgd and −1.00 under autoattack. Under the stronger, F′ is beyond chance more robust in 0 and less in 1 of 2 "
-        "cases."
+        "Does it survive an attack of many steps? F′ − control is, in points, +6.00 under fgsm 8/255, a single step; "
+        "−40.00 under pgd 8/255 and −1.00 under autoattack 8/255. Under many steps, F′ is beyond chance more robust in "
+        "0 and less in 1 of 2 cases."
     ) in questions(summary(made))
 
 
@@ -41,16 +41,17 @@ def test_a_stronger_attack_is_no_question_before_both_were_measured_on_a_pair() 
         *(row("mine", role, {}, 0, outcome("pgd", 20, eps=8 / 255)) for role in ("F", "control", "F'")),
         row("mine", "F", {}, 0, outcome("fgsm", 30, eps=8 / 255)),
     ]
-    assert not any("stronger" in line for line in questions(summary(made)))
+    assert not any("many steps" in line for line in questions(summary(made)))
 
 
 def test_gains_at_the_least_and_at_the_most_that_was_removed_are_told_of_each_criterion() -> None:
     said = [line for line in questions(summary(swept())) if "goes, in points" in line]
     assert said[0].startswith(
-        "Does it grow with what is removed? pls, from 10 % to 50 % of the MACs removed: F′ − control goes, in points, "
+        "Does it grow with what is removed? For pls, from 10 % to 50 % of the MACs removed: F′ − control goes, in "
+        "points, "
     )
     assert "clean 0.00 to −4.00" in said[0]
-    assert said[1].startswith("random, from ")
+    assert said[1].startswith("For random, from ")
 
 
 def test_nothing_is_said_of_growth_where_nothing_is_removed() -> None:
@@ -80,8 +81,8 @@ def test_what_the_training_does_is_told_of_the_seeds_that_have_a_control() -> No
 
     made = [fgsm("F", 0, 20), fgsm("control", 0, 30), fgsm("F'", 0, 30), fgsm("F", 1, 50), fgsm("F'", 1, 20)]
     assert questions(summary(made))[0] == (
-        "Is it the cut, or the training after it? Over all attacks F′ − F is +10.00 points on average, of which the "
-        "training alone makes +10.00 and the cut 0.00."
+        "Is it the cut, or the training after it? On average over the attacks, each counted alike, F′ − F is +10.00 "
+        "points: control − F, the training alone, is +10.00, and F′ − control 0.00."
     )
     assert summary(made).mean_gain("F", "fgsm") == 10
 

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 from tests.report.studied import THREE, four, outcome, row, rows
+from windfirm.report import words
+from windfirm.report.overview import overview
 from windfirm.report.study_questions import questions
 from windfirm.report.study_words import answer, doubts
 from windfirm.report.summary import Summary, summary
@@ -16,9 +18,38 @@ def beside_a_defence() -> Summary:
     return summary([*pruned, *rows("mine", {"defend.name": "mixup"}, trained, macs=whole)])
 
 
+def test_what_is_not_cut_is_told_by_itself_and_counted_nowhere_else() -> None:
+    said, found = answer(beside_a_defence()), beside_a_defence()
+    # Of 100 images F is right on 70, 80, 20 and 93; the defence on 40, 50, 60 and 92.
+    assert (
+        "Not pruned, and not counted in the sentences before: mixup. Compared with F, they are more robust in 1 and "
+        "less in 2 of 3 cases under attack; clean, −1.00 points."
+    ) in said
+    alone = answer(summary(rows("mine", {"defend.name": ""}, THREE)))
+    assert said[0].partition(" cases")[0] == alone[0].partition(" cases")[0]
+    assert any(line.startswith("On clean images F′ − F is −1.00 points; ") for line in said)
+    assert found.mean_gain("F", "fgsm") == 10
+    assert overview([found, found])[0][1:4] == ("0 / 0 of 3", "1 / 0 of 3", "−1.00")
+
+
+def test_what_would_have_shown_is_told_of_each_attack() -> None:
+    found = summary(rows("mine", {}, THREE))
+    least = words.decimal(found.lines[0].gains["control"]["fgsm"].delta.smallest)
+    (said,) = (line for line in answer(found) if line.startswith("A difference from the control would have shown"))
+    assert f" and {least} under fgsm; " in said
+
+
+def test_more_epochs_than_the_controls_are_told() -> None:
+    alike, more = (answer(summary(rows("mine", {"adjust.name": name}, THREE))) for name in ("scratch-e", "scratch-b"))
+    words_ = "Under scratch-b F′ is trained for more epochs than its control, for as many as cost the same."
+    assert words_ in more
+    assert words_ not in alike
+
+
 def test_means_over_f_and_over_the_control_are_of_the_same_lines() -> None:
-    said = answer(beside_a_defence())[0]
-    assert "compared with the control, which had the same extra training, where there is one, it " in said
+    lone = rows("mine", {"prune.ratio": 0.5}, {"F": THREE["F"], "F'": four(40, 50, 60, 92)})
+    said = answer(summary([*rows("mine", {"prune.ratio": 0.1}, THREE), *lone]))[0]
+    assert "compared with the control, trained again alike but not cut, where there is one, it " in said
     assert said.endswith(
         "Mean gain in points, where there is a control: semantic +2.00 over F and +1.00 over the control; occlusion "
         "−2.00 over F and −2.00 over the control; fgsm +10.00 over F and +6.00 over the control."
@@ -61,13 +92,15 @@ def test_a_loss_of_clean_accuracy_is_told_of_the_lines_that_have_one() -> None:
     (said,) = (line for line in answer(clean(80, 95, 92)) if line.startswith(begin))
     assert said == begin + "between −13.00 and +2.00 points; F′ is less accurate in ratio 0.1."
     (said,) = (line for line in answer(clean(92, 92)) if line.startswith(begin))
-    assert said == begin + "−1.00 points; no loss is shown."
+    assert said == begin + "−1.00 points; no loss is shown, though intervals go down to −5.45."
+    (said,) = (line for line in answer(clean(100)) if line.startswith(begin))
+    assert said == begin + "+7.00 points; no loss is shown."
 
 
 def test_a_loss_that_the_training_hides_is_told_beside_the_control() -> None:
     made = summary(rows("a", {}, {"F": {"clean": 80}, "F'": {"clean": 83}, "control": {"clean": 95}}))
-    wanted = "On clean images F′ − F is +3.00 points; no loss is shown. F′ − control is −12.00 points; "
-    assert f"{wanted}F′ is less accurate in {made.lines[0].label}." in answer(made)
+    (said,) = (line for line in answer(made) if line.startswith("On clean images F′ − F is +3.00 points; no loss is "))
+    assert said.endswith(f". F′ − control is −12.00 points; F′ is less accurate in {made.lines[0].label}.")
 
 
 def test_five_lines_that_lose_are_named_and_six_are_counted() -> None:
@@ -109,7 +142,9 @@ def test_that_all_seeds_begin_with_one_f_is_told() -> None:
 def test_signs_of_the_poster_are_counted_and_those_beyond_chance_among_them() -> None:
     made = rows("table3", {"prune.criterion": "pls"}, THREE)
     said = "Of the poster’s 25 numbers in its table 3, 5 have a counterpart here; 3 of them have its sign, 1 beyond "
-    assert said + "chance; 20 were not measured." in answer(summary(made))
+    said += "chance, and 0 the other one beyond chance; "
+    (told,) = (line for line in answer(summary(made)) if line.startswith(said))
+    assert told.endswith(" of the poster’s numbers lie within the interval of their counterpart; 20 were not measured.")
 
 
 def test_cases_of_one_network_in_two_lines_count_once() -> None:
@@ -142,12 +177,12 @@ def test_pruned_networks_that_no_image_tells_apart_are_named() -> None:
     filters, both = ({"prune.structure": structure} for structure in ("filters", "both"))
     alike = [*rows("a", filters, THREE, seeds=(0, 1)), *rows("a", both, THREE)]
     alike += rows("a", both, one_image_more, seeds=(1,))
-    (sentence,) = (line for line in answer(summary(alike)) if "These lines are one network" in line)
+    (sentence,) = (line for line in answer(summary(alike)) if "Not to be told apart" in line)
     assert sentence == (
-        "These lines are one network, or right on the same images under all attacks: the F′ of filters and both with "
-        "seed 0. Where that is so with every seed, it counts once, in cases and means."
+        "Not to be told apart here, as one network may stand in two lines, are: the F′ of filters and both with seed "
+        "0. Lines of which that is so with every seed count once, in cases and means."
     )
-    assert not any("These lines are one network" in line for line in answer(clean(92, 92)))  # no attack, 100 images
+    assert not any("Not to be told apart" in line for line in answer(clean(92, 92)))  # no attack, 100 images
 
 
 def test_eight_warnings_are_told_and_of_more_the_rest_is_counted() -> None:
@@ -176,7 +211,7 @@ def test_a_control_that_the_training_harmed_is_a_warning_once_for_all_lines_that
 
 def test_without_f_nothing_is_said_against_it() -> None:
     said = answer(summary(rows("a", {}, {role: THREE[role] for role in ("control", "F'")})))[0]
-    assert said.startswith("Compared with the control, which had the same extra training, F′ differs beyond chance in ")
+    assert said.startswith("Compared with the control, trained again alike but not cut, F′ differs beyond chance in ")
 
 
 def test_an_autoattack_with_numbers_of_its_own_is_a_strong_attack_as_well() -> None:

@@ -259,7 +259,7 @@ def test_several_lines_in_a_row_of_the_posters_say_what_tells_them_apart_and_non
     assert [line.label for line in found.lines] == ["ℓ1-norm", "PLS, rate 0.1", "PLS, rate 0.3"]
     published = [line.gains["F"]["clean"].published is not None for line in found.lines]
     assert published == [True, False, False]
-    assert agreement(found)[1] == 5
+    assert agreement(found).measured == 5
     assert len(missing(found)) == 20
 
 

@@ -35,13 +35,14 @@ def test_a_line_has_a_column_for_each_axis_and_all_that_tables_need() -> None:
     head, line = file.getvalue().splitlines()
     assert head == (
         "study,role,prune.ratio,seed,attack,eps,trials,count,total,accuracy,macs,params,cell,network,seconds,"
-        "spent,data,digest,scale,changes,hardware,versions,title,correct"
+        "spent,data,digest,scale,changes,hardware,versions,settings,title,correct"
     )
-    assert line == f"mine,F',0.1,3,fgsm,{8 / 255},1,1,2,0.5,90,,k1,k0,1.5,9.25,d/test,ff,,,,,one step,eA=="
+    assert line == f"mine,F',0.1,3,fgsm,{8 / 255},1,1,2,0.5,90,,k1,k0,1.5,9.25,d/test,ff,,,,,,one step,eA=="
 
 
 def test_rows_come_back_as_they_were() -> None:
     other = replace(ONE, role="F", point={"network.arch": "resnet56"}, row=ROW | {"eps": None}, network=None)
+    other = replace(other, settings={"adjust.epochs": 3, "prune.protect": ["a,b", '"']})
     assert again(ONE, other) == [ONE, other]
 
 

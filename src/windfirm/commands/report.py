@@ -28,7 +28,6 @@ from windfirm.study import rows as csv_rows
 from windfirm.study.listing import Measured, Run, measured, settings_of, studies
 from windfirm.study.pictures import pictures
 from windfirm.study.provenance import versions
-from windfirm.study.settings import SETTINGS
 from windfirm.study.store import NAME, Store, opened
 
 #: What is looked for in a folder, in this order.
@@ -113,31 +112,21 @@ def _of_store(args: Namespace, where: Path, *more: Path) -> Report:
         found = [row for row in measured(store) if not args.study or row.study in args.study]
         drawn = {}
         for one in dict.fromkeys(row.run for row in found):
-            provenance |= _settings(store, one.study)
+            provenance |= _undone(store, one.study)
             drawn[one] = _pictures(args, store, [row for row in found if row.run == one])
     together = _each_once([(where, found), *beside])
     together.sort(key=lambda row: args.study.index(row.study) if args.study else 0)
     return _of_measured(args, together, where, {one: strip for one, strip in drawn.items() if strip}, provenance)
 
 
-def _settings(store: Store, study: str) -> dict[str, str]:
-    """How a study was made: the settings that all its points share and that are not the defaults; what is left."""
-    kept = settings_of(store, study)
-    points = [point["settings"] for point in kept["points"]]
-    fixed = {
-        name: value
-        for name, value in points[0].items()
-        if all(point.get(name) == value for point in points) and value not in (SETTINGS[name].default, None)
-    }
+def _undone(store: Store, study: str) -> dict[str, str]:
+    """Which cells of a study are not done, also told on stderr."""
     cells = next(entry.cells for entry in studies(store) if entry.name == study)
     left = {state: count for state, count in cells.items() if state != "done"}
     undone = ", ".join(f"{count:,} {state}" for state, count in left.items())
     if left:
         console.say(f"{study}: {sum(left.values()):,} of {sum(cells.values()):,} cells are not done ({undone})")
-    said = ", ".join(
-        f"{name} {value if isinstance(value, str) else json.dumps(value)}" for name, value in fixed.items()
-    )
-    return ({f"{study}, cells not done": undone} if left else {}) | {f"{study}, settings": said}
+    return {f"{study}, cells not done": undone} if left else {}
 
 
 def _pictures(args: Namespace, store: Store, rows: Sequence[Measured]) -> tuple[str, Sequence[Strip]] | None:

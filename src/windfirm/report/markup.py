@@ -26,6 +26,12 @@ def md(text: str) -> str:
     return MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
 
 
+def code(text: str) -> str:
+    """``text``, of one line, as Markdown shows code, between more backticks than there are in it."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
+
+
 def tex(text: str) -> str:
     """``text`` as LaTeX prints it, letter by letter; what a stock installation cannot print is a question mark."""
     text = " ".join(text.split())

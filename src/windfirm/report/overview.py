@@ -32,21 +32,21 @@ def told(summaries: Sequence[Summary]) -> list[str]:
 
 
 def _line(summary: Summary) -> tuple[str, ...]:
-    same, of, _ = agreement(summary)
+    poster = agreement(summary)
     about = subject(summary.study)
     return (
         summary.name if about == summary.study else f"{summary.name}: {about}",
         _ways(summary, "control"),
         _ways(summary, "F"),
         _clean(summary),
-        f"{same:,} of {of:,}" if of else "",
+        f"{poster.same:,} of {poster.measured:,}" if poster.measured else "",
         f"{len(summary.seeds):,}",
         f"{max(summary.images):,}",
     )
 
 
 def _ways(summary: Summary, versus: Versus) -> str:
-    more, less, of = verdicts(summary, versus, attacked(summary))
+    more, less, of = verdicts(summary.distinct, versus, attacked(summary))
     return f"{more:,} / {less:,} of {of:,}" if of else ""
 
 

@@ -1,8 +1,10 @@
 """Studies as one HTML page that opens offline: the answer, the tables, figures, pictures, how to do it again."""
 
+import json
 import math
 import shlex
 from collections.abc import Mapping, Sequence, Set
+from typing import Any
 
 from markupsafe import Markup
 
@@ -16,9 +18,13 @@ from windfirm.report.summary import Summary
 from windfirm.study.find import builtin, inside
 from windfirm.study.listing import Run
 from windfirm.study.plan import read
+from windfirm.study.settings import SETTINGS
 
 #: Lines of a table that a page shows at once; a longer one is opened by whoever wants it, and figures come first.
 LONG = 12
+
+#: Settings that are told even where they are the defaults.
+TOLD = ("adjust.name", "data.name", "prune.criterion", "prune.rounds")
 
 
 def page(
@@ -50,6 +56,7 @@ def about(summary: Summary) -> list[tuple[str, str]]:
     names = {"digest": "SHA-256 of the images"}
     rows = [*summary.attacks, *_means(summary)]
     rows += [(names.get(key, key), "; ".join(values)) for key, values in summary.about.items() if values]
+    rows += [("settings", _settings(summary.settings))] if summary.settings else []
     rows += [("time", summary.time)] if summary.time else []
     seeds = ("seeds", ", ".join(map(str, summary.seeds)))
     if not summary.about.get("versions"):  # of no study that was run
@@ -72,6 +79,17 @@ def about(summary: Summary) -> list[tuple[str, str]]:
     return [*rows, seeds, ("run again", shlex.join(run))]
 
 
+def _settings(found: Mapping[str, Any]) -> str:
+    """What was set otherwise than by default, and what a reader asks for first."""
+    told = {
+        name: value
+        for name, value in found.items()
+        if name in TOLD or name not in SETTINGS or value != SETTINGS[name].default
+    }
+    said = [f"{name} {value if isinstance(value, str) else json.dumps(value)}" for name, value in told.items()]
+    return f"{', '.join(said)}; all else by default"
+
+
 def _means(summary: Summary) -> list[tuple[str, str]]:
     """What the columns that are means of others are made of: those of the poster's table, and else its average."""
     known = summary.form.columns if summary.form else {"average": AVERAGED}
@@ -91,7 +109,8 @@ def _study(summary: Summary, pictured: str, strips: Sequence[Strip]) -> dict[str
         "sentences": study_words.answer(summary),
         "doubts": study_words.doubts(summary),
         "head": summary.head,
-        "columns": summary.columns,
+        "columns": [(column, summary.sizes(column)) for column in summary.columns],
+        "reading": study_table.reading(summary),
         "legend": _legend(summary),
         "long": len(summary.lines) > LONG and summary.form is None,
         "groups": [[_row(summary, line, best) for line in lines] for lines in study_table.groups(summary)],

@@ -18,7 +18,7 @@ AMOUNTS = ("prune.ratio", "prune.rate", "prune.macs", "prune.params", "prune.lat
 #: Lines that have a figure of their own where each could have one.
 SHOWN = 2
 #: Attacks that have a figure of what is removed.
-TOLD = 4
+TOLD = 6
 #: Values that make a sweep.
 SWEEP = 3
 
@@ -71,7 +71,7 @@ def _sweeps(summary: Summary) -> Iterator[Figure]:
         ]
         if len(gains) > 1:
             label = f"{attack} against eps: F′ − {versus}"
-            note = "Points that F′ gains; above zero F′ is more robust. Hover for the intervals."
+            note = "Points that F′ gains; above zero F′ is more robust. Bars: 95 % intervals."
             yield Figure(label, note, lines(gains, x=EPS, y="points", label=label, zero=True, band=False))
 
 

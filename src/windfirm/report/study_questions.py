@@ -26,9 +26,9 @@ def attacked(summary: Summary) -> list[str]:
     return [c for c in summary.columns if c not in (*CLEAN, *MEANS) and " from " not in c]
 
 
-def verdicts(summary: Summary, versus: Versus, columns: Sequence[str]) -> tuple[int, int, int]:
-    """In how many cases F′ is beyond chance more robust, in how many less, and of how many; of lines that differ."""
-    known = [line.gains.get(versus, {}) for line in summary.distinct]
+def verdicts(lines: Sequence[Line], versus: Versus, columns: Sequence[str]) -> tuple[int, int, int]:
+    """In how many cases F′ is beyond chance more robust, in how many less, and of how many."""
+    known = [line.gains.get(versus, {}) for line in lines]
     found = [gains[column].delta.verdict for gains in known for column in columns if column in gains]
     return found.count("more"), found.count("less"), len(found)
 
@@ -42,8 +42,9 @@ def _cause(summary: Summary) -> str:
         return ""
     whole, cut = (sum(place[versus] for place in places) / len(places) for versus in get_args(Versus))
     return (
-        f"Is it the cut, or the training after it? Over all attacks F′ − F is {words.signed(whole)} points on average, "
-        f"of which the training alone makes {words.signed(whole - cut)} and the cut {words.signed(cut)}."
+        f"Is it the cut, or the training after it? On average over the attacks, each counted alike, F′ − F is "
+        f"{words.signed(whole)} points: control − F, the training alone, is {words.signed(whole - cut)}, and F′ − "
+        f"control {words.signed(cut)}."
     )
 
 
@@ -53,17 +54,18 @@ def _stronger(summary: Summary) -> str:
     single, strong = ([c for c in columns if c.startswith(start)] for start in ("fgsm", words.ITERATIVE))
     if not single or not strong:
         return ""
-    more, less, of = verdicts(summary, versus, strong)
+    more, less, of = verdicts(summary.distinct, versus, strong)
     return (
-        f"Does it survive a stronger attack? F′ − {versus} is, in points, {_means(summary, single)}, a single step; "
-        f"{_means(summary, strong)}. Under the stronger, F′ is beyond chance more robust in {more:,} and less in "
+        f"Does it survive an attack of many steps? F′ − {versus} is, in points, {_means(summary, single)}, a single "
+        f"step; {_means(summary, strong)}. Under many steps, F′ is beyond chance more robust in {more:,} and less in "
         f"{less:,} of {of:,} cases."
     )
 
 
 def _means(summary: Summary, columns: Sequence[str]) -> str:
     means = [(column, summary.mean_gain(summary.rival, column)) for column in columns[:MEANT]]
-    return words.listing([f"{words.signed(mean)} under {column}" for column, mean in means if mean is not None])
+    known = [(f"{column}{summary.sizes(column)}", mean) for column, mean in means if mean is not None]
+    return words.listing([f"{words.signed(mean)} under {column}" for column, mean in known])
 
 
 def _growth(summary: Summary) -> list[str]:
@@ -96,4 +98,4 @@ def _ends(summary: Summary, kind: str, lines: Sequence[Line]) -> str:
         if column in least.gains[versus] and column in most.gains[versus]
     ]
     ends = f"{100 * (1 - least.left):.0f} % to {100 * (1 - most.left):.0f} % of the MACs"
-    return f"{kind}, from {ends} removed: F′ − {versus} goes, in points, {'; '.join(said)}." if said else ""
+    return f"For {kind}, from {ends} removed: F′ − {versus} goes, in points, {'; '.join(said)}." if said else ""

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from windfirm.evaluate.compare import Versus
 from windfirm.report import words
@@ -41,11 +41,24 @@ def best(summary: Summary, versus: Versus) -> set[tuple[str, str]]:
     return found
 
 
-def agreement(summary: Summary) -> tuple[int, int, int]:
-    """Of the poster's numbers that were measured: how many signs agree, of how many, and of those beyond chance."""
-    told = [gain for line in summary.lines for gain in line.gains.get("F", {}).values() if gain.agrees is not None]
-    beyond = [gain for gain in told if gain.agrees and gain.delta.verdict != "none shown"]
-    return sum(bool(gain.agrees) for gain in told), len(told), len(beyond)
+class Agreement(NamedTuple):
+    """How the poster's numbers fare: ``measured``, the ``same`` sign, ``shown`` to be so beyond chance, or to be the
+    ``other``, and how many lie ``within`` the interval of their counterpart.
+    """
+
+    measured: int
+    same: int
+    shown: int
+    other: int
+    within: int
+
+
+def agreement(summary: Summary) -> Agreement:
+    """Of the poster's numbers that have a counterpart."""
+    told = [gain for line in summary.lines for gain in line.gains.get("F", {}).values() if gain.published is not None]
+    shown = [bool(gain.agrees) for gain in told if gain.delta.verdict != "none shown"]
+    within = [gain for gain in told if gain.delta.low <= (gain.published or 0.0) <= gain.delta.high]
+    return Agreement(len(told), sum(bool(g.agrees) for g in told), shown.count(True), shown.count(False), len(within))
 
 
 def missing(summary: Summary) -> list[tuple[str, str]]:
@@ -59,18 +72,37 @@ def missing(summary: Summary) -> list[tuple[str, str]]:
 
 def markdown(summary: Summary) -> str:
     """Accuracies, then F′ − F and F′ − control, each with interval and p-value. Ends with a line break."""
-    parts = [piped(["accuracy, %", *map(md, summary.columns)], _accuracies(summary))]
+    head = [md(column + summary.sizes(column)) for column in summary.columns]
+    parts = [piped(["accuracy, %", *head], _accuracies(summary))]
     for versus in summary.versus():
         strong = best(summary, versus)
         rows = []
         for line in summary.lines:
+            if not line.gains[versus]:
+                continue
             cells = [md(line.label)]
             for column in summary.columns:
                 gain = line.gains[versus].get(column)
                 cells.append(_told(gain, (line.label, column) in strong) if gain else "")
-            rows.append(cells)
-        parts.append(piped([f"F′ − {versus}", *map(md, summary.columns)], rows))
-    return "\n".join(parts)
+            rows.append([*cells, _change(line)])
+        parts.append(piped([f"F′ − {versus}", *head, "MACs"], rows))
+    return "\n".join([*parts, f"{md(reading(summary))}\n"])
+
+
+def reading(summary: Summary) -> str:
+    """How the tables of differences are to be read."""
+    by = ", by architecture" if len(groups(summary)) > 1 else ""
+    alone = " A network that is not cut has F as its control." if summary.whole else ""
+    return (
+        f"Percentage points, with 95 % intervals. Bold: the largest of its column{by}. Starred: beyond chance at the "
+        "5 % level after Holm’s correction for all tests of the table, and the interval leaves out zero; a loss of "
+        f"clean accuracy is admitted without the correction. An empty place was not measured.{alone}"
+    )
+
+
+def _change(line: Line) -> str:
+    """What F' costs beside F."""
+    return words.change(line.macs.get("F", math.nan), line.macs.get("F'", math.nan))
 
 
 def latex(summary: Summary) -> str:
@@ -190,7 +222,8 @@ def _accuracies(summary: Summary) -> list[list[str]]:
 def _told(gain: Gain, strong: bool) -> str:
     points = words.poster(gain.delta.points)
     ends = words.interval(gain.delta.low, gain.delta.high)
-    said = f"{f'**{points}**' if strong else points} [{ends}], {words.p_phrases(gain.delta)}"
+    star = r"\*" if gain.delta.verdict != "none shown" else ""
+    said = f"{f'**{points}**' if strong else points}{star} [{ends}], {words.p_phrases(gain.delta)}"
     return said if gain.published is None else f"{said}; poster {words.poster(gain.published)}"
 
 

@@ -1,5 +1,6 @@
 """What a study's numbers allow one to say, in sentences, each with its limits."""
 
+import math
 from collections.abc import Sequence
 
 from windfirm.attack.budget import MEANS
@@ -9,7 +10,7 @@ from windfirm.report import words
 from windfirm.report.line import Gain, Line
 from windfirm.report.study_questions import MEANT, attacked, questions, verdicts
 from windfirm.report.study_table import agreement, missing
-from windfirm.report.summary import Summary, answers
+from windfirm.report.summary import Summary, answers, distinct
 
 #: Accuracy in percent that counts as none, and the end of its interval up to which one can say so.
 FLOOR, SURE = 1.0, 10.0
@@ -24,9 +25,12 @@ def answer(summary: Summary) -> list[str]:
     sentences = [
         _robust(summary),
         _clean(summary),
+        _whole(summary),
         _poster(summary),
         _twice(summary),
         *questions(summary),
+        _unlike(summary),
+        _power(summary),
         *_floors(summary),
         _partial(summary),
         _limits(summary),
@@ -76,7 +80,7 @@ def _robust(summary: Summary) -> str:
     said = [f"compared with F, F′ {_ways(summary, 'F')}"] if "F" in summary.versus() else []
     if "control" in summary.versus():
         where = " where there is one," if _partly(summary) else ""
-        who = f"compared with the control, which had the same extra training,{where} {'it' if said else 'F′'}"
+        who = f"compared with the control, trained again alike but not cut,{where} {'it' if said else 'F′'}"
         said.append(f"{who} {_ways(summary, 'control')}")
     else:
         said.append("no control was measured, so the cut cannot be told from any training that followed it")
@@ -85,7 +89,10 @@ def _robust(summary: Summary) -> str:
 
 
 def _ways(summary: Summary, versus: Versus) -> str:
-    more, less, of = verdicts(summary, versus, attacked(summary))
+    return _in_cases(*verdicts(summary.distinct, versus, attacked(summary)))
+
+
+def _in_cases(more: int, less: int, of: int) -> str:
     if not more and not less:
         return f"differs beyond chance in none of {of:,} cases under attack"
     return f"is more robust in {more:,} and less in {less:,} of {of:,} cases under attack"
@@ -93,7 +100,7 @@ def _ways(summary: Summary, versus: Versus) -> str:
 
 def _partly(summary: Summary) -> bool:
     """Whether some of the pruned networks that were measured have a control and others have none."""
-    measured = [line for line in summary.lines if any(line.gains.values())]
+    measured = [line for line in summary.pruned if any(line.gains.values())]
     return not all(line.gains[versus] for line in measured for versus in summary.versus())
 
 
@@ -126,7 +133,8 @@ def _clean(summary: Summary) -> str:
 def _lost(gains: Sequence[tuple[Line, Gain]]) -> str:
     lost = [line.label for line, gain in gains if gain.delta.points < 0 and (gain.delta.lost or gain.delta.high < 0)]
     if not lost:
-        return "no loss is shown"
+        worst = min(gain.delta.low for _, gain in gains)
+        return f"no loss is shown{f', though intervals go down to {words.signed(worst)}' if worst < 0 else ''}"
     where = words.listing(lost) if len(lost) <= NAMED else f"{len(lost):,} of {len(gains):,} cases"
     return f"F′ is less accurate in {where}"
 
@@ -134,11 +142,18 @@ def _lost(gains: Sequence[tuple[Line, Gain]]) -> str:
 def _poster(summary: Summary) -> str:
     if summary.form is None:
         return ""
-    same, of, beyond = agreement(summary)
-    lacking = missing(summary)
-    said = f"Of the poster’s {len(summary.form.published)} numbers in its table {summary.form.number}, {of} have a "
-    said += f"counterpart here; {same} of them have its sign, {beyond} beyond chance" if of else "counterpart here"
-    return f"{said}{f'; {len(lacking)} were not measured' if lacking and of else ''}."
+    found, lacking = agreement(summary), missing(summary)
+    said = (
+        f"Of the poster’s {len(summary.form.published)} numbers in its table {summary.form.number}, {found.measured} "
+    )
+    said += "have a counterpart here"
+    if not found.measured:
+        return f"{said}."
+    said += (
+        f"; {found.same} of them have its sign, {found.shown} beyond chance, and {found.other} the other one beyond "
+        f"chance; {found.within} of the poster’s numbers lie within the interval of their counterpart"
+    )
+    return f"{said}{f'; {len(lacking)} were not measured' if lacking else ''}."
 
 
 def _twice(summary: Summary) -> str:
@@ -159,9 +174,49 @@ def _twice(summary: Summary) -> str:
         f"with seed{'s' * (len(seeds) > 1)} {words.listing([*map(str, seeds)])}"
         for labels, seeds in found.items()
     ]
-    how = "These lines are one network, or right on the same images under all attacks"
-    once = " Where that is so with every seed, it counts once, in cases and means."
+    how = "Not to be told apart here, as one network may stand in two lines, are"
+    once = " Lines of which that is so with every seed count once, in cases and means."
     return f"{how}: {'; '.join(said)}.{once}" if said else ""
+
+
+def _whole(summary: Summary) -> str:
+    """What is trained otherwise and not cut, which is not counted among the pruned networks."""
+    columns, lines = attacked(summary), distinct(summary.whole)
+    more, less, of = verdicts(lines, "F", columns)
+    if not of:
+        return ""
+    clean = [line.gains["F"][column].delta.points for column in CLEAN for line in lines if column in line.gains["F"]]
+    names = words.listing([line.label for line in lines[:NAMED]] + ["others"] * (len(lines) > NAMED))
+    said = f"Not pruned, and not counted in the sentences before: {names}. Compared with F, they are"
+    said += f" more robust in {more:,} and less in {less:,} of {of:,} cases under attack"
+    return f"{said}{f'; clean, {_range(clean)} points' if clean else ''}."
+
+
+def _unlike(summary: Summary) -> str:
+    """That an adjustment which spends as much as F's training gives the smaller network more epochs."""
+    names = {
+        name for line in summary.pruned if (name := line.point.get("adjust.name", summary.settings.get("adjust.name")))
+    }
+    if "control" not in summary.versus() or "scratch-b" not in names:
+        return ""
+    return "Under scratch-b F′ is trained for more epochs than its control, for as many as cost the same."
+
+
+def _power(summary: Summary) -> str:
+    """What these images would have shown, so that a difference that is not named is not taken for none."""
+    said = []
+    for column in attacked(summary)[:MEANT]:
+        found = [gain.delta.smallest for _, gain in summary.gains(summary.rival, column)]
+        known = sorted(points for points in found if math.isfinite(points))
+        if known:
+            said.append(f"{words.decimal(known[len(known) // 2])} under {column}")
+    if not said:
+        return ""
+    who = "F" if summary.rival == "F" else "the control"
+    return (
+        f"A difference from {who} would have shown, with a chance of 80 %, from about, in points, "
+        f"{words.listing(said)}; smaller ones may be there and not be seen."
+    )
 
 
 def _floors(summary: Summary) -> list[str]:

@@ -7,16 +7,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import get_args
+from typing import Any, get_args
 
-from windfirm.attack.budget import show_eps
 from windfirm.errors import InputError, expected
 from windfirm.evaluate.compare import LEVEL, Comparison, Versus
 from windfirm.evaluate.holm import holm
-from windfirm.evaluate.outcome import Outcome, pack, unpack
+from windfirm.evaluate.outcome import pack, unpack
 from windfirm.evaluate.power import smallest_difference
-from windfirm.report import naming, words
+from windfirm.report import naming
 from windfirm.report.line import Gain, Line, Outcomes, line_of, together
+from windfirm.report.making import methods, one_f, settings, time
 from windfirm.report.poster import Form, forms
 from windfirm.study.find import subject
 from windfirm.study.listing import ABOUT, Measured, Run
@@ -29,7 +29,8 @@ class Summary:
     ``name`` and ``title`` are those of the study, with its scale and changes where it was run with others beside.
     ``head``: what the labels of the lines tell. ``tests``: how many p-values were corrected for. ``attacks``: each with
     what it did in words, as in methods. ``time``: how long it took, in words; empty where that is not known.
-    ``one_f``: whether there are several seeds, and at each point F is the same network with all of them.
+    ``one_f``: whether there are several seeds, and at each point F is the same network with all of them. ``settings``:
+    what was set alike at all points, as far as the rows tell.
     """
 
     run: Run
@@ -46,6 +47,7 @@ class Summary:
     attacks: tuple[tuple[str, str], ...]
     time: str
     one_f: bool
+    settings: Mapping[str, Any]
 
     @property
     def study(self) -> str:
@@ -62,12 +64,30 @@ class Summary:
         return "control" if "control" in self.versus() else "F"
 
     @cached_property
+    def pruned(self) -> tuple[Line, ...]:
+        """The lines whose F' costs less than F, as one with a defence and no cut does not; all where none does."""
+        return tuple(line for line in self.lines if line.left != 1) or self.lines
+
+    @property
+    def whole(self) -> tuple[Line, ...]:
+        """The others."""
+        return tuple(line for line in self.lines if line.left == 1) if len(self.pruned) < len(self.lines) else ()
+
+    @cached_property
     def distinct(self) -> tuple[Line, ...]:
-        """The lines; of those that are one network, as far as all images of all seeds tell, the first alone."""
-        found: dict[object, Line] = {}
-        for line in self.lines:
-            found.setdefault(_everything(line), line)
-        return tuple(found.values())
+        """The pruned lines; of those that are one network, as far as all images of all seeds tell, the first alone."""
+        return distinct(self.pruned)
+
+    def sizes(self, column: str) -> str:
+        """How far the attack of a column goes, `` 8/255``, where its name does not say it, or nothing."""
+        found = {
+            f" {naming.strength(outcomes[column])}"
+            for line in self.lines
+            for by_seed in line.outcomes.values()
+            for outcomes in by_seed.values()
+            if column in outcomes and outcomes[column].eps is not None
+        }
+        return found.pop() if len(found) == 1 and not column.endswith(tuple(found)) else ""
 
     def mean_gain(self, versus: Versus, column: str) -> float | None:
         """The mean of one column in points, None where no line has it; of its places where there are any."""
@@ -90,8 +110,16 @@ class Summary:
         return found
 
     def gains(self, versus: Versus, column: str) -> list[tuple[Line, Gain]]:
-        """One column of the table, from the lines that have it."""
-        return [(line, line.gains[versus][column]) for line in self.lines if column in line.gains.get(versus, {})]
+        """One column of the table, from the pruned lines that have it."""
+        return [(line, line.gains[versus][column]) for line in self.pruned if column in line.gains.get(versus, {})]
+
+
+def distinct(lines: Iterable[Line]) -> tuple[Line, ...]:
+    """Of lines that are one network, as far as all images of all seeds tell, the first alone."""
+    found: dict[object, Line] = {}
+    for line in lines:
+        found.setdefault(_everything(line), line)
+    return tuple(found.values())
 
 
 def answers(outcomes: Outcomes) -> tuple[tuple[str, bytes], ...]:
@@ -167,50 +195,10 @@ def summary(rows: Sequence[Measured]) -> Summary:
         {key: tuple(sorted({row.about[key] for row in rows if key in row.about})) for key in ABOUT},
         tests,
         methods(outcomes),
-        _time(rows),
-        _one_f(rows),
+        time(rows),
+        one_f(rows),
+        settings(rows),
     )
-
-
-def methods(outcomes: Iterable[Outcome]) -> tuple[tuple[str, str], ...]:
-    """Each attack, and how it was made: its title with every eps that it had, and on how many images."""
-    found: dict[tuple[str, str], tuple[dict[str, None], set[int]]] = {}
-    for outcome in outcomes:
-        sizes, images = found.setdefault((outcome.attack, outcome.title), ({}, set()))
-        if outcome.eps is not None:
-            sizes[show_eps(outcome.eps)] = None
-        images.add(len(outcome.correct))
-    listed = sorted(found.items(), key=lambda entry: naming.order(entry[0][0], {}, None))
-    return tuple(
-        (
-            attack,
-            f"{title}{f', eps {words.listing([*sizes])}' if sizes else ''}, on "
-            f"{words.listing([f'{count:,}' for count in sorted(images)])} image{'' if images == {1} else 's'}",
-        )
-        for (attack, title), (sizes, images) in listed
-    )
-
-
-def _time(rows: Sequence[Measured]) -> str:
-    """How long it took, in words, as far as it was noted."""
-    spent: dict[int, float] = {}
-    for row in rows:
-        if row.spent is not None:
-            spent[row.seed] = max(row.spent, spent.get(row.seed, 0.0))
-    if len(spent) == len({row.seed for row in rows}):
-        return f"{words.duration(sum(spent.values()))}, all cells one after another"
-    attacks = sum({row.cell: row.seconds or 0.0 for row in rows}.values())
-    alone = "the attacks alone, one after another; not what trained and pruned the networks"
-    return f"{words.duration(attacks)}, {alone}" if attacks else ""
-
-
-def _one_f(rows: Sequence[Measured]) -> bool:
-    found: dict[str, set[str | None]] = {}
-    for row in rows:
-        if row.role == "F":
-            found.setdefault(repr(sorted(row.point.items())), set()).add(row.network)
-    several = len({row.seed for row in rows}) > 1
-    return several and bool(found) and all(len(networks) == 1 and None not in networks for networks in found.values())
 
 
 def _unlike_the_posters(line: Line) -> Line:

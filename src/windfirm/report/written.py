@@ -5,10 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from windfirm.report import study_figures, study_table, study_words
 from windfirm.report.frame import drawing
-from windfirm.report.markup import md, piped
+from windfirm.report.markup import code, md, piped
 from windfirm.report.overview import HEAD, NOTE, overview
 from windfirm.report.study import about
 from windfirm.report.summary import Summary
+
+#: What is to be typed, or copied, letter by letter.
+COMMANDS = ("run again", "tables again")
 
 TEX = "% Tables for a document with \\usepackage{booktabs}.\n"
 
@@ -51,7 +54,7 @@ def written(
 
 
 def _listed(rows: Sequence[tuple[str, str]]) -> str:
-    return "".join(f"- {md(name)}: {md(text)}\n" for name, text in rows)
+    return "".join(f"- {md(name)}: {code(text) if name in COMMANDS else md(text)}\n" for name, text in rows)
 
 
 def _file_names(studies: Sequence[str]) -> list[str]:

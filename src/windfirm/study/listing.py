@@ -3,8 +3,8 @@
 import base64
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from windfirm.errors import StoreError, expected, nearest
@@ -40,7 +40,8 @@ class Measured:
     ``cell`` and ``network`` are the keys of the measurement and of what made the network. ``seconds``: how long
     it took. ``about``: the ``data`` and their ``digest``, the study's ``scale`` and ``changes`` (see Plan; as a shell
     takes them), ``hardware`` and ``versions``, as far as they are known. ``spent``: the seconds of all cells that the
-    study needs for this seed; None where that is not known.
+    study needs for this seed; None where that is not known. ``settings``: those of the point, by their dotted names,
+    without those that are left to others; none where they are not known.
     """
 
     study: str
@@ -55,6 +56,7 @@ class Measured:
     seconds: float | None
     about: Mapping[str, str]
     spent: float | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def run(self) -> Run:
@@ -115,13 +117,27 @@ def measured(store: Store, study: str | None = None) -> Iterator[Measured]:
             (study,),
         )
         spent = {name: _spent(db, name) for name in kept if study in (None, name)}
+        settings = {name: _by_point(entry.get("points", ())) for name, entry in kept.items()}
         for name, role, point, seed, *row, correct, macs, params, cell, network, seconds, facts in found:
             values = dict(zip(("attack", "title", "eps", "trials", "count", "total"), row, strict=True))
             values["correct"] = base64.b64encode(correct).decode("ascii")
             known = json.loads(facts) | {key: kept[name].get(key) for key in ("scale", "changes")}
             about = {key: known[key] for key in ABOUT if known.get(key)}
             made = cell, network, seconds, about, spent[name][seed]
-            yield Measured(name, role, json.loads(point), seed, values, macs, params, *made)
+            place = json.loads(point)
+            yield Measured(name, role, place, seed, values, macs, params, *made, settings[name].get(_text(place), {}))
+
+
+def _by_point(points: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What was set at each point, by its place as text."""
+    return {
+        _text(point["axes"]): {name: value for name, value in sorted(point["settings"].items()) if value is not None}
+        for point in points
+    }
+
+
+def _text(place: Mapping[str, Any]) -> str:
+    return json.dumps(place, sort_keys=True)
 
 
 def _spent(db: sqlite3.Connection, study: str) -> dict[int, float]:

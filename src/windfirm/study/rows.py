@@ -15,10 +15,11 @@ from windfirm.study.listing import ABOUT, Measured
 #: The columns before and after those of the grid.
 BEFORE = ("study", "role")
 ROW = ("attack", "eps", "trials", "count", "total")
-AFTER = ("seed", *ROW, "accuracy", "macs", "params", "cell", "network", "seconds", "spent", *ABOUT, "title", "correct")
+COSTS = ("accuracy", "macs", "params", "cell", "network", "seconds", "spent")
+AFTER = ("seed", *ROW, *COSTS, *ABOUT, "settings", "title", "correct")
 
 #: What rows of earlier versions lack.
-LATER = ("changes", "spent")
+LATER = ("changes", "spent", "settings")
 
 
 def write_csv(rows: Iterable[Measured], file: TextIO) -> int:
@@ -32,7 +33,9 @@ def write_csv(rows: Iterable[Measured], file: TextIO) -> int:
         point = (_written(entry.point[axis]) if axis in entry.point else "" for axis in axes)
         values = (*(row[name] for name in ROW), row["count"] / row["total"], entry.macs, entry.params)
         made = (entry.cell, entry.network, entry.seconds, entry.spent, *(entry.about.get(name) for name in ABOUT))
-        out.writerow((entry.study, entry.role, *point, entry.seed, *values, *made, row["title"], row["correct"]))
+        settings = json.dumps(dict(entry.settings), separators=(",", ":")) if entry.settings else ""
+        told = (settings, row["title"], row["correct"])
+        out.writerow((entry.study, entry.role, *point, entry.seed, *values, *made, *told))
     return len(rows)
 
 
@@ -69,7 +72,15 @@ def _read(values: Mapping[str, str], axes: Iterable[str]) -> Measured:
         float(values["seconds"]) if values["seconds"] else None,
         {name: values[name] for name in ABOUT if values.get(name)},
         float(values["spent"]) if values.get("spent") else None,
+        _settings(values.get("settings")),
     )
+
+
+def _settings(text: str | None) -> dict[str, Any]:
+    found = json.loads(text) if text else {}
+    if not isinstance(found, dict):
+        raise ValueError("settings that are no object")
+    return found
 
 
 def _written(value: object) -> str:
