@@ -92,6 +92,20 @@ def test_a_label_keeps_off_whiskers_where_it_can_and_is_above_them() -> None:
     assert svg.rindex("whisker") < svg.index('class="label"')
 
 
+def test_a_line_leads_from_a_crowded_point_to_its_label_and_none_to_one_beside_its_point() -> None:
+    middle = Point(5, 5, NAN, NAN, "s", name="middle")
+    ring = tuple(Point(5 + x, 5 + y, NAN, NAN, "r") for x in (-0.3, 0, 0.3) for y in (-0.5, 0, 0.5) if x or y)
+    far = (Point(0, 0, NAN, NAN, "u"), Point(10, 10, NAN, NAN, "v"))
+    crowded, alone = (
+        drawing.scatter([Series("a", (middle, *around))], x=X, y="y", label="l") for around in ((*ring, *far), far)
+    )
+    assert "leader" not in alone
+    (start, end) = re.findall(r"[ML]([\d.]+),[\d.]+", re.search(r'class="leader" d="([^"]+)"', crowded)[1])  # type: ignore[index]
+    left = float(re.search(r'<text x="([\d.]+)"[^>]*class="label">middle<', crowded)[1])  # type: ignore[index]
+    assert start != end
+    assert left <= float(end) <= left + LETTER * len("middle") + 2
+
+
 def test_nothing_to_draw_is_no_figure() -> None:
     nothing: list[Series] = [Series("a", ()), series("b", NAN)]
     one = series("a", 1)

@@ -1,3 +1,4 @@
+import re
 import shlex
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
@@ -56,6 +57,28 @@ def test_the_page_has_the_answer_the_table_and_how_it_was_made() -> None:
     ):
         assert said in text, said
     assert 'data-value="10"' in html
+
+
+def test_f_and_control_have_names_where_there_are_several_of_them() -> None:
+    made = [
+        entry
+        for arch, less in (("resnet56", 0), ("mobilenet-v2", 15))
+        for structure, best in (("filters", 70), ("layers", 80))
+        for entry in rows(
+            "table1",
+            {"network.arch": arch, "prune.structure": structure},
+            {
+                "F": four(70, 80, 20, 93 - less),
+                "control": four(71, 80, 24, 92 - less),
+                "F'": four(72, 78, 30, best - less),
+            },
+        )
+    ]
+    (drawn,) = (one.svg for one in study_figures.figures(summary(made)))
+    labels = set(re.findall(r'class="label">([^<]+)<', drawn))
+    assert {"F, ResNet56", "F, MobileNetV2", "control, ResNet56", "control, MobileNetV2"} <= labels
+    (alone,) = (one.svg for one in study_figures.figures(summary(table3())))
+    assert {"F", "control"} <= set(re.findall(r'class="label">([^<]+)<', alone))
 
 
 def test_settings_that_all_points_share_are_told_where_they_are_not_the_defaults_or_asked_for_first() -> None:

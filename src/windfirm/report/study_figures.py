@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from windfirm.attack.budget import show_eps
 from windfirm.attack.corruptions import FACTORIES as CORRUPTIONS
 from windfirm.evaluate.compare import CLEAN, Versus
-from windfirm.report import naming, words
+from windfirm.report import naming, study_table, words
 from windfirm.report.drawing import EPS, Point, Series, bars, heat, lines, plain, scatter
 from windfirm.report.drawing.look import ROLES
 from windfirm.report.line import Line, Share
@@ -21,6 +21,8 @@ SHOWN = 2
 TOLD = 6
 #: Values that make a sweep.
 SWEEP = 3
+#: Lines of which each has its name beside its mark.
+LABELLED = 8
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,9 @@ class Figure:
 def figures(summary: Summary) -> list[Figure]:
     """All figures that the rows are enough for, in the order of the page."""
     made = [*_sweeps(summary), *_removed(summary), *_transfer(summary), *_corruptions(summary), *_trade_off(summary)]
-    return [figure for figure in made if figure.svg]
+    of = f"{'up to ' if len(summary.images) > 1 else ''}{words.several(max(summary.images), 'image')}"
+    where = f" On {of}, {words.several(len(summary.seeds), 'seed')}."
+    return [replace(figure, note=figure.note + where) for figure in made if figure.svg]
 
 
 def _sweeps(summary: Summary) -> Iterator[Figure]:
@@ -72,7 +76,7 @@ def _sweeps(summary: Summary) -> Iterator[Figure]:
         if len(gains) > 1:
             label = f"{attack} against eps: F′ − {versus}"
             note = "Points that F′ gains; above zero F′ is more robust. Bars: 95 % intervals."
-            yield Figure(label, note, lines(gains, x=EPS, y="points", label=label, zero=True, band=False))
+            yield Figure(label, note, lines(gains, x=EPS, y=f"F′ − {versus}, points", label=label, zero=True, band=False))
 
 
 def _removed(summary: Summary) -> Iterator[Figure]:
@@ -102,7 +106,7 @@ def _removed(summary: Summary) -> Iterator[Figure]:
         label = f"{column}: F′ − {versus} against what is removed"
         note = "Points that F′ gains, with 95 % intervals; above zero F′ is the better one."
         axis = plain("MACs removed, %")
-        yield Figure(label, note, lines(series, x=axis, y="points", label=label, zero=True, band=False))
+        yield Figure(label, note, lines(series, x=axis, y=f"F′ − {versus}, points", label=label, zero=True, band=False))
 
 
 def amounts(summary: Summary, least: int = SWEEP) -> dict[str, list[Line]]:
@@ -174,19 +178,29 @@ def _trade_off(summary: Summary) -> Iterator[Figure]:
             shares = line.shares.get(role, {})
             if clean in shares and hard[0] in shares:
                 x, y, cost = shares[clean], shares[hard[0]], line.macs[role]
-                who = line.label if role == "F'" else words.prime(role)
                 named = words.prime(role) + (f", {line.label}" if role != "F" else "")
                 said = (
                     f"{named}: clean {words.decimal(x.percent)} %, {hard[0]} {_numbers(y)}, {words.quantity(cost)} MACs"
                 )
-                name = who if role == "F'" and len(summary.lines) <= 8 else ""
+                name = line.label if role == "F'" else _whose(summary, role, line)
                 points.setdefault((x.percent, y.percent), Point(x.percent, y.percent, y.low, y.high, said, cost, name))
+        if max(len(points), len(summary.lines)) > LABELLED:
+            points = {place: replace(one, name="") for place, one in points.items()}
         if points:
             series.append(Series(words.prime(role), tuple(points.values()), role))
     label = f"Clean accuracy, {hard[0]} and cost"
     note = f"To the right: more accurate on clean images; up: in {hard[0]}. The area of a mark is the network’s MACs."
     axis = plain("accuracy on clean images, %")
     yield Figure(label, note, scatter(series, x=axis, y=f"accuracy, {hard[0]}, %", label=label))
+
+
+def _whose(summary: Summary, role: str, line: Line) -> str:
+    """F or the control of a line, with what tells it from those of others; nothing where all have one."""
+    mine = next(lines for lines in study_table.groups(summary) if line in lines)
+    if len({repr(one.shares.get(role)) for one in summary.lines}) == 1:
+        return ""
+    alike = len(mine) < len(summary.lines) and len({repr(one.shares.get(role)) for one in mine}) == 1
+    return f"{words.prime(role)}, {line.label.partition(', ')[0] if alike else line.label}"
 
 
 def _by_eps(summary: Summary) -> dict[str, list[tuple[float, str]]]:
