@@ -76,7 +76,8 @@ def _sweeps(summary: Summary) -> Iterator[Figure]:
         if len(gains) > 1:
             label = f"{attack} against eps: F′ − {versus}"
             note = "Points that F′ gains; above zero F′ is more robust. Bars: 95 % intervals."
-            yield Figure(label, note, lines(gains, x=EPS, y=f"F′ − {versus}, points", label=label, zero=True, band=False))
+            drawn = lines(gains, x=EPS, y=f"F′ − {versus}, points", label=label, zero=True, band=False)
+            yield Figure(label, note, drawn)
 
 
 def _removed(summary: Summary) -> Iterator[Figure]:
