@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from windfirm.attack.budget import MEANS
 from windfirm.evaluate.compare import CLEAN, Versus
+from windfirm.evaluate.several import COVERED
 from windfirm.evaluate.warnings import among, harm
 from windfirm.report import words
 from windfirm.report.line import Gain, Line
@@ -250,11 +251,13 @@ def _limits(summary: Summary) -> str:
     images = words.listing([f"{count:,}" for count in summary.images])
     data = words.listing(summary.about.get("data", ())) or "the test images"
     who = f"On {images} images of {data} and {words.several(len(summary.seeds), 'seed')}"
+    held = [hold for seeds, hold in COVERED.items() if seeds <= len(summary.seeds)]
     limits = (
-        "intervals are for other images and other seeds; from so few seeds they are rather too narrow; "
+        "intervals are for other images and other seeds; where seeds differ far more than images do, about "
+        f"{held[-1]} of 100 hold and not 95, as seeds are few; "
         "p-values and their correction are for other images alone, so that some of the differences named may be luck "
         "of the seeds"
-        if len(summary.seeds) > 1
+        if held
         else "intervals and p-values are for other images, not for other seeds"
     )
     same = "; all seeds begin with the same F" if summary.one_f else ""
