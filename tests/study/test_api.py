@@ -74,12 +74,13 @@ def test_a_length_that_an_attack_lacks_is_told_before_any_network_is_attacked() 
             raise AssertionError("asked")
 
     wanted = "^eps: expected a length in L2 for pgd, such as 0.5, got none$"
+    how: dict[str, Any]
     for how in (
         {"attacks": ["clean", build("pgd", norm="l2")]},
         {"attacks": [], "sweeps": [sweep("pgd", 8, "steps", (2, 4), norm="l2")]},
     ):
         with pytest.raises(InputError, match=wanted):
-            compare(Unasked(), Unasked(), DATA, **how)  # type: ignore[arg-type]
+            compare(Unasked(), Unasked(), DATA, **how)
     assert compare(MODEL, MODEL, DATA, attacks=build("pgd", norm="l2"), eps=0.5, checked=0).subjects[0].outcomes
 
 
