@@ -84,6 +84,9 @@ def _walk(coupler: Coupler, trace: Trace) -> None:
                     _wrote(coupler, call, ref, views.get(ref.storage, ()))
         for ref in call.outputs:
             views.setdefault(ref.storage, []).append(ref)
+    for ref in (*(ref for call in trace.calls for ref in call.inputs), *trace.outputs):
+        if ref.key in coupler.places:
+            coupler.freeze(*coupler.places[ref.key])
     for ref in trace.outputs:
         coupler.freeze_all(ref, "an output of the network")
 

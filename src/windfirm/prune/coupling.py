@@ -116,6 +116,7 @@ class Coupler:
         self.fixed: set[int] = set()  # tensors that are computed from parameters and buffers alone
         self.uniform: set[int] = set()  # tensors that hold one value everywhere, of whatever size is wanted
         self.spread: dict[int, set[int]] = {}  # axes along which a tensor is one value, of whatever size is wanted
+        self.places: dict[int, tuple[Nodes, str]] = {}  # tensors that hold numbers of nodes: who reads one keeps those
         self.axes: list[Axis] = []
         self.contractions: list[Contraction] = []
         self.numbers: dict[int, tuple[int, Nodes | None]] = {}

@@ -218,6 +218,8 @@ def _over_kept(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], mixing
     for mixing, indices in reversed(stays):
         if mixing.keeps:
             leaves[0] = put_back(leaves[0], mixing.axis, indices, x.shape[mixing.axis])
+        elif name in ("max", "min") and len(leaves) > 1:  # where it was among all
+            leaves[1] = indices[leaves[1]]
     return tree_unflatten(leaves, shape)
 
 
