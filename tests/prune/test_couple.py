@@ -202,6 +202,7 @@ FROZEN = {
     ),
     "aten.median.default in the network": between(lambda m, x: x * x.median()),
     "aten.argmax.default in the network": between(lambda m, x: x * x.mean((2, 3)).argmax(None, True)),
+    "aten.max.dim in the network": between(lambda m, x: x * x.max(1, keepdim=True)[1]),
     "the network multiplies tensor by tensor": between(
         lambda m, x: torch.bmm(torch.bmm(x.flatten(2), x.flatten(2).mT), x.flatten(2)).view(x.shape)
     ),
@@ -219,6 +220,25 @@ def test_frozen_with_the_reason_and_the_rest_is_cut(reason: str) -> None:
     assert found is not None
     assert found.startswith(reason), found
     assert proved(FROZEN[reason])[2] < 1e-9
+
+
+def test_who_asks_which_channel_is_the_largest_keeps_all_and_who_asks_how_large_does_not() -> None:
+    def largest(read: Run) -> Any:
+        layers = {"a": conv(2, 4), "b": nn.Linear(4, 4), "c": nn.Linear(1, 3), "e": nn.Embedding(4, 3)}
+        return lively(Net(lambda m, x: read(m, m.b(m.a(x).mean((2, 3))).max(1, keepdim=True)), **layers))
+
+    reason = "aten.max.dim in the network"
+    assert frozen(largest(lambda m, found: (m.c(found[0]), found[1])))["b"] == reason
+    looked_up = largest(lambda m, found: m.c(found[0]) + m.e(found[1][:, 0]))
+    assert frozen(looked_up)["b"] == reason
+    with pytest.raises(CutError, match="expected the outputs of the silenced original"):
+        cut(looked_up, Cut({anatomy(looked_up, EXAMPLE).named("b"): (0, 2)}), EXAMPLE)
+    maxout = largest(lambda m, found: m.c(found[0]))
+    assert frozen(maxout)["b"] is None
+    smaller = cut(maxout, Cut({anatomy(maxout, EXAMPLE).named("b"): (0, 2)}), EXAMPLE)
+    images = torch.randn(3, 2, 8, 8, dtype=torch.float64)
+    by_hand = maxout.c(maxout.b(maxout.a(images).mean((2, 3)))[:, [1, 3]].amax(1, keepdim=True))
+    assert torch.allclose(smaller(images), by_hand, rtol=1e-12, atol=1e-12)
 
 
 def test_heads_leave_also_where_queries_are_normalised() -> None:

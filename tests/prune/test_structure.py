@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.prune.nets import EXAMPLE, Net, lively, random_cut
+from tests.prune.nets import EXAMPLE, Net, lively, proved, random_cut
 from windfirm.models.cost import cost
 from windfirm.models.registry import build
 from windfirm.models.shrink import shrink
@@ -132,6 +132,39 @@ def test_what_it_costs_to_make_a_weight_is_that_whatever_the_batch() -> None:
     expected = 36 * 4 * 2 * 9 + 4 * 2 * 36 + 16 * 4 * 4 * 9 + 16 * 4 * 3
     for images in (1, 5):
         assert anatomy(model, EXAMPLE.expand(images, -1, -1, -1)).macs() == expected == cost(model, EXAMPLE).macs
+
+
+def rows(m: Net, x: Tensor) -> Tensor:
+    made: Tensor = m.a(x).flatten(2).transpose(1, 2)
+    return made
+
+
+PRODUCTS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "lstm": (lambda m, x: m.z(m.r(rows(m, x))[0]), {"r": nn.LSTM(4, 3, 2, batch_first=True, bidirectional=True)}),
+    "projected lstm": (lambda m, x: m.z(m.r(rows(m, x))[0]), {"r": nn.LSTM(4, 9, batch_first=True, proj_size=6)}),
+    "gru": (lambda m, x: m.z(m.r(rows(m, x))[1][-1]), {"r": nn.GRU(4, 6, batch_first=True)}),
+    "rnn": (lambda m, x: m.z(m.r(rows(m, x).transpose(0, 1))[0][-1]), {"r": nn.RNN(4, 6)}),
+    "a cell": (lambda m, x: m.z(m.r(rows(m, x)[:, 0])[0]), {"r": nn.LSTMCell(4, 6)}),
+    "a token": (lambda m, x: m.z(m.t.expand(len(x), 6)) + m.b(m.a(x))[:, :, 0, 0], {"t": nn.Parameter(torch.rand(6))}),
+    "bilinear": (lambda m, x: m.z(m.r(m.a(x).mean((2, 3)), m.a(x).amax((2, 3)))), {"r": nn.Bilinear(4, 4, 6)}),
+    "by a vector": (lambda m, x: m.b(m.a(x)).flatten(2) @ m.v, {"v": nn.Parameter(torch.rand(36))}),
+    "added to a vector": (lambda m, x: m.b(m.a(x)) + torch.addmv(m.v, m.z.weight, m.v @ m.z.weight)[:, None, None],
+                          {"v": nn.Parameter(torch.rand(3))}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_every_product_that_is_made_counts_before_and_after_a_cut(name: str) -> None:
+    run, modules = PRODUCTS[name]
+    model = lively(Net(run, a=nn.Conv2d(2, 4, 3), b=nn.Conv2d(4, 3, 1), z=nn.Linear(6, 3), **modules))
+    model = lively(nn.Sequential(nn.Conv2d(2, 6, 1), nn.ReLU(), nn.Conv2d(6, 2, 1), model))
+    for images in (1, 3):
+        example = EXAMPLE.expand(images, -1, -1, -1)
+        network = anatomy(model, example)
+        assert network.macs() == cost(model, example).macs
+        smaller, chosen, _ = proved(model, example)
+        assert chosen.units
+        assert network.macs(chosen.removed) == cost(smaller, example).macs
 
 
 def test_the_tenth_block_is_not_inside_the_first() -> None:

@@ -27,6 +27,31 @@ def test_calls_carry_their_module_shapes_and_parameters() -> None:
     assert traced.outputs[0].shape == (1, 4, 6, 6)
 
 
+def test_calls_are_needed_when_an_output_follows_or_something_is_written_that_lasts() -> None:
+    def run(m: Net, x: Tensor) -> Tensor:
+        y = x.sin()
+        y.detach().cos()  # nobody looks
+        y.view(-1).tan_()  # y lies there as well
+        spare = torch.zeros_like(x)
+        spare.copy_(y)  # nor here
+        m.kept.add_(y.sum())
+        z = y.exp()
+        y.log_()  # too late
+        return z
+
+    model = Net(run)
+    model.register_buffer("kept", torch.zeros((), dtype=torch.float64))
+    traced = trace(model, EXAMPLE)
+    names = {call.op._schema.name.removeprefix("aten::"): call.number in traced.needed for call in traced.calls}
+    assert [name for name, needed in names.items() if needed] == ["sin", "view", "tan_", "sum", "add_", "exp"]
+    assert [name for name, needed in names.items() if not needed] == ["detach", "cos", "zeros_like", "copy_", "log_"]
+    assert [call.number for call in traced.readers[traced.calls[0].outputs[0].key]] == [
+        call.number
+        for call in traced.calls
+        if call.number in traced.needed and call.inputs[0] in traced.calls[0].outputs
+    ]
+
+
 def test_a_tensor_with_two_names_is_one_parameter() -> None:
     model = nn.Sequential(nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1)).double()
     model[1].weight = model[0].weight

@@ -78,6 +78,17 @@ def cost(model: nn.Module, example: Inputs) -> Cost:
     )
 
 
+def multiply_adds(op: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> int:
+    """Those of one ATen operation, as cost counts them; shapes stand for tensors. 0 for one that multiplies nothing."""
+    formula = FORMULAS.get(op._overloadpacket)
+    return formula(*args, **kwargs, out_val=result) // 2 if formula else 0
+
+
+def _linear(x: torch.Size, weight: torch.Size, *more: Any, out_val: Any = None, **options: Any) -> int:
+    """Rows times a matrix, where they are not taken apart."""
+    return 2 * math.prod(x) * weight[0]
+
+
 def _vectors(a: torch.Size, *more: Any, out_val: Any = None, **options: Any) -> int:
     """A matrix or a vector times a vector."""
     return 2 * math.prod(a)
@@ -107,7 +118,11 @@ UNCOUNTED = {
     aten.addmv: _added,
     aten.addbmm: _added,
     aten._trilinear: _trilinear,
+    aten.linear: _linear,
 }
+
+#: Operation → what it takes, twice the multiply-adds.
+FORMULAS: Mapping[Any, Any] = FlopCounterMode(display=False, custom_mapping=UNCOUNTED).flop_registry
 
 
 class _Memory(Dataless):  # type: ignore[no-untyped-call]

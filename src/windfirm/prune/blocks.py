@@ -115,7 +115,8 @@ def _leaks(calls: Sequence[Call], addition: Call, traced: Trace) -> bool:
 def _stand_ins(traced: Trace, branch: Branch) -> dict[str, str] | None:
     """What takes the place of the branch's modules: path → word; None when no module does."""
     numbers = {call.number for call in branch.calls}
-    live = [call for call in traced.calls if not all(ref.key in traced.fixed for ref in call.inputs)]
+    needed = [call for call in traced.calls if call.number in traced.needed]
+    live = [call for call in needed if not all(ref.key in traced.fixed for ref in call.inputs)]
     whole = branch.addition.module
     if whole and _is_exactly(traced, live, branch, whole):
         return {whole: "skip"}

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from windfirm.prune.coupling import NOBODY, Coupler, Coupling, Labels, Site
 from windfirm.prune.rules import RULES
+from windfirm.prune.rules.base import give_up
 from windfirm.prune.trace import Call, Ref, Trace
 
 
@@ -68,15 +69,13 @@ def _walk(coupler: Coupler, trace: Trace) -> None:
         else:
             coupler.fixed.difference_update(ref.key for ref in trace.overwritten(call))
         if call.module in trace.opaque:
-            for ref in inputs:
-                coupler.freeze_all(ref, f"{call.module} is recurrent, and cannot be followed")
+            _stays(coupler, call, f"{call.module} is recurrent, and cannot be followed")
         elif rule is not None:
             if inputs and all(ref.key in coupler.uniform for ref in inputs):
                 coupler.uniform.update(ref.key for ref in call.outputs)  # unless the rule knows better
             rule(coupler, call)
-        elif any(coupler.of(ref) for ref in inputs):
-            for ref in inputs:
-                coupler.freeze_all(ref, f"no rule for {call.op} in {call.where}")
+        else:
+            _stays(coupler, call, f"no rule for {call.op} in {call.where}")
         if call.op._schema.is_mutable:
             for ref in call.outputs:
                 _unsettle(coupler, ref, [view for view in views.get(ref.storage, ()) if view != inputs[0]])
@@ -84,8 +83,17 @@ def _walk(coupler: Coupler, trace: Trace) -> None:
                     _wrote(coupler, call, ref, views.get(ref.storage, ()))
         for ref in call.outputs:
             views.setdefault(ref.storage, []).append(ref)
+    for ref in (*(ref for call in trace.calls for ref in call.inputs), *trace.outputs):
+        if ref.key in coupler.places:
+            coupler.freeze(*coupler.places[ref.key])
     for ref in trace.outputs:
         coupler.freeze_all(ref, "an output of the network")
+
+
+def _stays(coupler: Coupler, call: Call, reason: str) -> None:
+    """Nothing that reaches the call can leave, and what it multiplies stays as much."""
+    give_up(coupler, call, reason)
+    coupler.count(call)
 
 
 def _same(a: Labels, b: Labels) -> bool:

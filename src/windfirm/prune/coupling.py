@@ -1,7 +1,7 @@
 """What rules read and write on the walk through a trace, and what comes out of it; couple says what nodes are."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from torch.utils._pytree import tree_map_only
 
+from windfirm.models.cost import multiply_adds
 from windfirm.prune.trace import Call, Ref, Trace
 from windfirm.prune.watch import Place
 
@@ -46,7 +48,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Contraction:
-    """A convolution or matrix product, for counting: its multiply-adds for one image.
+    """A convolution or product, for counting: its multiply-adds for one image.
 
     They shrink with the share of every entry of ``factors`` that stays.
     """
@@ -116,6 +118,7 @@ class Coupler:
         self.fixed: set[int] = set()  # tensors that are computed from parameters and buffers alone
         self.uniform: set[int] = set()  # tensors that hold one value everywhere, of whatever size is wanted
         self.spread: dict[int, set[int]] = {}  # axes along which a tensor is one value, of whatever size is wanted
+        self.places: dict[int, tuple[Nodes, str]] = {}  # tensors that hold numbers of nodes: who reads one keeps those
         self.axes: list[Axis] = []
         self.contractions: list[Contraction] = []
         self.numbers: dict[int, tuple[int, Nodes | None]] = {}
@@ -191,6 +194,19 @@ class Coupler:
         """What an operation uses the axis of a weight for: "out" makes channels, "in" reads them."""
         for number in set((np.searchsorted(self._starts, nodes[nodes != NOBODY], "right") - 1).tolist()):
             self._roles.setdefault(number, set()).add(role)
+
+    def count(self, call: Call, factors: Iterable[Nodes] = ()) -> None:
+        """Note what the call multiplies and adds; see Contraction."""
+        args, kwargs, outputs = tree_map_only(Ref, lambda ref: ref.shape, (call.args, dict(call.kwargs), call.outputs))
+        macs = multiply_adds(call.op, args, kwargs, outputs[0] if len(outputs) == 1 else outputs)
+        if macs:
+            self.contractions.append(Contraction(call.module, macs // self._images(call), tuple(factors)))
+
+    def _images(self, call: Call) -> int:
+        """For how many images a call works: a weight is made once, for all; what is repeated has a row for each."""
+        repeated = any(ref.key in self.uniform or 0 in self.spread.get(ref.key, ()) for ref in call.inputs)
+        weight = all(ref.key in self.fixed for ref in call.inputs) and call.module not in self._trace.opaque
+        return 1 if weight and not repeated else self.batch
 
     def read(self, call: Call, argument: int, axis: int, nodes: Nodes) -> None:
         """The call reads channels along ``axis`` of its argument of that number."""

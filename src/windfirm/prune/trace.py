@@ -70,6 +70,12 @@ class Call:
         """Every tensor argument, in order, lists flattened."""
         return refs_in((self.args, dict(self.kwargs)))
 
+    @property
+    def written(self) -> list[Ref]:
+        """The tensors that it writes into, as they were before."""
+        named = [entry.name for entry in self.op._schema.arguments if entry.alias_info and entry.alias_info.is_write]
+        return refs_in([self.argument(name) for name in named])
+
     def argument(self, name: str, default: Any = None) -> Any:
         """The argument that the operation's schema calls ``name``."""
         for i, argument in enumerate(self.op._schema.arguments):
@@ -106,12 +112,30 @@ class Trace:
 
     @cached_property
     def readers(self) -> Mapping[int, Sequence[Call]]:
-        """The calls that each tensor goes into, by the key of its Ref."""
+        """The needed calls that each tensor goes into, by the key of its Ref."""
         found: dict[int, list[Call]] = {}
         for call in self.calls:
-            for key in {ref.key for ref in call.inputs}:
+            for key in {ref.key for ref in call.inputs} if call.number in self.needed else ():
                 found.setdefault(key, []).append(call)
         return found
+
+    @cached_property
+    def needed(self) -> frozenset[int]:
+        """The numbers of the calls from which an output follows, or that write into memory which outlasts the pass.
+
+        Others log: what a hook that keeps a mean does to a tensor says nothing of the network.
+        """
+        seen = (*self.inputs, *self.parameters.values(), *(ref for call in self.calls for ref in call.inputs))
+        lasting = [*self.outputs, *(ref for ref in seen if ref.key not in self.makers)]
+        keys, storages = ({ref.key for ref in self.outputs}, {ref.storage for ref in lasting})
+        found: set[int] = set()
+        for call in reversed(self.calls):
+            writes = not storages.isdisjoint(ref.storage for ref in call.written)
+            if writes or not keys.isdisjoint(ref.key for ref in call.outputs):
+                found.add(call.number)
+                keys.update(ref.key for ref in call.inputs)
+                storages.update(ref.storage for ref in call.inputs)
+        return frozenset(found)
 
     @cached_property
     def fixed(self) -> frozenset[int]:

@@ -109,15 +109,15 @@ class Silence:
 
 
 def silencing(body: Anatomy, cut: Cut) -> Silence:
-    """Where the original has to be silent for ``cut``."""
-    mask = gone(body.coupling, cut.kept())
+    """Where the original has to be silent for ``cut``: in calls that its outputs need."""
+    mask, traced = gone(body.coupling, cut.kept()), body.traced
     readings: dict[Place, list[Reading]] = {}
     mixings: dict[Place, list[Mixing]] = {}
     for reading in body.coupling.readings:
-        if mask[reading.nodes].any():
+        if mask[reading.nodes].any() and traced.at[reading.place].number in traced.needed:
             readings.setdefault(reading.place, []).append(reading)
     for mixing in body.coupling.mixings:
-        if mask[mixing.nodes].any():
+        if mask[mixing.nodes].any() and traced.at[mixing.place].number in traced.needed:
             mixings.setdefault(mixing.place, []).append(mixing)
     whole = dict(s.silent for s, units in cut.removed.items() if s.silent is not None and units)
     bypassed = {s.bypassed[1]: s.bypassed[0] for s, units in cut.removed.items() if s.bypassed is not None and units}
@@ -218,6 +218,8 @@ def _over_kept(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], mixing
     for mixing, indices in reversed(stays):
         if mixing.keeps:
             leaves[0] = put_back(leaves[0], mixing.axis, indices, x.shape[mixing.axis])
+        elif name in ("max", "min") and len(leaves) > 1:  # where it was among all
+            leaves[1] = indices[leaves[1]]
     return tree_unflatten(leaves, shape)
 
 

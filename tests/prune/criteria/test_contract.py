@@ -89,6 +89,16 @@ def test_filters_in_another_order_have_their_scores_in_that_order(name: str) -> 
     assert_same(before | {"0": before["0"][order]}, after)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_hook_that_logs_changes_neither_structures_nor_scores(name: str) -> None:
+    model, log = network(), []
+    before = by_name(name, model, batches(12))
+    for path in ("0", "3", "6", "6.a", "6.b"):
+        model.get_submodule(path).register_forward_hook(lambda m, args, out: log.append(out.detach().mean((1, 2, 3))))
+    assert_same(before, by_name(name, model, batches(12)))
+    assert log
+
+
 def state(model: nn.Module) -> Any:
     """All that a criterion could leave behind."""
     tensors = {name: tensor.clone() for name, tensor in model.state_dict().items()}

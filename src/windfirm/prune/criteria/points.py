@@ -1,7 +1,7 @@
 """Where in the forward pass a filter's work can be seen: its layer's raw output, and the map that others read.
 
 From a layer's output the way leads on through normalisations, additions and activations, up to and including the first
-activation, or to where something else reads it: there stands the *feature map*.
+activation, or to where something else reads it: there stands the *feature map*. Who only logs it does not count.
 """
 
 from dataclasses import dataclass

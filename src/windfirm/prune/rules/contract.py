@@ -1,11 +1,8 @@
 """Convolutions and matrix products: they read channels of their input and make those of their output."""
 
-import math
-from collections.abc import Iterable
-
 import numpy as np
 
-from windfirm.prune.coupling import Contraction, Coupler, Nodes
+from windfirm.prune.coupling import Coupler, Nodes
 from windfirm.prune.rules.base import axis_of, freeze_axes, give_up, meet, nobody, tie_rows
 from windfirm.prune.trace import Call, Ref
 
@@ -18,7 +15,7 @@ def convolution(c: Coupler, call: Call) -> None:
     alike = weight.key in c.uniform or 0 in c.spread.get(weight.key, ())
     single = alike and bias is None and groups == x.shape[1] == weight.shape[0]  # each channel by itself
     axes = {1: axis_of(c, x, 1)} if single else c.of(weight)
-    _count(c, call, math.prod((x if transposed else out).shape) * math.prod(weight.shape[1:]), axes.values())
+    c.count(call, axes.values())
     if single:
         c.numbers[call.number] = (groups, axes[1])
         return c.give(out, axes)
@@ -71,7 +68,7 @@ def product(c: Coupler, call: Call) -> None:
     inner = _first(c.of(x).get(last), c.of(y).get(before))
     outer = _first(c.of(x).get(0), c.of(y).get(0)) if rank == 3 else None
     factors = [nodes for nodes in (rows, inner, columns, outer) if nodes is not None]
-    _count(c, call, math.prod(out.shape) * x.shape[-1], factors)
+    c.count(call, factors)
     labels = {axis: nodes for axis, nodes in ((before, rows), (last, columns)) if nodes is not None}
     if outer is not None:
         labels[0] = meet(c, (axis_of(c, x, 0), axis_of(c, y, 0)), f"{call.where} multiplies tensor by tensor")
@@ -114,7 +111,7 @@ def linear(c: Coupler, call: Call) -> None:
     x, weight, *bias = call.args
     (out,) = call.outputs
     axes = c.of(weight)
-    _count(c, call, math.prod(out.shape) * weight.shape[1], axes.values())
+    c.count(call, axes.values())
     last = len(x.shape) - 1
     if 0 not in axes or 1 not in axes or weight.key not in c.fixed:
         return give_up(c, call, f"{call.where} computes its weight")
@@ -142,8 +139,3 @@ def embedding(c: Coupler, call: Call) -> None:
 
 def _first(one: Nodes | None, other: Nodes | None) -> Nodes | None:
     return other if one is None else one
-
-
-def _count(c: Coupler, call: Call, macs: int, factors: Iterable[Nodes]) -> None:
-    images = 1 if all(ref.key in c.fixed for ref in call.inputs) else c.batch  # a weight is made once, for all
-    c.contractions.append(Contraction(call.module, macs // images, tuple(factors)))

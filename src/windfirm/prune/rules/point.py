@@ -179,7 +179,10 @@ def softmax(c: Coupler, call: Call) -> None:
 
 
 def reduced(c: Coupler, call: Call) -> None:
-    """A reduction: the axes that stay keep their labels. It reads the others; an average of fewer is another one."""
+    """A reduction: the axes that stay keep their labels. It reads the others; an average of fewer is another one.
+
+    The largest and the smallest tell also where they were: numbers that a cut would change.
+    """
     x = call.args[0]
     rank = len(x.shape)
     dims = call.argument("dim")
@@ -187,6 +190,8 @@ def reduced(c: Coupler, call: Call) -> None:
     gone = {dim % rank for dim in dims} if rank else set()
     for axis in gone & set(c.of(x)):
         c.mix(call, axis, c.of(x)[axis], [] if call.op.overloadpacket is torch.ops.aten.sum else [axis], keeps=False)
+        if call.op.overloadpacket in (torch.ops.aten.max, torch.ops.aten.min):
+            c.places |= {out.key: (c.of(x)[axis], f"{call.op} in {call.where}") for out in call.outputs[1:]}
     stay = [axis for axis in range(rank) if axis not in gone]
     place = {axis: axis if call.argument("keepdim", False) else i for i, axis in enumerate(stay)}
     for out in call.outputs:
