@@ -18,14 +18,32 @@ def switched(model: Network, *, training: bool) -> Network:
 
 @contextmanager
 def mode(model: nn.Module, *, training: bool) -> Iterator[None]:
-    """The given mode inside the block; afterwards every module is back in its own, which need not be the model's."""
+    """The given mode inside the block; afterwards every module is back in its own, which need not be the model's.
+
+    Its own ``train`` brings it there, which may do more than set a flag: merge weights, or drop what they came to.
+    """
     modes = [(module, module.training) for module in model.modules()]
     model.train(training)
     try:
         yield
     finally:
-        for module, was_training in modes:
+        for module, was_training in modes:  # the outer ones first, as they take along what lies inside
+            if module.training != was_training:
+                module.train(was_training)
+        for module, was_training in modes:  # also one that an outer one switched on the way
             module.training = was_training
+
+
+def forget(model: nn.Module) -> None:
+    """Let modules make anew what they keep of results from their weights, which themselves stay as they are.
+
+    They drop it when they are to be trained. Parameters are put back: merged anew they would be off by a rounding.
+    """
+    weights = [(parameter, parameter.detach().clone()) for parameter in model.parameters()]
+    with mode(model, training=True):
+        pass
+    for parameter, value in weights:
+        parameter.data = value
 
 
 @contextmanager

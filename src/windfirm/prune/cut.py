@@ -12,7 +12,7 @@ from windfirm.models.blueprint import Blueprint, apply
 from windfirm.models.copies import awake, copied
 from windfirm.models.device import default_modes
 from windfirm.models.inputs import Inputs
-from windfirm.models.mode import mode
+from windfirm.models.mode import forget
 from windfirm.prune.carry import carry
 from windfirm.prune.rehearse import rehearse
 from windfirm.prune.select import Cut
@@ -82,6 +82,5 @@ def _applied(model: nn.Module, blueprint: Blueprint) -> nn.Module:
     for parameter in smaller.parameters():
         parameter.grad = None
     apply(smaller, blueprint)
-    with mode(smaller, training=True):
-        pass  # what modules keep of results from their old weights they drop when they are to be trained
+    forget(smaller)
     return smaller
