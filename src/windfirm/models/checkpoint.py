@@ -1,7 +1,7 @@
 """A network in one file: its tensors, and in plain words what they belong to. Never pickle.
 
-The file is safetensors. Tensors carry their state-dict names, buffers that a state dict leaves out (persistent=False)
-their names and ``:beside``; one metadata entry, ``windfirm``, holds JSON:
+The file is safetensors. Tensors carry their state-dict names, those that a state dict leaves out (persistent=False,
+plain attributes) their names and ``:beside``; one metadata entry, ``windfirm``, holds JSON:
 
     {"format": "windfirm-2", "arch": "resnet56" or null, "classes": 10 or null, "blueprint": {...}, "notes": {...},
      "digest": SHA-256 over all of this and the tensors}
@@ -13,7 +13,7 @@ of a blueprint, no digest) and any other safetensors state dict can be loaded as
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -29,13 +29,13 @@ from windfirm.models.blueprint import Blueprint, apply, blueprint_of
 from windfirm.models.device import default_modes
 from windfirm.models.factory import NAMES, NETWORK, UNNAMED, from_spec, is_name, named
 from windfirm.models.manifest import Manifest
-from windfirm.models.meta import named_tensors, require_data, require_network
+from windfirm.models.meta import beside, named_tensors, require_data, require_network
 from windfirm.models.mode import switched
 from windfirm.models.registry import ARCHITECTURES
 from windfirm.own import maker
 
-#: How the name of a buffer ends that state dicts leave out (``persistent=False``). It is in the file all the same, as a
-#: factory may make it at random; those of the networks inside are alike each time, and are not.
+#: How the name of a tensor ends that state dicts leave out, see beside. It is in the file all the same, as a factory
+#: may make it at random; those of the networks inside are alike each time, and are not.
 BESIDE = ":beside"
 
 #: The share of a filter's largest weight by which float16 may move any of its weights (its own step is half of this).
@@ -77,9 +77,9 @@ def save(
         weights = {parameter.data_ptr() for parameter in model.parameters()}  # a hook may have given them other names
         matrices = [name for name, value in state.items() if value.ndim >= 2 and value.data_ptr() in weights]
         tensors |= {name: _halved(tensors[name]) for name in matrices}
-    for name, buffer in _beside(model):
-        if arch not in ARCHITECTURES and unheld(buffer) is None and not _has_nan(buffer):
-            tensors[name + BESIDE] = buffer.detach().to("cpu", copy=True).contiguous()
+    for name, tensor in beside(model):
+        if arch not in ARCHITECTURES and unheld(tensor) is None and not _has_nan(tensor):
+            tensors[name + BESIDE] = tensor.detach().to("cpu", copy=True).contiguous()
     if blueprint is None:
         blueprint = blueprint_of(model)
     try:
@@ -114,7 +114,7 @@ def load(
     The fresh network comes from ``factory`` (a function, or a name as on the command line: built-in, ``timm/NAME``,
     ``torchvision/NAME``, ``package.module:function``), else from the name ``arch``, else from the name in the file,
     which is only looked up. It is cut down by the file's blueprint, and then every tensor of its state dict must be in
-    the file, and no other; buffers beside them are put back where they fit. ``classes`` is the number of logits of a
+    the file, and no other; tensors beside them are put back where they fit. ``classes`` is the number of logits of a
     name, by default what the file says. It is the network alone: windfirm.models.source.open_model puts the
     normalisation before it that a file tells of.
 
@@ -189,10 +189,10 @@ def fill(path: Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Give every parameter and buffer its value by name; all of them have to be there, with their shapes.
 
     Some modules ask by which version of themselves the tensors were named: by this one. Raises CheckpointError where
-    hooks of the network's own change the names that it writes, and not those that it reads. Buffers that state dicts
+    hooks of the network's own change the names that it writes, and not those that it reads. Tensors that state dicts
     leave out get those values that are there and fit; others a network makes when it first runs.
     """
-    for _, tensor in named_tensors(model):
+    for _, tensor in (*named_tensors(model), *beside(model)):
         if tensor.layout is torch.strided and 0 in tensor.stride():  # expanded: its numbers are one in memory
             tensor.data = tensor.data.contiguous()
     state = OrderedDict((name, tensor) for name, tensor in tensors.items() if not name.endswith(BESIDE))
@@ -202,18 +202,10 @@ def fill(path: Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     except RuntimeError as error:
         got = " ".join(str(error).partition("\n")[2].split()) or first_line(error)
         raise CheckpointError(expected(str(path), "tensors that the network takes", got)) from error
-    for name, buffer in _beside(model):
+    for name, tensor in beside(model):
         value = tensors.get(name + BESIDE)
-        if value is not None and value.shape == buffer.shape:
-            buffer.detach().copy_(value)
-
-
-def _beside(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """The buffers that state dicts leave out, by every name."""
-    for path, module in model.named_modules(remove_duplicate=False):
-        for name, buffer in module.named_buffers(path, recurse=False, remove_duplicate=False):
-            if name.rpartition(".")[2] in module._non_persistent_buffers_set:
-                yield name, buffer
+        if value is not None and value.shape == tensor.shape:
+            tensor.detach().copy_(value)
 
 
 def _has_nan(tensor: Tensor) -> bool:
