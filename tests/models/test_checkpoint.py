@@ -585,6 +585,17 @@ def test_a_factory_that_makes_no_data_is_refused(tmp_path: Path) -> None:
     assert complaint(tmp_path / "m.safetensors", factory=lambda: Keeping().to("meta")).endswith(wanted)
 
 
+def test_a_factory_of_what_has_no_eval_mode_is_refused(tmp_path: Path) -> None:
+    def make() -> nn.Module:
+        return torch.export.export(Keeping(), (images(),)).module()
+
+    save(make(), tmp_path / "m.safetensors")
+    wanted = (
+        "GraphModule: expected a network that can be switched to eval mode, got Calling train() is not supported yet."
+    )
+    assert complaint(tmp_path / "m.safetensors", factory=make) == f"{tmp_path / 'm.safetensors'}: {wanted}"
+
+
 def test_buffers_that_a_state_dict_leaves_out_come_back_where_there_are_some_of_that_shape(tmp_path: Path) -> None:
     def make(*shape: int) -> Keeping:
         return Keeping(torch.randn(*shape), persistent=False)

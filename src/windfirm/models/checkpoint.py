@@ -119,8 +119,8 @@ def load(
     normalisation before it that a file tells of.
 
     Raises CheckpointError for a file that is missing, damaged, of a newer format, without a known network, or with
-    tensors that do not fit or hold NaN, and for a factory that works on the meta device; InputError for a ``factory``
-    or ``arch`` that leads to no network.
+    tensors that do not fit or hold NaN, and for a factory that works on the meta device or makes what has no eval mode,
+    as torch.export does; InputError for a ``factory`` or ``arch`` that leads to no network.
     """
     path = Path(path)
     manifest, tensors = read_file(path)
@@ -140,7 +140,10 @@ def load(
             raise CheckpointError(f"{path}: {error}") from error
     refuse_misfit(path, model.state_dict(), tensors)
     fill(path, model, tensors)
-    return switched(model, training=False)
+    try:
+        return switched(model, training=False)
+    except InputError as error:
+        raise CheckpointError(f"{path}: {error}") from error
 
 
 def read_manifest(path: Path | str) -> Manifest:

@@ -7,12 +7,21 @@ from typing import Any, TypeVar
 from torch import nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 
+from windfirm.errors import InputError, expected, first_line
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
 def switched(model: Network, *, training: bool) -> Network:
-    """``model`` itself, in the given mode; where that freezes layers, its own ``train`` often returns nothing."""
-    model.train(training)
+    """``model`` itself, in the given mode; where that freezes layers, its own ``train`` often returns nothing.
+
+    Raises InputError where it cannot be switched, as what torch.export makes cannot.
+    """
+    try:
+        model.train(training)
+    except Exception as error:  # whatever a stranger's code may raise
+        wanted = f"a network that can be switched to {'training' if training else 'eval mode'}"
+        raise InputError(expected(type(model).__name__, wanted, first_line(error))) from error
     return model
 
 
@@ -21,9 +30,10 @@ def mode(model: nn.Module, *, training: bool) -> Iterator[None]:
     """The given mode inside the block; afterwards every module is back in its own, which need not be the model's.
 
     Its own ``train`` brings it there, which may do more than set a flag: merge weights, or drop what they came to.
+    Raises InputError as switched does.
     """
     modes = [(module, module.training) for module in model.modules()]
-    model.train(training)
+    switched(model, training=training)
     try:
         yield
     finally:
