@@ -110,6 +110,30 @@ def test_a_smaller_network_is_in_the_state_that_its_modes_stand_for(middle: nn.M
     assert torch.equal(small[5].weight, model[5].weight[:, kept])  # not merged anew, which rounds
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("fresh_training", [True, False])
+def test_files_and_expanded_networks_do_not_depend_on_the_mode_that_a_network_was_in(
+    tmp_path: Path, training: bool, fresh_training: bool
+) -> None:
+    def make() -> Any:
+        return adapted(nn.Conv2d(4, 4, 3) if training else Rectified(4, 4)).train(fresh_training)
+
+    model, path = make().train(training), tmp_path / "m.safetensors"
+    small = wf.prune(model, EXAMPLE, ratio=0.5, ranking="per-layer")
+    wanted = copy.deepcopy(small).eval()(EXAMPLE)
+    wf.save(small, path)
+    assert torch.allclose(wf.load(path, make)(EXAMPLE), wanted, atol=1e-5)
+    whole: Any = wf.expand(small)
+    assert (whole.training, whole[5].merged) == (training, not training)
+    assert torch.allclose(whole(EXAMPLE), wanted, atol=1e-5)
+    wf.save(model, path)
+    other: Any = make()
+    other[0].weight.data.zero_()
+    wf.load_weights(other, path)
+    assert (other.training, other[5].merged) == (fresh_training, not fresh_training)
+    assert torch.allclose(other(EXAMPLE), model(EXAMPLE), atol=1e-5)
+
+
 def loaded(place: Path) -> Any:
     wf.save(Quiet(), place / "m")
     return wf.load(place / "m", Quiet)(EXAMPLE)

@@ -26,11 +26,12 @@ from windfirm.errors import CheckpointError, CutError, InputError, expected, fir
 from windfirm.files import atomic
 from windfirm.models import manifest as description
 from windfirm.models.blueprint import Blueprint, apply, blueprint_of
+from windfirm.models.copies import to_train
 from windfirm.models.device import default_modes
 from windfirm.models.factory import NAMES, NETWORK, UNNAMED, from_spec, is_name, named
 from windfirm.models.manifest import Manifest
 from windfirm.models.meta import beside, named_tensors, require_data, require_network
-from windfirm.models.mode import switched
+from windfirm.models.mode import minds, switched
 from windfirm.models.registry import ARCHITECTURES
 from windfirm.own import maker
 
@@ -62,7 +63,9 @@ def save(
 
     Raises InputError for what is no network, an unknown ``arch``, ``classes`` that are no whole number, notes that JSON
     cannot hold, a state that is no tensor (of a get_extra_state) or one that no file holds (sparse, complex128, without
-    data), or a place that cannot be written, and CheckpointError for NaN tensors.
+    data), or a place that cannot be written, and CheckpointError for NaN tensors. Tensors that a ``train`` of the
+    network's own makes others in training than in eval mode are stored as in training, from a copy: CutError where
+    there can be none.
     """
     require_network(model)
     path = Path(path)
@@ -70,6 +73,9 @@ def save(
         raise InputError(expected(str(path), f"{NAMES}, or no arch", repr(arch)))
     if classes is not None and type(classes) is not int:
         raise InputError(expected(str(path), "a whole number of classes, or none", repr(classes)))
+    if blueprint is None:
+        blueprint = blueprint_of(model)
+    model = to_train(model)  # as load fills it
     state = held(str(path), model)
     tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in state.items()}
     refuse_nan(path, tensors)
@@ -80,8 +86,6 @@ def save(
     for name, tensor in beside(model):
         if arch not in ARCHITECTURES and unheld(tensor) is None and not _has_nan(tensor):
             tensors[name + BESIDE] = tensor.detach().to("cpu", copy=True).contiguous()
-    if blueprint is None:
-        blueprint = blueprint_of(model)
     try:
         metadata = description.write(Manifest(arch, classes, blueprint, dict(notes or {})), tensors)
     except (TypeError, ValueError) as error:
@@ -130,6 +134,9 @@ def load(
         require_data(model)  # of which not all is in the file
     except InputError as error:
         raise CheckpointError(f"{path}: {error}") from error
+    own = minds(model)
+    if own:
+        switched(model, training=False)  # in which it was cut
     if known := blueprint_of(model):
         if known != manifest.blueprint:
             raise CheckpointError(expected(str(path), "a factory of networks before their first cut", "a cut one"))
@@ -138,6 +145,8 @@ def load(
             apply(model, manifest.blueprint)
         except CutError as error:
             raise CheckpointError(f"{path}: {error}") from error
+    if own:
+        switched(model, training=True)  # in which it was saved
     refuse_misfit(path, model.state_dict(), tensors)
     fill(path, model, tensors)
     try:

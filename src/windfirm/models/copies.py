@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from windfirm import seeds
 from windfirm.errors import CutError, expected, first_line
 from windfirm.models.meta import leftovers, require_data, with_tensors
-from windfirm.models.mode import switched
+from windfirm.models.mode import minds, switched
 
 
 def copied(model: nn.Module) -> nn.Module:
@@ -34,6 +34,14 @@ def exact(model: nn.Module) -> nn.Module:
 
     require_data(model)
     return switched(with_tensors(copied(model), lambda _, tensor: double(tensor)), training=False)
+
+
+def to_train(model: nn.Module) -> nn.Module:
+    """``model``, or a copy in training mode where a ``train`` of its own may have made its tensors fit for another.
+
+    Raises CutError as copied does.
+    """
+    return switched(copied(model), training=True) if minds(model) else model
 
 
 def awake(model: nn.Module, idle: Collection[str] = ()) -> nn.Module | None:

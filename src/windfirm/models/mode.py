@@ -1,6 +1,6 @@
 """Train and eval mode, and what training mode does to running statistics, for the length of a block."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -37,11 +37,21 @@ def mode(model: nn.Module, *, training: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        for module, was_training in modes:  # the outer ones first, as they take along what lies inside
-            if module.training != was_training:
-                module.train(was_training)
-        for module, was_training in modes:  # also one that an outer one switched on the way
-            module.training = was_training
+        bring(modes)
+
+
+def bring(modes: Sequence[tuple[nn.Module, bool]]) -> None:
+    """Bring every module into its mode, by its own ``train`` where it is in the other; outer ones come first."""
+    for module, training in modes:
+        if module.training != training:
+            module.train(training)  # which takes along what lies inside
+    for module, training in modes:
+        module.training = training  # also of one that an outer one switched on the way
+
+
+def minds(model: nn.Module) -> bool:
+    """Whether some module has a ``train`` of its own, so that its tensors may be others in training than in eval."""
+    return any(type(module).train is not nn.Module.train for module in model.modules())
 
 
 def forget(model: nn.Module) -> None:
