@@ -257,6 +257,17 @@ def test_a_shared_tensor_cannot_keep_different_indices_under_its_names() -> None
     assert model.first.conv.weight.shape == (4, 4, 1, 1)
 
 
+def test_a_shared_module_cannot_have_different_stand_ins_under_its_names() -> None:
+    model = Toy()
+    model.last = model.second
+    with pytest.raises(CutError) as error:
+        apply(model, Blueprint(replaced={"second": "skip", "last": "zero"}))
+    assert str(error.value) == "last: expected skip in its place, as under its other names, got zero"
+    assert model.last is model.second
+    apply(model, Blueprint(replaced={"last": "skip"}))
+    assert blueprint_of(model).replaced == {"second": "skip", "last": "skip"}
+
+
 def test_a_network_without_length_is_remembered_as_well() -> None:
     class Hollow(nn.Conv2d):
         def __len__(self) -> int:

@@ -585,6 +585,17 @@ def test_a_factory_that_makes_no_data_is_refused(tmp_path: Path) -> None:
     assert complaint(tmp_path / "m.safetensors", factory=lambda: Keeping().to("meta")).endswith(wanted)
 
 
+def test_a_factory_of_what_has_no_eval_mode_is_refused(tmp_path: Path) -> None:
+    def make() -> nn.Module:
+        return torch.export.export(Keeping(), (images(),)).module()
+
+    save(make(), tmp_path / "m.safetensors")
+    wanted = (
+        "GraphModule: expected a network that can be switched to eval mode, got Calling train() is not supported yet."
+    )
+    assert complaint(tmp_path / "m.safetensors", factory=make) == f"{tmp_path / 'm.safetensors'}: {wanted}"
+
+
 def test_buffers_that_a_state_dict_leaves_out_come_back_where_there_are_some_of_that_shape(tmp_path: Path) -> None:
     def make(*shape: int) -> Keeping:
         return Keeping(torch.randn(*shape), persistent=False)
@@ -599,6 +610,32 @@ def test_buffers_that_a_state_dict_leaves_out_come_back_where_there_are_some_of_
     for tensor in (torch.full((3,), torch.nan), torch.eye(3).to_sparse(), torch.zeros(3, device="meta")):
         save(Keeping(tensor, persistent=False), path)  # and such ones stay out
         assert list(load_file(path)) == ["0.bias", "0.weight"]
+
+
+class Drawing(nn.Sequential):
+    """A network that draws tensors which it does not register, and keeps what it saw."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(3, 4, 3), nn.Flatten())
+        self.scale, self.more = torch.rand(1).expand(4), {"shift": torch.rand(4, 1, 1)}
+        self.layers = [nn.Conv2d(3, 3, 1), self[0]]
+        self.alias, self.seen = self[0].weight.data, torch.zeros(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen = self[0](self.layers[0](x)) * self.scale.view(4, 1, 1) + self.more["shift"]
+        return self[1](self.seen)  # type: ignore[no-any-return]
+
+
+def test_tensors_and_modules_that_no_network_registers_come_back_as_well(tmp_path: Path) -> None:
+    model, path = Drawing().eval(), tmp_path / "m.safetensors"
+    wanted = model(images())
+    save(model, path)
+    names = {"scale", "more.shift", "layers.0.weight", "layers.0.bias"}
+    assert load_file(path).keys() == {"0.weight", "0.bias", *(f"{name}:beside" for name in names)}
+    assert torch.equal(load(path, Drawing)(images()), wanted)
+    other = Drawing().eval()
+    load_weights(other, path)
+    assert torch.equal(other(images()), wanted)
 
 
 def test_files_of_the_networks_inside_hold_what_their_state_dicts_hold(tmp_path: Path) -> None:

@@ -81,6 +81,36 @@ def test_a_branch_that_adds_nothing_yet_is_proved_for_the_time_when_it_does(zero
     assert not model.get_parameter(zero).any()
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (1, 2, 1, 1)])
+@pytest.mark.parametrize("kept", [nn.Parameter, nn.Buffer])
+def test_so_is_a_branch_that_code_fades_in_by_a_number_that_is_zero_yet(kept: Any, shape: tuple[int, ...]) -> None:
+    def run(m: Net, x: Tensor) -> Any:
+        return m.head(x + m.alpha * m.b(gate(m.a(x))))
+
+    layers = {"a": nn.Conv2d(2, 4, 3, padding=1), "b": nn.Conv2d(4, 2, 1), "head": nn.Conv2d(2, 3, 1)}
+    model = lively(Net(run, **layers, alpha=kept(torch.ones(shape))))
+    model.alpha.data.zero_()
+    with pytest.raises(CutError) as error:
+        without(model, (1, 3))
+    assert re.fullmatch(DIFFERENT, str(error.value))
+    assert not model.alpha.any()
+
+
+@pytest.mark.parametrize("name", ["running_mean", "mask", "offset", "unread"])
+def test_zeros_that_have_a_meaning_are_no_reason_to_refuse_a_right_cut(name: str) -> None:
+    """A mean of what was seen, a mask in which some may speak, something that is added, and what nobody reads."""
+
+    def run(m: Net, x: Tensor) -> Any:
+        y = m.a(x) - m.running_mean
+        return m.b((y + m.offset).relu()).masked_fill(m.mask == 0, -1e9)
+
+    buffers = {each: nn.Buffer(torch.zeros(1, 1, 8, 8)) for each in ("running_mean", "mask", "offset", "unread")}
+    model = lively(Net(run, a=nn.Conv2d(2, 4, 3, padding=1), b=nn.Conv2d(4, 1, 1), **buffers))
+    getattr(model, name).zero_()
+    model.mask[..., :4] = 0
+    assert without(model, (1, 3)).get_parameter("a.weight").shape[0] == 2
+
+
 def test_an_example_of_empty_bytes_stands_for_other_bytes() -> None:
     def run(m: Net, x: Tensor) -> Any:
         return m.b(gate(m.a(x.double() / 255)))

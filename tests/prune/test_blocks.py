@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.prune.nets import EXAMPLE, Net, lively
 from windfirm.errors import CutError
 from windfirm.models.checkpoint import load, save
 from windfirm.models.cost import cost
+from windfirm.models.expand import expand
 from windfirm.models.registry import build
 from windfirm.models.resnet import BasicBlock
 from windfirm.prune.cut import cut
@@ -263,6 +265,36 @@ def test_blocks_and_filters_leave_together_and_the_cost_is_foretold(tmp_path: An
     save(smaller, tmp_path / "s.safetensors", arch="resnet20")
     images = torch.rand(2, 3, 32, 32)
     assert torch.equal(load(tmp_path / "s.safetensors")(images), smaller(images))
+
+
+class Named(nn.Sequential):
+    """The last block has another name as well, and the blocks share a weight."""
+
+    def __init__(self) -> None:
+        first, second = BasicBlock(4, 4, 1), BasicBlock(4, 4, 1)
+        second.conv1.weight = first.conv1.weight
+        super().__init__(nn.Conv2d(2, 4, 3), nn.ReLU(), first, second, nn.Conv2d(4, 3, 3))
+        self.head = nn.Module()
+        self.head.last = second
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self[4](self[3](self[2](self[1](self[0](x)))))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("names", ["2", "3", "23"])
+def test_a_block_leaves_under_all_its_names_and_what_it_shares_with_the_last_that_holds_it(
+    tmp_path: Path, names: str
+) -> None:
+    model, images = lively(Named()), torch.randn(3, 2, 8, 8, dtype=torch.float64)
+    body = anatomy(model, EXAMPLE)
+    removed = {body.named(name): (0,) for name in names}
+    smaller = cut(model, Cut(removed), EXAMPLE)
+    left = {"2": ("3", "head.last"), "3": ("2",), "23": ()}[names]
+    assert {name for name, m in smaller.named_modules(remove_duplicate=False) if isinstance(m, BasicBlock)} == {*left}
+    assert body.params(removed) == cost(smaller, EXAMPLE).params == sum(p.numel() for p in smaller.parameters())
+    save(smaller, tmp_path / "m")
+    assert torch.allclose(load(tmp_path / "m", Named)(images.float()).double(), smaller(images), atol=1e-4)
+    assert torch.allclose(expand(smaller)(images), smaller(images), rtol=1e-12)
 
 
 class Plain(nn.Module):

@@ -2,7 +2,7 @@
 
 import inspect
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
@@ -111,9 +111,10 @@ def apply(model: nn.Module, blueprint: Blueprint) -> None:
     for path, value in blueprint.attributes.items():
         _read(model, path, value)
     before = blueprint_of(model)
-    kept = _outside(_under_every_name(model, blueprint.kept), blueprint.replaced)
-    replaced = _outside(blueprint.replaced, blueprint.replaced)
-    attributes = _outside(blueprint.attributes, blueprint.replaced)
+    leaving = _replaced_under_every_name(model, blueprint.replaced)
+    kept = _outside(_under_every_name(model, blueprint.kept), leaving)
+    replaced = _outside(leaving, leaving)
+    attributes = _outside(blueprint.attributes, leaving)
     shrink(model, kept)
     stand_in(model, replaced)
     for path, value in attributes.items():
@@ -130,8 +131,8 @@ def apply(model: nn.Module, blueprint: Blueprint) -> None:
 
 
 def stand_in(model: nn.Module, replaced: Mapping[str, str]) -> None:
-    """Put stand-ins in the place of modules: path → word."""
-    for path, word in replaced.items():
+    """Put stand-ins in the place of modules, under all their names: path → word."""
+    for path, word in _replaced_under_every_name(model, replaced).items():
         parent, _, name = path.rpartition(".")
         setattr(model.get_submodule(parent), name, STAND_INS[word]())
 
@@ -186,10 +187,7 @@ def _read(model: nn.Module, path: str, value: Sizes) -> tuple[Any, str, Any]:
 
 def _under_every_name(model: nn.Module, kept: Mapping[str, Mapping[int, list[int]]]) -> Kept:
     """``kept`` with an entry for each name of a shared tensor: the module under one of them may leave later."""
-    names: dict[int, list[str]] = defaultdict(list)
-    for name, tensor in named_tensors(model):
-        names[id(tensor)].append(name)
-    aliases = {name: same for same in names.values() for name in same}
+    aliases = _aliases(named_tensors(model))
     total: Kept = {}
     for name, axes in kept.items():
         for alias in aliases.get(name, [name]):  # a name that the network does not have is for shrink to refuse
@@ -198,6 +196,25 @@ def _under_every_name(model: nn.Module, kept: Mapping[str, Mapping[int, list[int
                 if known.setdefault(axis, list(indices)) != list(indices):
                     raise CutError(expected(alias, f"the same indices under all its names, {known[axis]}", indices))
     return total
+
+
+def _replaced_under_every_name(model: nn.Module, replaced: Mapping[str, str]) -> dict[str, str]:
+    """``replaced`` with an entry for each name of a shared module, which else would stay under the others."""
+    aliases = _aliases(model.named_modules(remove_duplicate=False))
+    total: dict[str, str] = {}
+    for path, word in replaced.items():
+        for alias in aliases.get(path, [path]):
+            if total.setdefault(alias, word) != word:
+                raise CutError(expected(path, f"{total[alias]} in its place, as under its other names", word))
+    return total
+
+
+def _aliases(named: Iterable[tuple[str, object]]) -> dict[str, list[str]]:
+    """For every name all those of the same thing."""
+    names: dict[int, list[str]] = defaultdict(list)
+    for name, entry in named:
+        names[id(entry)].append(name)
+    return {name: same for same in names.values() for name in same}
 
 
 def _has(model: nn.Module, path: str) -> bool:

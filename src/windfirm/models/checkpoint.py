@@ -1,7 +1,7 @@
 """A network in one file: its tensors, and in plain words what they belong to. Never pickle.
 
-The file is safetensors. Tensors carry their state-dict names, buffers that a state dict leaves out (persistent=False)
-their names and ``:beside``; one metadata entry, ``windfirm``, holds JSON:
+The file is safetensors. Tensors carry their state-dict names, those that a state dict leaves out (persistent=False,
+plain attributes) their names and ``:beside``; one metadata entry, ``windfirm``, holds JSON:
 
     {"format": "windfirm-2", "arch": "resnet56" or null, "classes": 10 or null, "blueprint": {...}, "notes": {...},
      "digest": SHA-256 over all of this and the tensors}
@@ -13,7 +13,7 @@ of a blueprint, no digest) and any other safetensors state dict can be loaded as
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -26,16 +26,17 @@ from windfirm.errors import CheckpointError, CutError, InputError, expected, fir
 from windfirm.files import atomic
 from windfirm.models import manifest as description
 from windfirm.models.blueprint import Blueprint, apply, blueprint_of
+from windfirm.models.copies import to_train
 from windfirm.models.device import default_modes
 from windfirm.models.factory import NAMES, NETWORK, UNNAMED, from_spec, is_name, named
 from windfirm.models.manifest import Manifest
-from windfirm.models.meta import named_tensors, require_data, require_network
-from windfirm.models.mode import switched
+from windfirm.models.meta import beside, named_tensors, require_data, require_network
+from windfirm.models.mode import minds, switched
 from windfirm.models.registry import ARCHITECTURES
 from windfirm.own import maker
 
-#: How the name of a buffer ends that state dicts leave out (``persistent=False``). It is in the file all the same, as a
-#: factory may make it at random; those of the networks inside are alike each time, and are not.
+#: How the name of a tensor ends that state dicts leave out, see beside. It is in the file all the same, as a factory
+#: may make it at random; those of the networks inside are alike each time, and are not.
 BESIDE = ":beside"
 
 #: The share of a filter's largest weight by which float16 may move any of its weights (its own step is half of this).
@@ -62,7 +63,9 @@ def save(
 
     Raises InputError for what is no network, an unknown ``arch``, ``classes`` that are no whole number, notes that JSON
     cannot hold, a state that is no tensor (of a get_extra_state) or one that no file holds (sparse, complex128, without
-    data), or a place that cannot be written, and CheckpointError for NaN tensors.
+    data), or a place that cannot be written, and CheckpointError for NaN tensors. Tensors that a ``train`` of the
+    network's own makes others in training than in eval mode are stored as in training, from a copy: CutError where
+    there can be none.
     """
     require_network(model)
     path = Path(path)
@@ -70,6 +73,9 @@ def save(
         raise InputError(expected(str(path), f"{NAMES}, or no arch", repr(arch)))
     if classes is not None and type(classes) is not int:
         raise InputError(expected(str(path), "a whole number of classes, or none", repr(classes)))
+    if blueprint is None:
+        blueprint = blueprint_of(model)
+    model = to_train(model)  # as load fills it
     state = held(str(path), model)
     tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in state.items()}
     refuse_nan(path, tensors)
@@ -77,11 +83,9 @@ def save(
         weights = {parameter.data_ptr() for parameter in model.parameters()}  # a hook may have given them other names
         matrices = [name for name, value in state.items() if value.ndim >= 2 and value.data_ptr() in weights]
         tensors |= {name: _halved(tensors[name]) for name in matrices}
-    for name, buffer in _beside(model):
-        if arch not in ARCHITECTURES and unheld(buffer) is None and not _has_nan(buffer):
-            tensors[name + BESIDE] = buffer.detach().to("cpu", copy=True).contiguous()
-    if blueprint is None:
-        blueprint = blueprint_of(model)
+    for name, tensor in beside(model):
+        if arch not in ARCHITECTURES and unheld(tensor) is None and not _has_nan(tensor):
+            tensors[name + BESIDE] = tensor.detach().to("cpu", copy=True).contiguous()
     try:
         metadata = description.write(Manifest(arch, classes, blueprint, dict(notes or {})), tensors)
     except (TypeError, ValueError) as error:
@@ -114,13 +118,13 @@ def load(
     The fresh network comes from ``factory`` (a function, or a name as on the command line: built-in, ``timm/NAME``,
     ``torchvision/NAME``, ``package.module:function``), else from the name ``arch``, else from the name in the file,
     which is only looked up. It is cut down by the file's blueprint, and then every tensor of its state dict must be in
-    the file, and no other; buffers beside them are put back where they fit. ``classes`` is the number of logits of a
+    the file, and no other; tensors beside them are put back where they fit. ``classes`` is the number of logits of a
     name, by default what the file says. It is the network alone: windfirm.models.source.open_model puts the
     normalisation before it that a file tells of.
 
     Raises CheckpointError for a file that is missing, damaged, of a newer format, without a known network, or with
-    tensors that do not fit or hold NaN, and for a factory that works on the meta device; InputError for a ``factory``
-    or ``arch`` that leads to no network.
+    tensors that do not fit or hold NaN, and for a factory that works on the meta device or makes what has no eval mode,
+    as torch.export does; InputError for a ``factory`` or ``arch`` that leads to no network.
     """
     path = Path(path)
     manifest, tensors = read_file(path)
@@ -130,6 +134,9 @@ def load(
         require_data(model)  # of which not all is in the file
     except InputError as error:
         raise CheckpointError(f"{path}: {error}") from error
+    own = minds(model)
+    if own:
+        switched(model, training=False)  # in which it was cut
     if known := blueprint_of(model):
         if known != manifest.blueprint:
             raise CheckpointError(expected(str(path), "a factory of networks before their first cut", "a cut one"))
@@ -138,9 +145,14 @@ def load(
             apply(model, manifest.blueprint)
         except CutError as error:
             raise CheckpointError(f"{path}: {error}") from error
+    if own:
+        switched(model, training=True)  # in which it was saved
     refuse_misfit(path, model.state_dict(), tensors)
     fill(path, model, tensors)
-    return switched(model, training=False)
+    try:
+        return switched(model, training=False)
+    except InputError as error:
+        raise CheckpointError(f"{path}: {error}") from error
 
 
 def read_manifest(path: Path | str) -> Manifest:
@@ -189,10 +201,10 @@ def fill(path: Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Give every parameter and buffer its value by name; all of them have to be there, with their shapes.
 
     Some modules ask by which version of themselves the tensors were named: by this one. Raises CheckpointError where
-    hooks of the network's own change the names that it writes, and not those that it reads. Buffers that state dicts
+    hooks of the network's own change the names that it writes, and not those that it reads. Tensors that state dicts
     leave out get those values that are there and fit; others a network makes when it first runs.
     """
-    for _, tensor in named_tensors(model):
+    for _, tensor in (*named_tensors(model), *beside(model)):
         if tensor.layout is torch.strided and 0 in tensor.stride():  # expanded: its numbers are one in memory
             tensor.data = tensor.data.contiguous()
     state = OrderedDict((name, tensor) for name, tensor in tensors.items() if not name.endswith(BESIDE))
@@ -202,18 +214,10 @@ def fill(path: Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     except RuntimeError as error:
         got = " ".join(str(error).partition("\n")[2].split()) or first_line(error)
         raise CheckpointError(expected(str(path), "tensors that the network takes", got)) from error
-    for name, buffer in _beside(model):
+    for name, tensor in beside(model):
         value = tensors.get(name + BESIDE)
-        if value is not None and value.shape == buffer.shape:
-            buffer.detach().copy_(value)
-
-
-def _beside(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """The buffers that state dicts leave out, by every name."""
-    for path, module in model.named_modules(remove_duplicate=False):
-        for name, buffer in module.named_buffers(path, recurse=False, remove_duplicate=False):
-            if name.rpartition(".")[2] in module._non_persistent_buffers_set:
-                yield name, buffer
+        if value is not None and value.shape == tensor.shape:
+            tensor.detach().copy_(value)
 
 
 def _has_nan(tensor: Tensor) -> bool:

@@ -1,6 +1,7 @@
 """A copy of a network, which can be changed without touching the network itself."""
 
 import copy
+from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from windfirm import seeds
 from windfirm.errors import CutError, expected, first_line
 from windfirm.models.meta import leftovers, require_data, with_tensors
-from windfirm.models.mode import switched
+from windfirm.models.mode import minds, switched
 
 
 def copied(model: nn.Module) -> nn.Module:
@@ -35,30 +36,51 @@ def exact(model: nn.Module) -> nn.Module:
     return switched(with_tensors(copied(model), lambda _, tensor: double(tensor)), training=False)
 
 
-def awake(model: nn.Module) -> nn.Module | None:
+def to_train(model: nn.Module) -> nn.Module:
+    """``model``, or a copy in training mode where a ``train`` of its own may have made its tensors fit for another.
+
+    Raises CutError as copied does.
+    """
+    return switched(copied(model), training=True) if minds(model) else model
+
+
+def awake(model: nn.Module, idle: Collection[str] = ()) -> nn.Module | None:
     """A copy in which no channel's weights are zero, so that each has a say; None where none are, but for biases.
 
-    A branch that starts as nothing, by a scale or a last layer of zeros, shows in no output what goes on inside.
+    A branch that starts as nothing, by a scale or a last layer of zeros, shows in no output what goes on inside. The
+    scale may be a buffer, as where code fades a branch in; buffers that are ``idle`` stay as they are.
     """
-    if not any(map(_silent, model.named_parameters())):
+    if not _silent(model, idle):
         return None
     network = copied(model)
     with torch.no_grad():
-        for name, parameter in filter(_silent, network.named_parameters()):
+        for name, tensor in _silent(network, idle):
             generator = seeds.stream(0, "awake", name)
-            if parameter.ndim > 1:
-                values = torch.randn(parameter.shape, generator=generator) / parameter[0].numel() ** 0.5
+            if tensor.ndim > 1:
+                values = torch.randn(tensor.shape, generator=generator) / tensor[0].numel() ** 0.5
             else:
-                values = torch.rand(parameter.shape, generator=generator) + 0.5
-            parameter.copy_(torch.where(parameter == 0, values.to(parameter), parameter))
+                values = torch.rand(tensor.shape, generator=generator) + 0.5
+            tensor.data = torch.where(tensor == 0, values.to(tensor), tensor)  # which may be expanded
     return network
 
 
-def _silent(named: tuple[str, nn.Parameter]) -> bool:
-    """Whether all that a parameter holds of some channel, in or out, is zero; a bias silences nothing."""
-    name, parameter = named
-    if not parameter.is_floating_point() or name.endswith("bias") or not parameter.ndim or not parameter.numel():
-        return False
-    none = parameter.detach() == 0
-    sizes = enumerate(parameter.shape[:2])
-    return any(bool(none.movedim(axis, 0).reshape(size, -1).all(1).any()) for axis, size in sizes)
+def _silent(model: nn.Module, idle: Collection[str]) -> list[tuple[str, Tensor]]:
+    """The parameters in which a channel, in or out, is zero, and the buffers that are zero as a whole.
+
+    Single zeros of a buffer may have a meaning, as those of a mask. A bias silences nothing, nor does a running mean.
+    """
+    buffers = ((name, buffer) for name, buffer in model.named_buffers() if name not in idle)
+    found: list[tuple[str, Tensor, int]] = [(name, tensor, 2) for name, tensor in model.named_parameters()]
+    found += [(name, tensor, 0) for name, tensor in buffers if tensor.layout is torch.strided]
+    return [
+        (name, tensor)
+        for name, tensor, axes in found
+        if tensor.is_floating_point() and tensor.numel() and not name.endswith(("bias", "running_mean"))
+        if _is_zero_along(tensor.detach() == 0, axes)
+    ]
+
+
+def _is_zero_along(none: Tensor, axes: int) -> bool:
+    """Whether there is nothing at all, or at one index of the first ``axes`` axes."""
+    sizes = enumerate(none.shape[:axes])
+    return bool(none.all()) or any(bool(none.movedim(axis, 0).reshape(size, -1).all(1).any()) for axis, size in sizes)

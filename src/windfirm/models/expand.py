@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from windfirm.errors import CutError, expected, first_line
 from windfirm.models.agree import disagreement
 from windfirm.models.blueprint import blueprint_of, origin_of
-from windfirm.models.copies import copied
+from windfirm.models.copies import copied, to_train
 from windfirm.models.device import default_modes
 from windfirm.models.inputs import Inputs
 from windfirm.models.meta import every_tensor, named_tensors, require_network, with_tensors
+from windfirm.models.mode import bring
 from windfirm.models.shrink import put_back
 
 TOLERANCE = 1e-9
@@ -36,12 +37,10 @@ def expand(model: nn.Module, example_inputs: Inputs | None = None) -> nn.Module:
     if origin is None:
         return copied(model)
     _refuse_strangers(model, origin)
-    whole = _filled(model, origin, blueprint_of(model).kept)
+    whole = _filled(to_train(model), to_train(origin), blueprint_of(model).kept)
     modules = dict(whole.named_modules())
     whole.train(model.training)
-    for path, module in model.named_modules():
-        if path in modules:
-            modules[path].training = module.training
+    bring([(modules[path], module.training) for path, module in model.named_modules() if path in modules])
     if example_inputs is not None:
         _prove(model, whole, example_inputs)
     return whole

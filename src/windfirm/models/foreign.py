@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from windfirm.errors import CheckpointError, expected, first_line
 from windfirm.models.blueprint import blueprint_of
 from windfirm.models.checkpoint import fill, read_file, refuse_misfit, refuse_nan
 from windfirm.models.meta import require_network
+from windfirm.models.mode import minds, mode
 
 #: Under which names others keep a state dict inside a larger one.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
@@ -37,12 +39,13 @@ def load_weights(model: nn.Module, path: Path | str) -> None:
     require_network(model)
     path = Path(path)
     tensors = _safe(path, model) if path.suffix == ".safetensors" else _pickled(path)
-    wanted = model.state_dict()
-    tensors = _bare(tensors, wanted)
-    counts = {name: value for name, value in wanted.items() if name.endswith(UNCOUNTED) and name not in tensors}
-    tensors = {**tensors, **counts}
-    refuse_misfit(path, wanted, tensors)
-    fill(path, model, tensors)
+    with mode(model, training=True) if minds(model) else nullcontext():  # as save stores it
+        wanted = model.state_dict()
+        tensors = _bare(tensors, wanted)
+        counts = {name: value for name, value in wanted.items() if name.endswith(UNCOUNTED) and name not in tensors}
+        tensors = {**tensors, **counts}
+        refuse_misfit(path, wanted, tensors)
+        fill(path, model, tensors)
 
 
 def read_weights(path: Path | str) -> dict[str, Tensor]:

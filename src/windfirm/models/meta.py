@@ -68,6 +68,40 @@ def every_tensor(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
                 yield from _within(where, entry)
 
 
+def beside(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """What state dicts leave out: buffers with ``persistent=False``, plain attributes, modules in lists and the like.
+
+    Buffers by every name. Not what lies in the memory of a parameter or buffer, nor what is left of a training step.
+    """
+    for path, module in model.named_modules(remove_duplicate=False):
+        for name, buffer in module.named_buffers(path, recurse=False, remove_duplicate=False):
+            if name.rpartition(".")[2] in module._non_persistent_buffers_set:
+                yield name, buffer
+    known = {_memory(tensor) for _, tensor in named_tensors(model)}
+    for name, tensor in (*every_tensor(model), *_hidden(model)):
+        if tensor.is_leaf and _memory(tensor) not in known:
+            yield name, tensor
+
+
+def _hidden(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The parameters and buffers of modules that lie in lists, tuples and dicts, and are registered nowhere."""
+    registered = {*model.modules()}
+    for path, module in model.named_modules():
+        for name, entry in vars(module).items():
+            kept = (
+                entry.items() if isinstance(entry, dict) else enumerate(entry if type(entry) in (list, tuple) else ())
+            )
+            for key, value in kept:
+                if isinstance(value, nn.Module) and value not in registered:
+                    where = f"{path}.{name}.{key}" if path else f"{name}.{key}"
+                    yield from ((f"{where}.{inner}", tensor) for inner, tensor in named_tensors(value))
+
+
+def _memory(tensor: Tensor) -> int:
+    """Tells which memory a tensor lies in."""
+    return tensor.untyped_storage()._cdata if tensor.layout is torch.strided else id(tensor)
+
+
 def _within(name: str, entry: object) -> Iterator[tuple[str, Tensor]]:
     """Tensors in containers, but for activations that a forward pass has put there."""
     if isinstance(entry, Tensor) and entry.is_leaf:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from windfirm import seeds
 from windfirm.errors import CutError, InputError, expected
+from windfirm.models.copies import copied
 from windfirm.models.inputs import Inputs
 from windfirm.prune.criteria.base import Half, Observer, Scores, Seen, class_scores
 from windfirm.prune.criteria.kl_divergence import divergence
@@ -53,6 +54,7 @@ def distances(
     """
 
     def look(network: nn.Module) -> Look:
+        network = copied(network)  # which a forward pass may change
         return _probabilities(network) if rule == "kl-divergence" else _features(network, example_inputs)
 
     compare = _divergence if rule == "kl-divergence" else _terms

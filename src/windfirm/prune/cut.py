@@ -12,7 +12,7 @@ from windfirm.models.blueprint import Blueprint, apply
 from windfirm.models.copies import awake, copied
 from windfirm.models.device import default_modes
 from windfirm.models.inputs import Inputs
-from windfirm.models.mode import mode
+from windfirm.models.mode import forget
 from windfirm.prune.carry import carry
 from windfirm.prune.rehearse import rehearse
 from windfirm.prune.select import Cut
@@ -45,9 +45,9 @@ def cut(
 
     Sizes that modules hold as attributes change with the tensors. ``body`` saves tracing ``model`` again. With the
     ``optimizer`` that trains ``model``, the result is the copy and an optimizer for it that remembers as much; see
-    carry. Raises CutError when the smaller network does not run or its outputs differ, see verify, also once the
-    weights are not zero that are now, see awake, and when it does not run in training where ``model`` does; InputError
-    for a ``cut`` that is none.
+    carry. Raises CutError when the smaller network does not run or its outputs differ, see verify, also once what is
+    zero now is not, see awake, and when it does not run in training where ``model`` does; InputError for a ``cut`` that
+    is none.
     """
     if not isinstance(cut, Cut):
         raise InputError(expected("cut", "a Cut, as windfirm.select makes one", type(cut).__name__))
@@ -57,7 +57,7 @@ def cut(
     blueprint = replace(blueprint, attributes=rehearse(model, example_inputs, blueprint, body))
     smaller = _applied(model, blueprint)
     verify(model, smaller, cut, example_inputs, body=body)
-    if (other := awake(model)) is not None:
+    if (other := awake(model, body.traced.idle)) is not None:
         verify(other, _applied(other, blueprint), cut, example_inputs, body=body)
     still_trains(model, smaller, example_inputs)
     return smaller if optimizer is None else (smaller, carry(optimizer, model, smaller, blueprint.kept))
@@ -82,6 +82,5 @@ def _applied(model: nn.Module, blueprint: Blueprint) -> nn.Module:
     for parameter in smaller.parameters():
         parameter.grad = None
     apply(smaller, blueprint)
-    with mode(smaller, training=True):
-        pass  # what modules keep of results from their old weights they drop when they are to be trained
+    forget(smaller)
     return smaller

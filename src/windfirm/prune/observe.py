@@ -63,8 +63,9 @@ def observe(model: nn.Module, observers: Sequence[Observer], batches: Batches) -
     """Run ``model`` once over ``batches`` in eval mode and show all ``observers`` what they want.
 
     Gradients are had only where an observer wants them, and of all parameters, also of those that are not trained.
-    ``model`` is left as it was. Raises InputError when there is no image, when a batch does not fit the network, and
-    when a forward pass is another than the one that was traced.
+    ``model`` keeps its modes and hooks, but what its forward pass writes stays, so give a copy. Raises InputError when
+    there is no image, when a batch does not fit the network, and when a forward pass is another than the one that was
+    traced.
     """
     points: dict[Place, list[Show]] = {}
     for observer in observers:

@@ -74,12 +74,15 @@ Removed = Mapping[Structure, Sequence[int]]
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A network's structures, and what is needed to count what is left of it: its trace and its coupling."""
+    """A network's structures, and what is needed to count what is left of it: its trace and its coupling.
+
+    ``parameters``: each by the names under which modules hold it, of which a tied one has several.
+    """
 
     structures: tuple[Structure, ...]
     traced: Trace
     coupling: Coupling
-    parameters: tuple[str, ...]
+    parameters: tuple[tuple[str, ...], ...]
 
     @cached_property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
@@ -99,11 +102,14 @@ class Anatomy:
         return total
 
     def params(self, removed: Removed | None = None) -> int:
-        """Numbers in all parameters without the units ``removed``; buffers do not count."""
+        """Numbers in all parameters without the units ``removed``; buffers do not count.
+
+        A parameter leaves with the last of the modules that hold it.
+        """
         kept, blocks = kept_without(removed or {}), _replaced(removed or {})
         total = 0
-        for name in self.parameters:
-            if not inside(name, blocks):
+        for name, *others in self.parameters:
+            if not all(inside(each, blocks) for each in (name, *others)):
                 sizes = dict(enumerate(self.shapes[name])) | {a: len(i) for a, i in kept.get(name, {}).items()}
                 total += prod(sizes.values())
         return total
@@ -162,11 +168,23 @@ def anatomy(model: nn.Module, example_inputs: Inputs, *, plain: bool = False) ->
 def grouped(model: nn.Module, traced: Trace, options: Mapping[Site, int], training: Trace | None) -> Anatomy:
     """The filter groups that follow from trace and coupling alone; sizes written into the code are not noticed."""
     coupling = couple(traced, options, training)
-    parameters = tuple(name for name, _ in model.named_parameters())
+    parameters = tuple(_holders(model))
     idle = set(traced.idle if training is None else training.idle).intersection(traced.idle)
-    unseen = {name: traced.parameters[name].shape for name in parameters if name in idle}
+    unseen = {name: traced.parameters[name].shape for name, *_ in parameters if name in idle}
     found = (*_structures(coupling), *(_unseen(name, shape) for name, shape in unseen.items() if len(shape) > 1))
     return Anatomy(found, traced, coupling, parameters)
+
+
+def _holders(model: nn.Module) -> list[tuple[str, ...]]:
+    """The names of every parameter, one for each module that holds it; a module has one name, whatever others it has.
+
+    The first is that of named_parameters.
+    """
+    names: dict[int, list[str]] = defaultdict(list)
+    for path, module in model.named_modules():
+        for name, parameter in module.named_parameters(path, recurse=False, remove_duplicate=False):
+            names[id(parameter)].append(name)
+    return [tuple(same) for same in names.values()]
 
 
 def structures(model: nn.Module, example_inputs: Inputs, *, plain: bool = False) -> tuple[Structure, ...]:

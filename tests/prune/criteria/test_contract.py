@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.prune.nets import lively
-from windfirm.errors import InputError, WindfirmError
+from windfirm.errors import InputError, TraceError, WindfirmError
 from windfirm.prune.criteria import CRITERIA, score, scores
 from windfirm.prune.observe import Batches
 from windfirm.prune.structure import Structure, structures
@@ -129,6 +130,38 @@ def test_the_network_is_left_as_it_was_also_when_the_images_end_badly(name: str)
         with pytest.raises(InputError):
             score(name, model, free, bad)
     assert_left_alone(before, model)
+
+
+class Counting(nn.Module):
+    """A layer that keeps an average of what it sees, also in eval mode, and merges it into its weight on eval()."""
+
+    average: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.merged = nn.Parameter(torch.rand(4, 1, 1)), False
+        self.register_buffer("average", torch.zeros(4, 1, 1))
+
+    def train(self, mode: bool = True) -> "Counting":
+        if mode == self.merged:
+            self.weight.data += 0.1 if mode else -0.1
+            self.merged = not mode
+        return super().train(mode)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.average.lerp_(x.detach().mean((0, 2, 3)).view(4, 1, 1).to(self.average), 0.1)
+        return x * self.weight
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", NAMES)
+def test_so_is_a_network_that_its_own_forward_pass_or_its_train_changes(name: str, training: bool) -> None:
+    model = network().insert(6, Counting()).double().train(training)
+    free, before = found(model), state(model)
+    with suppress(TraceError):  # from those that replay it
+        score(name, model, free, batches(6, 6))
+    assert_left_alone(before, model)
+    assert model[6].merged is not training
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("cka", "taylor")])

@@ -1,5 +1,6 @@
 """The plain truth about a silent unit: one full forward pass with its channels zero where the next layer reads them."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -195,6 +196,15 @@ def test_small_divergences_lose_no_digits() -> None:
     mean = (log_p.exp() * move).sum()
     second_order = (log_p.exp() * (move - mean).square()).sum() / 2
     assert float(divergence(log_p, log_q)) == pytest.approx(float(second_order), rel=1e-6)
+
+
+@pytest.mark.parametrize("gap", [1e-9, 1e-3, 1.0, 30.0, 700.0, 800.0, 1e5])
+def test_the_divergence_of_two_sure_and_opposite_answers_is_the_gap_between_them(gap: float) -> None:
+    logits = torch.tensor([[0.0, -gap], [0.0, -gap]], dtype=torch.float64)
+    log_p, log_q = logits.log_softmax(1), torch.stack([logits[0].flip(0), logits[1]]).log_softmax(1)
+    # By hand q₀ − q₁ = tanh(gap / 2), and log q − log p is the gap, up and down.
+    wanted = pytest.approx([gap * math.tanh(gap / 2), 0.0], rel=1e-12)
+    assert divergence(log_p, log_q).tolist() == divergence(log_q, log_p).tolist() == wanted
 
 
 def test_one_image_has_no_alignment() -> None:

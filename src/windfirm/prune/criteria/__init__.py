@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from windfirm.errors import CutError, InputError, expected, nearest
+from windfirm.models.copies import copied
 from windfirm.models.device import default_modes
 from windfirm.models.meta import require_data
+from windfirm.models.mode import switched
 from windfirm.own import imported
 from windfirm.prune.criteria.base import Criterion, Observer, Scores, Seen, Subject, criterion
 from windfirm.prune.criteria.bn_scale import bn_scale
@@ -94,9 +96,10 @@ def score(
 
     ``name`` is one of CRITERIA, or a criterion of your own (see criterion). ``batches`` yields (images (b, c, h, w),
     labels (b,)) as the network takes them, in any floating-point type; criteria that look at weights alone do not open
-    it. A structure for which the criterion has no score is left out. ``body`` saves tracing ``model`` again; ``model``
-    is left as it was. Raises InputError for an unknown name, a network without data, batches that do not fit the
-    network, and a criterion that has to see images when there are none; CutError for scores that are not numbers.
+    it. A structure for which the criterion has no score is left out. ``body`` saves tracing ``model`` again. A copy of
+    ``model`` is run. Raises InputError for an unknown name, a network without data, batches that do not fit the
+    network, and a criterion that has to see images when there are none; CutError for scores that are not numbers, and a
+    network that cannot be copied.
     """
     (found,) = scores([name], model, structures, batches, seed=seed, body=body).values()
     return found.scores
@@ -123,6 +126,7 @@ def scores(
         raise InputError(expected("criteria", "each of a name of its own", f"two called {twice[0]}"))
     free = [structure for structure in structures if structure.frozen is None]
     require_data(model)
+    model = switched(copied(model), training=False)  # to be run: what its forward pass or its ``train`` writes is lost
     _check(model, free)
     subject, batches = _subject(model, batches, body, any(entry.data for entry in asked))
     begun = {entry.name: entry.begin(subject, free, seed) for entry in asked}

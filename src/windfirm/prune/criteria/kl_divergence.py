@@ -55,7 +55,10 @@ def kl_divergence(subject: Subject, structures: Sequence[Structure], seed: int) 
 def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     """Σ q (log q − log p) of every row, (b,), from logarithms (b, classes).
 
-    The terms p − q, whose sum is zero, are added to each: none is negative then, and no digits cancel.
+    The terms p − q, whose sum is zero, are added to each: none is negative then, and no digits cancel. The larger of p
+    and q stands before, so that nothing overflows: p (t eᵗ − (eᵗ − 1)) and q (t + (e⁻ᵗ − 1)) are the same.
     """
     t = log_q - log_p
-    return (log_p.exp() * (t * t.exp() - t.expm1())).sum(1)
+    down = -t.abs()
+    lost = down.expm1()
+    return (torch.maximum(log_p, log_q).exp() * torch.where(t > 0, lost - down, down * down.exp() - lost)).sum(1)
