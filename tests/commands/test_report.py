@@ -41,8 +41,9 @@ def test_a_study_has_a_page_tables_rows_and_pictures(folder: Path, capsys: Captu
 def test_tables_are_computed_again_from_the_rows_alone(folder: Path, capsys: Capture, tmp_path: Path) -> None:
     run(capsys, "report", folder, "--out", tmp_path / "a", "--no-pictures")
     run(capsys, "report", "--from", tmp_path / "a" / "rows.csv.gz", "--out", tmp_path / "b")
-    for name in ("tables.csv", "tables.json", "tables.tex", "rows.csv.gz"):
+    for name in ("report.md", "tables.csv", "tables.json", "tables.tex", "rows.csv.gz"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert "adjust.name fine-tuning" in (tmp_path / "b" / "report.md").read_text()
     plain = gzip.decompress((tmp_path / "a" / "rows.csv.gz").read_bytes()).decode()
     assert plain == run(capsys, "study", "rows", folder, "--csv")
 
