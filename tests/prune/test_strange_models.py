@@ -20,6 +20,7 @@ from tests.prune.nets import Net, lively
 from tests.silence import error
 from windfirm.errors import WindfirmError
 from windfirm.models.blueprint import blueprint_of
+from windfirm.models.checkpoint import load, save
 from windfirm.models.copies import copied
 from windfirm.prune.schedule import prune
 from windfirm.prune.structure import structures
@@ -293,6 +294,26 @@ def test_an_instance_norm_without_parameters_knows_its_width() -> None:
     assert smaller[1].num_features == 4
     assert blueprint_of(smaller).attributes == {"1.num_features": 4}
     assert right(model, smaller)
+
+
+@pytest.mark.parametrize("number", [int, np.int64, np.int32])
+def test_a_size_that_a_module_holds_may_be_a_number_of_numpys(number: Any, tmp_path: Path) -> None:
+    def run(m: Any, x: Tensor) -> Tensor:
+        a, b = m.conv(x).split(m.parts, 1)
+        out: Tensor = m.head(torch.cat([a.relu(), b], 1).view(len(x), m.width, -1).mean(2))
+        return out
+
+    def made() -> Any:
+        model = lively(Net(run, conv=nn.Conv2d(3, 8, 3), head=nn.Linear(8, 2)))
+        model.width, model.parts = number(8), [number(4), number(4)]
+        return model
+
+    model = made()
+    smaller: Any = half(model)
+    assert smaller.width == sum(smaller.parts) == 4
+    assert right(model, smaller)
+    save(smaller, tmp_path / "half.safetensors")
+    assert load(tmp_path / "half.safetensors", made).width == 4
 
 
 def test_one_module_under_two_names() -> None:

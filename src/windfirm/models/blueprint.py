@@ -4,7 +4,8 @@ import inspect
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from numbers import Integral
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -149,8 +150,13 @@ def origin_of(model: nn.Module) -> nn.Module | None:
     return origin
 
 
+def is_size(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number, also one of numpy's, and no truth value."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 def set_sizes(model: nn.Module, path: str, value: Sizes) -> None:
-    """Give the attribute at ``path`` a new value, of the type (int, list, tuple …) that the old one has."""
+    """Give the attribute at ``path`` a new value, a number, or as many in what holds the old ones (list, tuple …)."""
     owner, name, old = _read(model, path, value)
     setattr(owner, name, type(old)(value) if isinstance(value, list) else value)
     if name == "groups":
@@ -177,9 +183,9 @@ def _read(model: nn.Module, path: str, value: Sizes) -> tuple[Any, str, Any]:
     if isinstance(inspect.getattr_static(owner, name, None), property):
         raise CutError(expected(path, "an attribute that can be set", "a property"))
     if isinstance(value, list):
-        fits = type(old) in (list, tuple, torch.Size) and [type(v) for v in old] == [int] * len(value)
+        fits = type(old) in (list, tuple, torch.Size) and len(old) == len(value) and all(map(is_size, old))
     else:  # or None, where the first forward pass will take it down
-        fits = type(old) is int or inspect.getattr_static(owner, name, 0) is None
+        fits = is_size(old) or inspect.getattr_static(owner, name, 0) is None
     if not fits:
         raise CutError(expected(path, f"a size like {value}", repr(old)[:60]))
     return owner, name, old

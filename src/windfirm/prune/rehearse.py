@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from windfirm.errors import CutError, TraceError
-from windfirm.models.blueprint import Blueprint, Sizes, set_sizes, stand_in
+from windfirm.models.blueprint import Blueprint, Sizes, is_size, set_sizes, stand_in
 from windfirm.models.inputs import Inputs
 from windfirm.models.meta import on_meta
 from windfirm.models.shrink import shrink
@@ -190,10 +190,10 @@ def _edits(
     now = vars(twin.get_submodule(path))
     for name, value in vars(model.get_submodule(path)).items():
         where = f"{path}.{name}" if path else name
-        if type(value) is int and changes.get(value, now[name]) != now[name]:
+        if is_size(value) and changes.get(value, now[name]) != now[name]:
             found[where] = changes[value]
-        elif isinstance(value, list | tuple) and value and all(type(v) is int for v in value):
-            new = parts[1] if list(value) == parts[0] else [changes.get(v, v) for v in value]
+        elif isinstance(value, list | tuple) and value and all(map(is_size, value)):
+            new = parts[1] if list(value) == parts[0] else [int(changes.get(v, v)) for v in value]
             if new != list(value) and new != list(now[name]):
                 found[where] = new
     return found
@@ -202,7 +202,7 @@ def _edits(
 def _sizes(twin: nn.Module, path: str) -> Sizes:
     parent, _, name = path.rpartition(".")
     value = getattr(twin.get_submodule(parent), name)
-    return value if isinstance(value, int) else list(value)
+    return int(value) if is_size(value) else list(map(int, value))
 
 
 def _set(twin: nn.Module, edits: Mapping[str, Sizes]) -> None:
