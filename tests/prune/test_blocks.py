@@ -229,6 +229,28 @@ def test_blocks_that_pytorchs_own_forward_looks_into_stay() -> None:
     assert all(structure.frozen for structure in found.values())
 
 
+def test_a_block_that_the_code_around_it_asks_for_more_than_its_work_stays_with_the_reason() -> None:
+    class Tapped(BasicBlock):
+        tap = False
+
+    def run(m: Any, x: Tensor) -> Tensor:
+        x, taps = m.conv(x), []
+        for block in m.blocks:
+            x = block(x)
+            if block.tap:
+                taps.append(x)
+        out: Tensor = m.head(x.mean((2, 3)))
+        return out
+
+    parts = {"blocks": nn.Sequential(Tapped(8, 8, 1), BasicBlock(8, 8, 1)), "head": nn.Linear(8, 2)}
+    model = lively(Net(run, conv=nn.Conv2d(2, 8, 3), **parts))
+    model.blocks[1].tap = False
+    assert {name: block.frozen for name, block in blocks(model).items()} == {
+        "blocks.0.bn2": None,  # the block stays where it is, and what it adds is zero
+        "blocks.1": "the network does not run without it: 'Skip' object has no attribute 'tap'",
+    }
+
+
 def test_a_branch_whose_work_would_stay_is_no_block() -> None:
     class NonLocal(nn.Module):
         def __init__(self) -> None:

@@ -61,10 +61,9 @@ def blocks(model: nn.Module, example_inputs: Inputs, body: Anatomy) -> list[Stru
             several = next((path for path in replaced if path in body.traced.several), None)
             frozen = f"{several} returns more than one tensor" if several else None
             found[name] = Structure(name, "block", 1, slices, frozen, replaced, silent, stage=branch.x.shape[1:])
-    # A whole module that only adds a branch hands on what it gets; one that loses parts has to be tried.
+    # All at once, which mostly runs; else each by itself: code may ask its blocks for more than what they compute.
     for each in (list(found.values()), [_shapeless(block) for block in found.values()]):
-        parted = [b.replaced for b in each if b.frozen is None and set(b.replaced.values()) != {"skip"}]
-        together = {path: word for replaced in parted for path, word in replaced.items()}
+        together = {path: word for b in each if b.frozen is None for path, word in b.replaced.items()}
         if not together or _runs(model, example_inputs, together, body.traced) is None:
             return each
     return [b if b.frozen else tried(model, example_inputs, b, body.traced) for b in found.values()]
