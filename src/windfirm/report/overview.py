@@ -13,9 +13,9 @@ THAN = "more / less robust than"
 HEAD = ("study", f"{THAN} the control", f"{THAN} F", "clean, F′ − F", "poster’s signs", "seeds", "images")
 
 NOTE = (
-    "More / less robust: in how many cases under attack F′ is so beyond chance. Clean: from the least to the largest "
-    "difference, in points. Poster’s signs: how many of its numbers have the same sign here. Images: the most under "
-    "one attack."
+    "More / less robust: in how many cases under attack a pruned F′ is so beyond chance. Clean: from the least to the "
+    "largest difference, in points. Poster’s signs: how many of its numbers have the same sign here. Images: the most "
+    "under one attack."
 )
 
 
