@@ -80,9 +80,9 @@ def test_a_long_name_is_not_cut() -> None:
 @pytest.mark.parametrize(
     ("pruned", "line"),
     [
-        ((1.4, 1.6), "middle half 1.900–2.200 ms 1.400–1.600 ms apart"),
-        ((1.4, 1.9), "middle half 1.900–2.200 ms 1.400–1.900 ms they overlap"),
-        ((2.3, 2.4), "middle half 1.900–2.200 ms 2.300–2.400 ms apart"),
+        ((1.4, 1.6), "latency, middle half 1.900–2.200 ms 1.400–1.600 ms apart"),
+        ((1.4, 1.9), "latency, middle half 1.900–2.200 ms 1.400–1.900 ms they overlap"),
+        ((2.3, 2.4), "latency, middle half 1.900–2.200 ms 2.300–2.400 ms apart"),
     ],
 )
 def test_the_middle_half_of_the_times_tells_whether_the_change_means_something(

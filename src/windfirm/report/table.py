@@ -95,7 +95,7 @@ def costs(comparison: Comparison) -> list[tuple[str, str, str, str]]:
 def _middles(f: tuple[float, float], pruned: tuple[float, float]) -> tuple[str, str, str, str]:
     overlap = f[0] <= pruned[1] and pruned[0] <= f[1]
     ranges = (f"{words.decimal(low, 3)}–{words.decimal(high, 3)} ms" for low, high in (f, pruned))
-    return ("  middle half", *ranges, "they overlap" if overlap else "apart")  # type: ignore[return-value]
+    return ("latency, middle half", *ranges, "they overlap" if overlap else "apart")  # type: ignore[return-value]
 
 
 #: The head of the table of calibration: what is scaled is scaled by the temperature, and not what that was fitted on.
