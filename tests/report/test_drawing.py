@@ -106,6 +106,19 @@ def test_a_line_leads_from_a_crowded_point_to_its_label_and_none_to_one_beside_i
     assert left <= float(end) <= left + LETTER * len("middle") + 2
 
 
+def test_no_label_stands_on_its_own_mark_where_others_leave_no_room_beside_it() -> None:
+    middle = Point(5, 5, NAN, NAN, "s", name="m")
+    around = [Point(5 + x, 5 + y, NAN, NAN, "r") for x, y in ((0.39, 0), (-0.39, 0), (0, 0.72), (0, -0.72))]
+    far = (Point(0, 0, NAN, NAN, "u"), Point(10, 10, NAN, NAN, "v"))
+    svg = drawing.scatter([Series("a", (middle, *around, *far))], x=X, y="y", label="l")
+    mark = re.search(r'translate\(([\d.]+) ([\d.]+)\)"><path[^>]*/><title>s<', svg)
+    label = re.search(r'<text x="([\d.]+)" y="([\d.]+)"[^>]*class="label">m<', svg)
+    assert mark
+    assert label
+    assert abs(float(label[1]) - float(mark[1])) > LETTER + 5 or abs(float(label[2]) - float(mark[2])) > LETTER + 5
+    assert "leader" in svg
+
+
 def test_nothing_to_draw_is_no_figure() -> None:
     nothing: list[Series] = [Series("a", ()), series("b", NAN)]
     one = series("a", 1)

@@ -102,8 +102,8 @@ def _labels(
     for one in series.points:
         name = short(one.name or (series.name if len(series.points) == 1 else ""), LONGEST)
         own = _box(plot, one, largest)
-        others = [box.grown(APART) for box in marks if box != own]
-        if name and (room := _room(plot, own, name, [*others, *taken], crossed, marks)):
+        filled = [box if box == own else box.grown(APART) for box in marks]
+        if name and (room := _room(plot, own, name, [*filled, *taken], crossed)):
             taken.append(room)
             yield from _leader(plot.x(one.x), plot.y(one.y), own, room)
             yield text(round(room.left, 1), round(room.bottom - 3, 1), name, more=' class="label"')
@@ -117,13 +117,11 @@ def _leader(x: float, y: float, own: Box, room: Box) -> Iterator[str]:
         yield f'<path class="leader" d="M{start[0]:.1f},{start[1]:.1f}L{end[0]:.1f},{end[1]:.1f}"/>'
 
 
-def _room(
-    plot: Plot, own: Box, name: str, taken: Sequence[Box], crossed: Sequence[Box], marks: Sequence[Box]
-) -> Box | None:
+def _room(plot: Plot, own: Box, name: str, taken: Sequence[Box], crossed: Sequence[Box]) -> Box | None:
     """A free place for ``name`` beside, above or below a marker inside the plot; else farther off; else on whiskers."""
     width = LETTER * len(name) + 2
-    tries = [(0, [*taken, *crossed]), *((far, [*taken, *crossed]) for far in FAR), (0, [*taken, *marks])]
-    for far, full in tries:
+    free_of_all = [*taken, *crossed]
+    for far, full in [*((far, free_of_all) for far in (0, *FAR)), (0, taken)]:
         for place in _around(own, width, far):
             inside = plot.left <= place.left and place.right <= plot.right
             if inside and plot.top <= place.top and place.bottom <= plot.bottom and not any(map(place.meets, full)):
