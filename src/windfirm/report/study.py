@@ -1,7 +1,6 @@
 """Studies as one HTML page that opens offline: the answer, the tables, figures, pictures, how to do it again."""
 
 import json
-import math
 import shlex
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
@@ -136,7 +135,7 @@ def _row(summary: Summary, line: Line, best: Set[tuple[str, str]]) -> dict[str, 
     for column in summary.columns:
         gain, beside = (line.gains.get(v, {}).get(column) for v in ("F", "control"))
         cells.append(_cell(gain, beside, (line.label, column) in best))
-    change = words.change(line.macs.get("F", math.nan), line.macs.get("F'", math.nan))
+    change = study_table.change(line)
     return {"label": line.label, "cells": cells, "macs": change, "macs_value": f"{100 * (line.left - 1):.6g}"}
 
 

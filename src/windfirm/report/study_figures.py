@@ -172,7 +172,7 @@ def _trade_off(summary: Summary) -> Iterator[Figure]:
     hard = _telling(summary)[:1]
     if clean is None or not hard or hard[0] == clean or len(summary.lines) < 2:
         return
-    series = []
+    series, labelled = [], len(summary.lines) <= LABELLED
     for role in ROLES:
         points: dict[tuple[float, float], Point] = {}
         for line in summary.lines:
@@ -183,10 +183,8 @@ def _trade_off(summary: Summary) -> Iterator[Figure]:
                 said = (
                     f"{named}: clean {words.decimal(x.percent)} %, {hard[0]} {_numbers(y)}, {words.quantity(cost)} MACs"
                 )
-                name = line.label if role == "F'" else _whose(summary, role, line)
+                name = "" if not labelled else line.label if role == "F'" else _whose(summary, role, line)
                 points.setdefault((x.percent, y.percent), Point(x.percent, y.percent, y.low, y.high, said, cost, name))
-        if max(len(points), len(summary.lines)) > LABELLED:
-            points = {place: replace(one, name="") for place, one in points.items()}
         if points:
             series.append(Series(words.prime(role), tuple(points.values()), role))
     label = f"Clean accuracy, {hard[0]} and cost"

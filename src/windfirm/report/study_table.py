@@ -84,7 +84,7 @@ def markdown(summary: Summary) -> str:
             for column in summary.columns:
                 gain = line.gains[versus].get(column)
                 cells.append(_told(gain, (line.label, column) in strong) if gain else "")
-            rows.append([*cells, _change(line)])
+            rows.append([*cells, change(line)])
         parts.append(piped([f"F′ − {versus}", *head, "MACs"], rows))
     return "\n".join([*parts, f"{md(reading(summary))}\n"])
 
@@ -100,8 +100,8 @@ def reading(summary: Summary) -> str:
     )
 
 
-def _change(line: Line) -> str:
-    """What F' costs beside F."""
+def change(line: Line) -> str:
+    """The MACs of F' beside those of F, in percent."""
     return words.change(line.macs.get("F", math.nan), line.macs.get("F'", math.nan))
 
 

@@ -67,11 +67,7 @@ def _harm(summary: Summary) -> list[str]:
             if column in f[seed] and column in control[seed]:
                 for finding in harm(control[seed][column], f[seed][column]):
                     found.setdefault((seed, f"{finding.kind}: {finding.text}"), []).append(line.label)
-    return [
-        f"Warning, control of {words.listing(labels) if len(labels) <= NAMED else f'{len(labels):,} lines'}, "
-        f"seed {seed}: {text}."
-        for (seed, text), labels in found.items()
-    ]
+    return [f"Warning, control of {_called(labels)}, seed {seed}: {text}." for (seed, text), labels in found.items()]
 
 
 def _robust(summary: Summary) -> str:
@@ -171,8 +167,7 @@ def _twice(summary: Summary) -> str:
             if len(labels) > 1:
                 found.setdefault(tuple(labels), []).append(seed)
     said = [
-        f"the F′ of {words.listing(labels) if len(labels) <= NAMED else f'{len(labels):,} lines'} "
-        f"with seed{'s' * (len(seeds) > 1)} {words.listing([*map(str, seeds)])}"
+        f"the F′ of {_called(labels)} with seed{'s' * (len(seeds) > 1)} {words.listing([*map(str, seeds)])}"
         for labels, seeds in found.items()
     ]
     how = "Not to be told apart here, as one network may stand in two lines, are"
@@ -187,7 +182,7 @@ def _whole(summary: Summary) -> str:
     if not of:
         return ""
     clean = [line.gains["F"][column].delta.points for column in CLEAN for line in lines if column in line.gains["F"]]
-    names = words.listing([line.label for line in lines[:NAMED]] + ["others"] * (len(lines) > NAMED))
+    names = _called([line.label for line in lines])
     said = f"Not pruned, and not counted in the sentences before: {names}. Compared with F, they are"
     said += f" more robust in {more:,} and less in {less:,} of {of:,} cases under attack"
     return f"{said}{f'; clean, {_range(clean)} points' if clean else ''}."
@@ -265,6 +260,11 @@ def _limits(summary: Summary) -> str:
     rough = "A smoke run, whose numbers mean nothing. " if summary.about.get("scale") == ("smoke",) else ""
     clean = "a loss of clean accuracy is admitted without the correction"
     return f"{rough}{who}{same}; {limits}; {tests} and the interval leaves out zero; {clean}."
+
+
+def _called(labels: Sequence[str]) -> str:
+    """Some lines by their labels; many by their number."""
+    return words.listing(labels) if len(labels) <= NAMED else f"{len(labels):,} lines"
 
 
 def _range(points: Sequence[float]) -> str:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from windfirm import seeds
+from windfirm.attack.budget import EPS
 from windfirm.attack.pgd import pgd
 from windfirm.attack.square import square
 from windfirm.data.images import Images
@@ -21,8 +22,6 @@ from windfirm.models.device import default_modes, placed
 CHECKED = 200
 #: FGSM is followed up to half the range of a pixel, where every image can be made grey.
 EPSES = tuple(eps / 255 for eps in (0, 1, 2, 8, 32, 127.5))
-#: The size of FGSM on rescaled logits, of PGD and of Square.
-EPS = 8 / 255
 #: PGD of the second number of steps must find hardly anything that PGD of the first did not.
 STEPS = 10, 40
 #: What gradients leave is asked of Square, which sees outputs alone, with so many queries.

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from windfirm.attack.budget import show_eps
+from windfirm.attack.budget import EPS, show_eps
 from windfirm.attack.registry import build
 from windfirm.evaluate.examples import Example, apart, examples
 from windfirm.models.source import MODEL, Source, open_model
@@ -56,7 +56,7 @@ def pictures(store: Store, rows: Sequence[Measured], *, device: torch.device | N
     titles = {}
     for settings in asked:
         attack = build(settings["attack"], images.side, **settings["options"])
-        eps = settings.get("eps", 8 / 255)
+        eps = settings.get("eps", EPS)
         ids = apart(images, IMAGES)
         titles[attack.name] = attack.title if attack.norm is None else f"{attack.title}, eps {show_eps(eps)}"
         made += examples(models, images, attack, ids, eps=eps, seed=settings["seed"], device=device)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from windfirm import data, seeds
 from windfirm.adjust.adjustments import adjust, recipe_for
+from windfirm.attack.budget import EPS
 from windfirm.attack.registry import build as build_attack
 from windfirm.data.augment import to_float
 from windfirm.data.batches import Batches
@@ -46,7 +47,7 @@ class Plan:
     images: int = 3_000
     draws: int = 4
     tests: int = 1_000
-    eps: float = 8 / 255
+    eps: float = EPS
     criterion: str = "pls"
     protect: tuple[str, ...] = ("conv1", "layer*.conv2*")
 
